@@ -1,0 +1,89 @@
+"""Decoded chunks in memory, bounded by bytes."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from napari_omezarr_cloud.pyramid import Chunk, Index
+
+__all__ = ["ChunkCache"]
+
+Key = tuple[int, Index]
+
+
+class ChunkCache:
+    """Least recently used out first; computed chunks before fetched ones; pinned levels last.
+
+    Parameters
+    ----------
+    max_bytes
+        Most bytes of voxels kept. Pinned levels count, and are evicted when nothing else is left.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.nbytes = 0
+        self._lock = threading.Lock()
+        self._fetched: OrderedDict[Key, Chunk] = OrderedDict()
+        self._derived: OrderedDict[Key, Chunk] = OrderedDict()
+        self._pinned: OrderedDict[Key, Chunk] = OrderedDict()
+        self._pins: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._fetched) + len(self._derived) + len(self._pinned)
+
+    def get(self, level: int, index: Index) -> Chunk | None:
+        """Return a chunk and mark it as just used; None if it is not here."""
+        key = (level, index)
+        with self._lock:
+            for table in (self._fetched, self._derived, self._pinned):
+                chunk = table.get(key)
+                if chunk is not None:
+                    table.move_to_end(key)
+                    return chunk
+        return None
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._fetched or key in self._derived or key in self._pinned
+
+    def put(self, level: int, index: Index, chunk: Chunk, *, is_derived: bool) -> None:
+        """Keep a chunk; evicts others, or itself if it alone is larger than the cache."""
+        key = (level, index)
+        with self._lock:
+            if key in self:
+                return
+            if level in self._pins:
+                table = self._pinned
+            else:
+                table = self._derived if is_derived else self._fetched
+            table[key] = chunk
+            self.nbytes += chunk.nbytes
+            self._evict()
+
+    def _evict(self) -> None:
+        for table in (self._derived, self._fetched, self._pinned):
+            while self.nbytes > self.max_bytes and table:
+                _, chunk = table.popitem(last=False)
+                self.nbytes -= chunk.nbytes
+
+    def pin(self, level: int) -> None:
+        """Keep a level's chunks as long as there is anything else to evict."""
+        with self._lock:
+            self._pins.add(level)
+
+    def drop(self, levels: Iterable[int]) -> None:
+        """Forget all chunks of these levels."""
+        gone = set(levels)
+        with self._lock:
+            self._pins -= gone
+            for table in (self._fetched, self._derived, self._pinned):
+                for key in [key for key in table if key[0] in gone]:
+                    self.nbytes -= table.pop(key).nbytes
+
+    def resize(self, max_bytes: int) -> None:
+        """Change the bound; evicts at once what no longer fits."""
+        with self._lock:
+            self.max_bytes = max_bytes
+            self._evict()

@@ -1,0 +1,39 @@
+"""Where decoding and computing happen: two pools that never wait for anything."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from napari_omezarr_cloud.store import forbid_waiting
+
+__all__ = ["Pools"]
+
+
+class Pools:
+    """A decode and a compute pool, apart, so that a slow filter does not hold up arriving chunks."""
+
+    def __init__(self, decode_threads: int | None = None, compute_threads: int | None = None) -> None:
+        cores = os.cpu_count() or 2
+        self._decode = ThreadPoolExecutor(
+            decode_threads or min(4, max(2, cores)), "omezarr-decode", initializer=forbid_waiting
+        )
+        self._compute = ThreadPoolExecutor(
+            compute_threads or max(1, cores), "omezarr-compute", initializer=forbid_waiting
+        )
+
+    async def decode(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Run ``function`` in the decode pool."""
+        return await asyncio.get_running_loop().run_in_executor(self._decode, function, *args)
+
+    async def compute(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Run ``function`` in the compute pool; one that has not started is dropped when cancelled."""
+        return await asyncio.get_running_loop().run_in_executor(self._compute, function, *args)
+
+    def close(self) -> None:
+        """Drop what has not started."""
+        self._decode.shutdown(wait=False, cancel_futures=True)
+        self._compute.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,113 @@
+"""Decompression that cannot be made to fill the memory.
+
+A few kilobytes may unpack to terabytes. A codec is asked for no more than the chunk's declared
+size where it can be asked, and otherwise its stream's own header is read first.
+"""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import struct
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+from napari_omezarr_cloud.errors import ChunkError
+
+__all__ = ["Unpack", "bounded_decoder"]
+
+Unpack = Callable[[Any], Any]
+
+
+def bounded_decoder(codec: Any, limit: int) -> Unpack:
+    """Return ``codec.decode`` that refuses to produce more than ``limit`` bytes.
+
+    Parameters
+    ----------
+    codec
+        A numcodecs codec.
+    limit
+        The most bytes that a good stream can unpack to.
+    """
+    name = getattr(codec, "codec_id", "")
+    streaming = {
+        "zlib": lambda: zlib.decompressobj(),
+        "gzip": lambda: zlib.decompressobj(wbits=31),
+        "bz2": lambda: bz2.BZ2Decompressor(),
+    }
+    if name in streaming:
+        return lambda raw: _stream(streaming[name], raw, limit)
+    if name == "lzma":
+        return lambda raw: _stream(lambda: _lzma(codec), raw, limit)
+    if name in _DECLARED:
+        declared = _DECLARED[name]
+
+        def decode(raw: Any) -> Any:
+            size = declared(memoryview(raw).cast("B"))
+            if size is not None and size > limit:
+                raise _bomb(limit)
+            return codec.decode(raw)
+
+        return decode
+    return codec.decode  # type: ignore[no-any-return]
+
+
+def _bomb(limit: int) -> ChunkError:
+    return ChunkError(
+        "Could not decode the chunk",
+        why=f"it would unpack to more than the {limit} bytes that a chunk can hold",
+    )
+
+
+def _lzma(codec: Any) -> Any:
+    return lzma.LZMADecompressor(format=codec.format, filters=codec.filters)
+
+
+def _stream(make: Callable[[], Any], raw: Any, limit: int) -> bytes:
+    """Unpack one or more concatenated members, up to ``limit`` bytes."""
+    rest, parts, total = bytes(raw), [], 0
+    while rest:
+        unpacker = make()
+        part = unpacker.decompress(rest, limit - total + 1)
+        total += len(part)
+        if total > limit:
+            raise _bomb(limit)
+        if not unpacker.eof:
+            raise ChunkError("Could not decode the chunk", why="it ends too early")
+        parts.append(part)
+        rest = unpacker.unused_data.lstrip(b"\0")
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _blosc(raw: memoryview) -> int | None:
+    """Uncompressed size in the blosc1 header (bytes 4 to 8, little endian)."""
+    return struct.unpack_from("<I", raw, 4)[0] if len(raw) >= 16 else None
+
+
+def _lz4(raw: memoryview) -> int | None:
+    """Size that numcodecs puts before an LZ4 block."""
+    return struct.unpack_from("<I", raw, 0)[0] if len(raw) >= 4 else None
+
+
+def _zstd(raw: memoryview) -> int | None:
+    """Frame content size (RFC 8878, 3.1.1.1); None where the frame does not say it."""
+    if len(raw) < 6 or bytes(raw[:4]) != b"\x28\xb5\x2f\xfd":
+        return None
+    descriptor = raw[4]
+    single_segment = bool(descriptor & 0x20)
+    size_flag = descriptor >> 6
+    dictionary = (0, 1, 2, 4)[descriptor & 3]
+    start = 5 + (0 if single_segment else 1) + dictionary
+    width = (1 if single_segment else 0, 2, 4, 8)[size_flag]
+    if width == 0 or len(raw) < start + width:
+        return None
+    size = int.from_bytes(raw[start : start + width], "little")
+    return size + 256 if width == 2 else size
+
+
+_DECLARED: dict[str, Callable[[memoryview], int | None]] = {
+    "blosc": _blosc,
+    "lz4": _lz4,
+    "zstd": _zstd,
+}

@@ -1,0 +1,159 @@
+"""Levels and pyramids: what the engine, the dask view and every layer stand on.
+
+Nobody downstream can tell where a level's chunks come from: from a store
+(:mod:`~napari_omezarr_cloud.pyramid.stored`) or computed from other levels.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_omezarr_cloud.ngff import Axis
+from napari_omezarr_cloud.pyramid.region import Index, Region, chunk_region, chunks_touching
+from napari_omezarr_cloud.pyramid.transform import Transform
+
+__all__ = ["ABSENT", "Absent", "Chunk", "Grid", "Level", "Pyramid", "Runner", "new_key"]
+
+Array = npt.NDArray[Any]
+
+
+class Absent:
+    """Stands for a chunk that is not stored: all its voxels are the level's fill value."""
+
+    nbytes = 64
+    """What its entry in the cache costs, so that a hundred million of them are not free."""
+
+
+ABSENT = Absent()
+
+Chunk = Array | Absent
+"""Voxels of one chunk, cut at the level's edge, read-only; or the word that there are none."""
+
+_keys = itertools.count()
+
+
+def new_key() -> int:
+    """Return an identity for a level that no other level of this process has."""
+    return next(_keys)
+
+
+class Runner(Protocol):
+    """What the engine offers to a level that produces chunks; all of it awaits, nothing blocks."""
+
+    async def decode(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Run a short function that turns bytes into voxels in the decode pool."""
+        ...
+
+    async def compute(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Run a pure array function in the compute pool."""
+        ...
+
+    async def region(self, level: Level, region: Region) -> Array:
+        """Return exact voxels of another level."""
+        ...
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Shape, chunking and type of a level; plain attributes, since napari reads them all the time."""
+
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    dtype: np.dtype[Any]
+    fill_value: Any = 0
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def chunk_counts(self) -> tuple[int, ...]:
+        """Number of chunks along each axis."""
+        return tuple(-(-n // c) for n, c in zip(self.shape, self.chunks, strict=True))
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def region_of(self, index: Index) -> Region:
+        """Return the voxels of one chunk."""
+        return chunk_region(index, self.chunks, self.shape)
+
+    def touching(self, region: Region) -> Iterable[Index]:
+        """Yield the chunks that a region touches."""
+        return chunks_touching(region, self.chunks)
+
+
+class Level(Protocol):
+    """One resolution of an image."""
+
+    @property
+    def key(self) -> int:
+        """Identity in the engine's cache; a changed parameter is a new key."""
+        ...
+
+    @property
+    def grid(self) -> Grid: ...
+
+    @property
+    def transform(self) -> Transform: ...
+
+    @property
+    def name(self) -> str:
+        """What messages call it: a path or an operation."""
+        ...
+
+    @property
+    def is_derived(self) -> bool:
+        """Computed, so cheaper to lose than what came over the network."""
+        ...
+
+    def jobs(self, indices: Sequence[Index]) -> Iterable[tuple[Index, ...]]:
+        """Group chunks that are best produced in one go."""
+        ...
+
+    async def produce(self, indices: tuple[Index, ...], runner: Runner) -> Mapping[Index, Chunk]:
+        """Produce these chunks; runs on the engine's loop.
+
+        Raises
+        ------
+        ChunkError
+            Naming the chunk's key, if its bytes make no voxels.
+        CloudError
+            If a source cannot be reached.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Pyramid:
+    """Levels of one image from fine (0) to coarse, all with the same axes."""
+
+    axes: tuple[Axis, ...]
+    levels: tuple[Level, ...]
+    name: str
+    notes: tuple[str, ...] = ()
+    source: str = ""
+    """Display form of where it came from."""
+    kept: tuple[Any, ...] = field(default=(), repr=False)
+    """Objects that must live as long as the pyramid."""
+
+    @property
+    def ndim(self) -> int:
+        return len(self.axes)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.levels[0].grid.dtype
+
+    def axis(self, name: str) -> int | None:
+        """Return the position of the axis of this name, if there is one."""
+        names = [axis.name for axis in self.axes]
+        return names.index(name) if name in names else None

@@ -1,0 +1,146 @@
+"""Levels whose chunks lie in a store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_omezarr_cloud.errors import ChunkError, CloudError
+from napari_omezarr_cloud.pyramid.array_metadata import ArrayDescription
+from napari_omezarr_cloud.pyramid.level import ABSENT, Chunk, Grid, Runner, new_key
+from napari_omezarr_cloud.pyramid.region import Index
+from napari_omezarr_cloud.pyramid.transform import Transform
+from napari_omezarr_cloud.store import ByteRange, Bytes, ByteStore
+
+__all__ = ["StoredLevel"]
+
+_MISSING = 2**64 - 1
+_KEPT_INDICES = 1024
+
+
+class StoredLevel:
+    """One array of an OME-Zarr, read chunk by chunk."""
+
+    is_derived = False
+
+    def __init__(
+        self, store: ByteStore, path: str, description: ArrayDescription, transform: Transform
+    ) -> None:
+        self.key = new_key()
+        self.store = store
+        self.path = path
+        self.description = description
+        self.transform = transform
+        self.grid: Grid = description.grid
+        self._indices: OrderedDict[str, asyncio.Future[npt.NDArray[np.uint64] | None]] = (
+            OrderedDict()
+        )
+
+    @property
+    def name(self) -> str:
+        return self.path
+
+    def jobs(self, indices: Sequence[Index]) -> Iterable[tuple[Index, ...]]:
+        return ((index,) for index in indices)
+
+    async def produce(self, indices: tuple[Index, ...], runner: Runner) -> Mapping[Index, Chunk]:
+        chunks = await asyncio.gather(*(self._produce(index, runner) for index in indices))
+        return dict(zip(indices, chunks, strict=True))
+
+    async def _produce(self, index: Index, runner: Runner) -> Chunk:
+        key = f"{self.path}/{self.description.object_key(index)}".lstrip("/")
+        raw = await self._fetch(key, index, runner)
+        if raw is None:
+            return ABSENT
+        return await runner.decode(self._decode, raw, index, key)  # type: ignore[no-any-return]
+
+    async def _fetch(self, key: str, index: Index, runner: Runner) -> Bytes | None:
+        if self.description.sharding is None:
+            return await self.store.get(key)
+        table = await self._shard_index(key, runner)
+        if table is None:
+            return None
+        offset, nbytes = map(int, table[self.description.place_in_shard(index)])
+        if offset == _MISSING and nbytes == _MISSING:
+            return None
+        if offset + nbytes > 2**62 or nbytes > 2**31:
+            raise self._bad(key, "its shard's index points outside the shard")
+        if nbytes == 0:
+            return b""
+        raw = await self.store.get(key, ByteRange(offset, nbytes))
+        if raw is None or len(raw) != nbytes:
+            raise self._bad(key, "its shard is shorter than its index says")
+        return raw
+
+    async def _shard_index(self, key: str, runner: Runner) -> npt.NDArray[np.uint64] | None:
+        """Return a shard's index; read once, shared by all who ask meanwhile, kept."""
+        known = self._indices.get(key)
+        if known is None:
+            known = self._indices[key] = asyncio.ensure_future(self._read_index(key, runner))
+            if len(self._indices) > _KEPT_INDICES:
+                self._indices.popitem(last=False)
+        else:
+            self._indices.move_to_end(key)
+        try:
+            # Shielded: the next chunk of this shard needs it too, whoever is cancelled meanwhile.
+            return await asyncio.shield(known)
+        except CloudError:
+            self._indices.pop(key, None)
+            raise
+
+    async def _read_index(self, key: str, runner: Runner) -> npt.NDArray[np.uint64] | None:
+        sharding = self.description.sharding
+        assert sharding is not None
+        size = sharding.index_nbytes
+        part = ByteRange(-size) if sharding.index_at_end else ByteRange(0, size)
+        raw = await self.store.get(key, part)
+        if raw is None:
+            return None
+        if len(raw) != size:
+            raise self._bad(key, f"its shard's index has {len(raw)} bytes instead of {size}")
+        try:
+            return await runner.decode(sharding.decode_index, raw)  # type: ignore[no-any-return]
+        except Exception as error:  # any codec's own error
+            raise self._bad(key, f"its shard's index is broken ({error})") from error
+
+    def _decode(self, raw: Bytes, index: Index, key: str) -> Chunk:
+        """Decode and cut to the level's edge; in the decode pool."""
+        try:
+            pixels = self.description.decode(raw)
+        except ChunkError as error:
+            raise self._bad(key, error.why) from error
+        except MemoryError as error:
+            raise self._bad(key, "it does not fit into memory") from error
+        except Exception as error:  # codecs raise anything: RuntimeError, ValueError, zlib.error
+            raise self._bad(key, f"its bytes cannot be decoded ({str(error)[:120]})") from error
+        inside = self.grid.region_of(index).shape
+        if inside != pixels.shape:
+            pixels = np.ascontiguousarray(pixels[tuple(map(slice, inside))])
+        elif pixels.base is not None and not pixels.flags.owndata and pixels.nbytes < len(raw) // 2:
+            pixels = pixels.copy()
+        pixels.flags.writeable = False
+        return pixels
+
+    def _bad(self, key: str, why: str) -> ChunkError:
+        return ChunkError(
+            "Could not read a chunk",
+            where=self.store.where,
+            key=key,
+            why=why,
+            hint="The other chunks can still be read.",
+        )
+
+    def zarr_array(self) -> Any:
+        """Return a :class:`zarr.Array` over the same store; sends no request."""
+        import zarr
+        from zarr.storage import StorePath
+
+        from napari_omezarr_cloud.store.zarr_store import ZarrStore
+
+        place = StorePath(ZarrStore(self.store), self.path)
+        return zarr.Array.from_dict(place, dict(self.description.document))

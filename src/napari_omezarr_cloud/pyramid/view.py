@@ -1,0 +1,90 @@
+"""A pyramid with some axes fixed and the rest in another order: one channel, or RGB last.
+
+The engine keeps whole stored chunks; a view only says which part of them is meant, so channels
+that share a chunk share its bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_omezarr_cloud.ngff import Axis
+from napari_omezarr_cloud.pyramid.level import Grid, Level, Pyramid
+from napari_omezarr_cloud.pyramid.region import Region
+from napari_omezarr_cloud.pyramid.transform import Transform
+
+__all__ = ["PyramidView"]
+
+
+@dataclass(frozen=True)
+class PyramidView:
+    """A choice from a pyramid.
+
+    ``fixed`` gives an index for each axis that is left out, ``order`` the remaining axes of the
+    pyramid in the order of the view. Complex values are shown as their magnitude.
+    """
+
+    pyramid: Pyramid
+    fixed: tuple[tuple[int, int], ...]
+    order: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls,
+        pyramid: Pyramid,
+        fixed: Mapping[int, int] | None = None,
+        order: Sequence[int] | None = None,
+    ) -> PyramidView:
+        """Return a view; ``order`` defaults to the remaining axes as they are."""
+        fixed = fixed or {}
+        rest = [axis for axis in range(pyramid.ndim) if axis not in fixed]
+        return cls(pyramid, tuple(sorted(fixed.items())), tuple(order or rest))
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        return tuple(self.pyramid.axes[i] for i in self.order)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.order)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        dtype = self.pyramid.dtype
+        return np.dtype(f"f{dtype.itemsize // 2}") if dtype.kind == "c" else dtype
+
+    def level(self, number: int) -> Level:
+        return self.pyramid.levels[number]
+
+    def grid(self, number: int) -> Grid:
+        """Return shape, chunks and dtype of a level as seen through the view."""
+        grid = self.level(number).grid
+        fill = abs(grid.fill_value) if grid.dtype.kind == "c" else grid.fill_value
+        return Grid(self._pick(grid.shape), self._pick(grid.chunks), self.dtype, fill)
+
+    def transform(self, number: int) -> Transform:
+        transform = self.level(number).transform
+        return Transform(self._pick(transform.scale), self._pick(transform.translation))
+
+    def _pick(self, values: Sequence[Any]) -> tuple[Any, ...]:
+        return tuple(values[i] for i in self.order)
+
+    def expand(self, region: Region) -> Region:
+        """Return the pyramid's region for one of the view; inverse of :meth:`reduce`."""
+        start, stop = [0] * self.pyramid.ndim, [1] * self.pyramid.ndim
+        for axis, index in self.fixed:
+            start[axis], stop[axis] = index, index + 1
+        for axis, a, b in zip(self.order, region.start, region.stop, strict=True):
+            start[axis], stop[axis] = a, b
+        return Region(tuple(start), tuple(stop))
+
+    def reduce(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return an array of an expanded region as the view shows it (no copy but for complex)."""
+        pixels = np.transpose(pixels, (*(axis for axis, _ in self.fixed), *self.order))
+        pixels = pixels[(0,) * len(self.fixed)]
+        return np.abs(pixels) if pixels.dtype.kind == "c" else pixels

@@ -1,0 +1,167 @@
+"""The way in: anonymous first, then what the environment has; what worked is remembered."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from napari_omezarr_cloud.errors import AccessRefusedError, CloudError, ServerError, UnreachableError
+from napari_omezarr_cloud.location import Location, aliases
+from napari_omezarr_cloud.store.counting import CountingStore, Traffic
+from napari_omezarr_cloud.store.protocol import Bytes, ByteStore
+from napari_omezarr_cloud.store.refusal import RefusalStore
+from napari_omezarr_cloud.store.remote import RemoteStore
+from napari_omezarr_cloud.store.sharing import SharingStore
+
+__all__ = ["OpenedStore", "open_store"]
+
+Documents = dict[str, Bytes | None]
+
+
+@dataclass(frozen=True)
+class OpenedStore:
+    """A store that let us in, and what the first round brought."""
+
+    location: Location
+    """Where it was found; an alias of the link's host if that is where the data are now."""
+    store: ByteStore
+    traffic: Traffic
+    documents: Documents
+    """By key; None where there is nothing."""
+    notes: tuple[str, ...] = ()
+
+
+_worked: dict[tuple[str, str | None, str], Location | bool] = {}
+"""Per kind, endpoint and bucket: whether anonymous access worked."""
+
+
+async def open_store(location: Location, keys: Iterable[str], witness: Iterable[str]) -> OpenedStore:
+    """Read ``keys`` all at once, over the first way in that the server accepts.
+
+    Parameters
+    ----------
+    location
+        Root of what is to be opened.
+    keys
+        What to ask for in this round; absent ones cost no time beside the others.
+    witness
+        Those of ``keys`` of which one must be readable to count as let in.
+
+    Raises
+    ------
+    CloudError
+        What the last way said, if none of them led in.
+    """
+    keys, witness = list(keys), list(witness)
+    refusals: list[CloudError] = []
+    empty: OpenedStore | None = None
+    for place in aliases(location):
+        for anonymous, candidate in _ways(place):
+            try:
+                opened = await _try(candidate, anonymous, keys, witness)
+            except (AccessRefusedError, UnreachableError, ServerError) as error:
+                refusals.append(error)
+                continue
+            if any(opened.documents.values()):
+                _worked[_host(candidate)] = anonymous
+                return opened
+            empty = empty or opened
+    if empty is not None and not any(isinstance(r, AccessRefusedError) for r in refusals):
+        return empty
+    raise refusals[0]
+
+
+def _host(location: Location) -> tuple[str, str | None, str]:
+    return location.kind, location.endpoint, location.bucket
+
+
+def _ways(location: Location) -> Iterator[tuple[bool, Location]]:
+    """Yield (anonymous, location) in the order they are to be tried."""
+    access = location.access
+    if access.profile:
+        yield False, location
+        return
+    if location.kind in ("http", "file") or access.anonymous is True:
+        yield True, location
+    elif access.anonymous is False:
+        yield False, location
+    else:
+        order = [True, False] if _has_credentials(location) else [True]
+        if _worked.get(_host(location)) is False:
+            order.reverse()
+        for anonymous in order:
+            yield anonymous, location
+    signed = location.as_s3() if location.kind == "http" else None
+    if signed is not None and access.anonymous is not True and _is_our_endpoint(signed):
+        yield False, signed
+
+
+def _has_credentials(location: Location) -> bool:
+    """Tell whether the environment holds something to sign with; asking costs no request.
+
+    Without this obstore would ask the cloud machine's metadata address and wait for it.
+    """
+    names = {
+        "s3": ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+               "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
+        "gs": ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_KEY"),
+        "az": ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_KEY", "AZURE_CLIENT_ID", "AZURE_STORAGE_TOKEN"),
+    }  # fmt: skip
+    return any(os.environ.get(name) for name in names[location.kind])
+
+
+def _is_our_endpoint(location: Location) -> bool:
+    """Sign only for hosts that the user's own environment names: a signature tells who asks."""
+    ours = [os.environ.get("AWS_ENDPOINT_URL_S3"), os.environ.get("AWS_ENDPOINT_URL")]
+    return location.access.profile is not None or (
+        _has_credentials(location) and (location.endpoint or "") in [o.rstrip("/") for o in ours if o]
+    )
+
+
+async def _try(
+    location: Location, anonymous: bool, keys: list[str], witness: list[str]
+) -> OpenedStore:
+    remote = RemoteStore(location, anonymous=anonymous)
+    counting = CountingStore(remote)
+    refusal = RefusalStore(SharingStore(counting))
+    answers = await asyncio.gather(*(refusal.get(key) for key in keys), return_exceptions=True)
+    documents: Documents = {}
+    errors: list[CloudError] = []
+    for key, answer in zip(keys, answers, strict=True):
+        if isinstance(answer, CloudError):
+            errors.append(answer)
+            documents[key] = None
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            documents[key] = answer
+    found = [key for key in witness if documents.get(key)]
+    if errors and not found:
+        redirected = next((e for e in errors if e.status == 301), None)
+        if redirected is not None and location.kind == "s3" and location.access.region is None:
+            region = await bucket_region(location)
+            if region:
+                access = replace(location.access, region=region)
+                return await _try(replace(location, access=access), anonymous, keys, witness)
+        raise errors[0]
+    refusal.witness = found[0] if found else None
+    return OpenedStore(location, refusal, counting.traffic, documents)
+
+
+async def bucket_region(location: Location) -> str | None:
+    """Ask AWS where a bucket lives (obstore does not follow its redirects)."""
+    import http.client
+
+    def ask() -> str | None:
+        connection = http.client.HTTPSConnection("s3.amazonaws.com", timeout=5)
+        try:
+            connection.request("HEAD", f"/{location.bucket}")
+            return connection.getresponse().getheader("x-amz-bucket-region")
+        except OSError:
+            return None
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(ask)

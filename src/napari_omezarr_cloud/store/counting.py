@@ -1,0 +1,76 @@
+"""What went over the wire: for progress lines, tests and benchmarks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from napari_omezarr_cloud.errors import CloudError
+from napari_omezarr_cloud.store.protocol import ByteRange, Bytes, ByteStore, Entry
+
+__all__ = ["CountingStore", "Traffic"]
+
+
+@dataclass
+class Traffic:
+    """Counters of one store; written on the I/O loop, readable from any thread."""
+
+    requests: int = 0
+    """Reads started."""
+    in_flight: int = 0
+    """Reads under way now."""
+    absent: int = 0
+    """Reads answered with "no such key"."""
+    failed: int = 0
+    """Reads that ended in an error."""
+    cancelled: int = 0
+    """Reads given up before their answer."""
+    nbytes: int = 0
+    """Bytes received."""
+    latency_s: float = 0.0
+    """Sum over finished reads of the time from asking to the last byte."""
+
+
+class CountingStore:
+    """Wrap a store and count its reads in ``traffic``."""
+
+    def __init__(self, inner: ByteStore, traffic: Traffic | None = None) -> None:
+        self._inner = inner
+        self.traffic = traffic or Traffic()
+
+    @property
+    def where(self) -> str:
+        return self._inner.where
+
+    async def get(self, key: str, byte_range: ByteRange | None = None) -> Bytes | None:
+        count = self.traffic
+        count.requests += 1
+        count.in_flight += 1
+        started = time.perf_counter()
+        try:
+            data = await self._inner.get(key, byte_range)
+        except asyncio.CancelledError:
+            count.cancelled += 1
+            raise
+        except CloudError:
+            count.failed += 1
+            raise
+        finally:
+            count.in_flight -= 1
+            count.latency_s += time.perf_counter() - started
+        if data is None:
+            count.absent += 1
+        else:
+            count.nbytes += len(data)
+        return data
+
+    async def put(self, key: str, data: Bytes) -> None:
+        await self._inner.put(key, data)
+
+    async def delete(self, key: str) -> None:
+        await self._inner.delete(key)
+
+    async def list(self, prefix: str = "") -> Sequence[Entry]:
+        return await self._inner.list(prefix)

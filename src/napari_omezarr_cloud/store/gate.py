@@ -1,0 +1,74 @@
+"""How many requests may be in flight, and who is next."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+
+__all__ = ["RANK", "Gate", "Rank"]
+
+Rank = tuple[float, ...]
+"""Smaller is sooner. Metadata come first, then what is visible, then what may be wanted next."""
+
+FIRST: Rank = (-1.0,)
+
+RANK: ContextVar[Callable[[], Rank]] = ContextVar("RANK", default=lambda: FIRST)
+"""Asks the work that runs now how urgent it is; the answer may change while it waits."""
+
+
+class Gate:
+    """Let ``slots`` coroutines in at a time, the most urgent of the waiting first."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.inside = 0
+        self._count = itertools.count()
+        self._waiting: list[tuple[Rank, int, Callable[[], Rank], asyncio.Future[None]]] = []
+
+    @property
+    def queued(self) -> int:
+        """How many wait outside."""
+        return sum(not turn.done() for *_, turn in self._waiting)
+
+    def rerank(self) -> None:
+        """Ask everyone who waits for its rank again (after the view has moved)."""
+        self._waiting = [
+            (ask(), number, ask, turn) for _, number, ask, turn in self._waiting if not turn.done()
+        ]
+        heapq.heapify(self._waiting)
+
+    @asynccontextmanager
+    async def enter(self) -> AsyncIterator[None]:
+        """Wait for a slot and hold it."""
+        if self.inside >= self.slots:
+            await self._queue()
+        else:
+            self.inside += 1
+        try:
+            yield
+        finally:
+            self._leave()
+
+    async def _queue(self) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        ask = RANK.get()
+        heapq.heappush(self._waiting, (ask(), next(self._count), ask, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._leave()  # the slot was handed over just as we were cancelled
+            raise
+
+    def _leave(self) -> None:
+        """Hand the slot to the next in line; with nobody waiting it becomes free."""
+        while self._waiting:
+            *_, turn = heapq.heappop(self._waiting)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self.inside -= 1

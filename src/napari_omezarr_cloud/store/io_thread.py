@@ -1,0 +1,81 @@
+"""The one thread in which all waiting for bytes happens: an asyncio loop, and the door to it.
+
+Any thread may submit a coroutine; only threads that are allowed to wait may wait for it. Pool
+threads and the loop itself may not: a pool that waits for work queued behind it never wakes up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from napari_omezarr_cloud.errors import WouldBlockError
+
+__all__ = ["IoThread", "forbid_waiting", "io_thread"]
+
+T = TypeVar("T")
+
+_this_thread = threading.local()
+
+
+def forbid_waiting() -> None:
+    """Mark the calling thread as one that must never wait (an initializer for thread pools)."""
+    _this_thread.may_not_wait = True
+
+
+class IoThread:
+    """An asyncio event loop running in a daemon thread of its own."""
+
+    def __init__(self, name: str = "omezarr-io") -> None:
+        self.pid = os.getpid()
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        forbid_waiting()
+        self.loop.run_forever()
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start ``work`` on the loop; cancelling the returned future cancels the work."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    def wait(self, work: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T:
+        """Run ``work`` on the loop and wait for its result.
+
+        Raises
+        ------
+        WouldBlockError
+            On the loop's own thread and in pool threads, where waiting would deadlock.
+        """
+        if getattr(_this_thread, "may_not_wait", False):
+            work.close()
+            raise WouldBlockError(
+                "Could not wait for data",
+                why="this thread runs the engine's own work and must never wait",
+                hint="Await the data instead, or load it from an ordinary thread.",
+            )
+        future = self.submit(work)
+        try:
+            return future.result(timeout_s)
+        except BaseException:
+            future.cancel()
+            raise
+
+
+_current: IoThread | None = None
+_lock = threading.Lock()
+
+
+def io_thread() -> IoThread:
+    """Return this process's I/O thread; after a fork, which stops all threads, a new one."""
+    global _current
+    with _lock:
+        if _current is None or _current.pid != os.getpid():
+            _current = IoThread()
+        return _current

@@ -1,0 +1,59 @@
+"""What a 403 means: on S3 without the right to list, an absent key is answered like a forbidden one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from napari_omezarr_cloud.errors import AccessRefusedError
+from napari_omezarr_cloud.store.protocol import ByteRange, Bytes, ByteStore, Entry
+
+__all__ = ["RefusalStore"]
+
+_RECHECK_S = 30.0
+
+
+class RefusalStore:
+    """Wrap a store so that a refused key counts as absent while its metadata stay readable.
+
+    Once ``witness`` names a key that was readable when the image was opened, a refusal is checked
+    against it, at most every 30 s. If the witness is refused too, access was lost (a token ran
+    out) and the refusal is passed on. ``denied`` counts the keys taken for absent.
+    """
+
+    def __init__(self, inner: ByteStore) -> None:
+        self._inner = inner
+        self.witness: str | None = None
+        self.denied = 0
+        self._checked_at = -_RECHECK_S
+        self._check = asyncio.Lock()
+
+    @property
+    def where(self) -> str:
+        return self._inner.where
+
+    async def get(self, key: str, byte_range: ByteRange | None = None) -> Bytes | None:
+        try:
+            return await self._inner.get(key, byte_range)
+        except AccessRefusedError:
+            if self.witness is None or key == self.witness:
+                raise
+            await self._confirm_access(self.witness)
+            self.denied += 1
+            return None
+
+    async def _confirm_access(self, witness: str) -> None:
+        async with self._check:
+            if time.monotonic() - self._checked_at > _RECHECK_S:
+                await self._inner.get(witness)
+                self._checked_at = time.monotonic()
+
+    async def put(self, key: str, data: Bytes) -> None:
+        await self._inner.put(key, data)
+
+    async def delete(self, key: str) -> None:
+        await self._inner.delete(key)
+
+    async def list(self, prefix: str = "") -> Sequence[Entry]:
+        return await self._inner.list(prefix)
