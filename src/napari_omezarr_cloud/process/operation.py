@@ -1,0 +1,179 @@
+"""An operation is data: which function, on what, with which parameters, and how far it looks.
+
+Nothing here loads scikit-image: ``function`` is a path, resolved when the operation runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from napari_omezarr_cloud.errors import OperationError
+from napari_omezarr_cloud.process.dtypes import working_dtype
+from napari_omezarr_cloud.process.parameter import Parameter, ParameterType, Value
+
+__all__ = [
+    "Dims",
+    "DtypeRule",
+    "HaloRule",
+    "Kind",
+    "Operation",
+    "Output",
+    "Parameter",
+    "ParameterType",
+    "Value",
+    "validate",
+]
+
+Kind = Literal["local", "unbounded", "global", "objects", "projection", "table"]
+Output = Literal["image", "mask", "labels", "table"]
+Dims = Literal["any", "plane"]
+HaloRule: TypeAlias = Callable[[Mapping[str, Any], int], tuple[int, ...]]
+DtypeRule: TypeAlias = Callable[[Sequence["np.dtype[Any]"]], "np.dtype[Any]"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """A function from arrays to an array, described so that nobody needs to look inside.
+
+    Attributes
+    ----------
+    name, title, group
+        The word in recipes and scripts, the words in the window, the heading above them.
+    function
+        ``"package.module:function"``; called with the arrays, then the parameters by name.
+    parameters
+        What can be set, in the order of the form.
+    kind
+        ``local`` looks no further than its halo; ``unbounded`` may look everywhere; ``global``
+        needs a number measured on the whole image first, and is pixelwise once it has it;
+        ``objects`` gives labels, which must be merged across blocks; ``projection`` folds one
+        axis; ``table`` gives rows.
+    output
+        What comes back: ``image``, ``mask`` (bool), ``labels`` (whole numbers) or ``table``.
+    dtype_rule
+        Input dtypes to output dtype.
+    halo_rule
+        Parameters (lengths as a tuple in pixels, one per axis) and number of axes to pixels per
+        axis and side; ``None`` where there is no finite halo.
+    inputs
+        The arrays it takes, by name, in order.
+    dims
+        ``any`` runs on yx or zyx as it is, ``plane`` on each plane of a volume.
+    fixed
+        Keywords that are always passed; they win over a parameter of the same name.
+    per_channel
+        Whether a colour picture is treated channel by channel; where not, it is refused.
+    help
+        One line: what it does, and the range of what comes out.
+    """
+
+    name: str
+    title: str
+    group: str
+    function: str
+    kind: Kind
+    output: Output
+    help: str
+    dtype_rule: DtypeRule
+    halo_rule: HaloRule | None = None
+    parameters: tuple[Parameter, ...] = ()
+    inputs: tuple[str, ...] = ("image",)
+    dims: Dims = "any"
+    fixed: tuple[tuple[str, Any], ...] = ()
+    per_channel: bool = True
+
+    def halo(self, values: Mapping[str, Any], spacing: Sequence[float]) -> tuple[int, ...] | None:
+        """Return how many pixels of source a block needs on each side, per spatial axis.
+
+        Parameters
+        ----------
+        values
+            Parameters; what is missing takes its default.
+        spacing
+            Size of a pixel of this level per spatial axis (yx or zyx), in µm; ones (or the
+            downscaling relative to level 0) where the image has no length units.
+
+        Returns
+        -------
+        tuple of int or None
+            ``None`` where no halo is enough, and the region must be computed as one array.
+
+        Raises
+        ------
+        OperationError
+            If a value is not allowed.
+        """
+        if self.halo_rule is None:
+            return None
+        checked = validate(self, values)
+        axes = spacing[-2:] if self.dims == "plane" else spacing
+        reach = self.halo_rule(self.in_pixels(checked, axes), len(axes))
+        return (0,) * (len(spacing) - len(axes)) + reach
+
+    def in_pixels(self, values: Mapping[str, Any], spacing: Sequence[float]) -> dict[str, Any]:
+        """Return the values with each length as a tuple in pixels, one per axis of ``spacing``."""
+        lengths = {p.name for p in self.parameters if p.type == "length"}
+        return {
+            name: tuple(value / size for size in spacing) if name in lengths else value
+            for name, value in values.items()
+        }
+
+    def is_too_coarse(self, values: Mapping[str, Any], spacing: Sequence[float]) -> bool:
+        """Whether a length is below half a pixel of this level, so that nothing would be seen."""
+        checked = validate(self, values)
+        pixels = self.in_pixels(checked, spacing)
+        lengths = [pixels[p.name] for p in self.parameters if p.type == "length"]
+        return any(0 < max(per_axis) < 0.5 for per_axis in lengths)
+
+    def output_dtype(self, dtypes: Sequence[np.dtype[Any]], *, rgb: bool = False) -> np.dtype[Any]:
+        """Return the dtype of the result, in native byte order.
+
+        Parameters
+        ----------
+        dtypes
+            One per input, as stored (any byte order, float16 too).
+        rgb
+            A colour picture of integers stays one: it is shown by its dtype's range.
+
+        Raises
+        ------
+        OperationError
+            For complex numbers and what is no number.
+        """
+        working = [working_dtype(np.dtype(dtype)) for dtype in dtypes]
+        if rgb and working[0].kind in "iu":
+            return working[0]
+        return self.dtype_rule(working)
+
+
+def validate(op: Operation, values: Mapping[str, Any]) -> dict[str, Value]:
+    """Return every parameter's value as a plain Python value, defaults filled in.
+
+    Parameters
+    ----------
+    op
+        The operation they are for.
+    values
+        By parameter name; lengths as one number in µm (or level-0 pixels without units).
+
+    Raises
+    ------
+    OperationError
+        If a parameter is unknown (with the nearest name) or a value is not allowed (with what
+        is); nothing is clamped.
+    """
+    names = [parameter.name for parameter in op.parameters]
+    for name in values:
+        if name not in names:
+            near = get_close_matches(str(name), names, n=1)
+            raise OperationError(
+                f"{op.title} has no parameter {name!r}",
+                why=f"its parameters are {', '.join(names)}" if names else "it has none",
+                hint=f"Did you mean {near[0]}?" if near else "",
+            )
+    return {p.name: p.accept(values.get(p.name, p.default), op.title) for p in op.parameters}
