@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from napari_omezarr_cloud.errors import AccessRefusedError, CloudError, ServerError, UnreachableError
-from napari_omezarr_cloud.location import Location, aliases
+from napari_omezarr_cloud.location import Location, aliases, moved_note
 from napari_omezarr_cloud.store.counting import CountingStore, Traffic
 from napari_omezarr_cloud.store.protocol import Bytes, ByteStore
 from napari_omezarr_cloud.store.refusal import RefusalStore
@@ -33,7 +33,7 @@ class OpenedStore:
     notes: tuple[str, ...] = ()
 
 
-_worked: dict[tuple[str, str | None, str], Location | bool] = {}
+_worked: dict[tuple[str, str | None, str], bool] = {}
 """Per kind, endpoint and bucket: whether anonymous access worked."""
 
 
@@ -66,7 +66,8 @@ async def open_store(location: Location, keys: Iterable[str], witness: Iterable[
                 continue
             if any(opened.documents.values()):
                 _worked[_host(candidate)] = anonymous
-                return opened
+                moved = moved_note(location, place)
+                return replace(opened, notes=(moved,)) if moved else opened
             empty = empty or opened
     if empty is not None and not any(isinstance(r, AccessRefusedError) for r in refusals):
         return empty

@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
-from urllib.parse import quote
 
 import obstore
 from obstore.store import AzureStore, GCSStore, HTTPStore, LocalStore, S3Store
@@ -148,10 +147,9 @@ def _az(location: Location, anonymous: bool) -> Any:
 
 def _http(location: Location, anonymous: bool) -> Any:
     del anonymous  # plain HTTP has no signature
-    url = f"{location.endpoint}/{quote(location.key, safe='/+:@!$&()*,;=~')}"
-    if location.query:
-        url += f"?{location.query}"
-    return HTTPStore(url, client_options=_client(location), retry_config=_RETRIES)
+    return HTTPStore(
+        location.to_text(), client_options=_client(location), retry_config=_RETRIES
+    )
 
 
 def _file(location: Location, anonymous: bool) -> Any:

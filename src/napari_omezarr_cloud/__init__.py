@@ -1,0 +1,39 @@
+"""Open, show and process OME-Zarr of any size where it lies, without downloading it."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_omezarr_cloud.api import Image, Labels, Level, open, open_async
+    from napari_omezarr_cloud.errors import CloudError
+    from napari_omezarr_cloud.napari.layer_data import LayerData, to_layers
+
+__all__ = [
+    "CloudError",
+    "Image",
+    "Labels",
+    "LayerData",
+    "Level",
+    "open",
+    "open_async",
+    "to_layers",
+]
+
+_HOMES = {
+    "CloudError": "errors",
+    "LayerData": "napari.layer_data",
+    "to_layers": "napari.layer_data",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when asked for: `omezarr --help` and napari's start must not wait for zarr and dask.
+    if name in __all__:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES.get(name, 'api')}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

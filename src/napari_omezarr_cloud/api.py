@@ -1,0 +1,277 @@
+"""The verbs, without a window: each a short walk from a link to pixels."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_omezarr_cloud.chunks import engine
+from napari_omezarr_cloud.chunks.dask_view import dask_array
+from napari_omezarr_cloud.location import Access, Location, parse_location
+from napari_omezarr_cloud.ngff import Axis, Channel, ImageLabel
+from napari_omezarr_cloud.pyramid import Grid, Pyramid, PyramidView, Region
+from napari_omezarr_cloud.pyramid import Level as _Level
+from napari_omezarr_cloud.pyramid.channels import channels_of
+from napari_omezarr_cloud.pyramid.opening import OpenedImage, OpenedLabels, open_image
+from napari_omezarr_cloud.store import Traffic, io_thread
+
+if TYPE_CHECKING:
+    import dask.array as da
+    import zarr
+
+__all__ = ["Image", "Labels", "Level", "open", "open_async"]
+
+
+class Level:
+    """One resolution of an image; level 0 is the finest."""
+
+    def __init__(self, pyramid: Pyramid, number: int) -> None:
+        self._pyramid = pyramid
+        self.number = number
+        """Position in the pyramid."""
+
+    @property
+    def _level(self) -> _Level:
+        return self._pyramid.levels[self.number]
+
+    @property
+    def _grid(self) -> Grid:
+        return self._level.grid
+
+    @property
+    def path(self) -> str:
+        """Path of the array below the image."""
+        return self._level.name
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Voxels per axis, in the order of the image's axes."""
+        return self._grid.shape
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Voxels per chunk and axis; of the inner chunks where the array is sharded."""
+        return self._grid.chunks
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the voxels, in this machine's byte order."""
+        return self._grid.dtype
+
+    @property
+    def scale(self) -> tuple[float, ...]:
+        """Size of a voxel per axis, in the axis' unit; the multiscale's own transform applied."""
+        return self._level.transform.scale
+
+    @property
+    def translation(self) -> tuple[float, ...]:
+        """Position of the centre of the first voxel per axis, in the axis' unit."""
+        return self._level.transform.translation
+
+    @cached_property
+    def dask(self) -> da.Array:
+        """The level as a dask array, chunked as stored; computing it gives exact voxels."""
+        return dask_array(PyramidView.of(self._pyramid), self.number)
+
+    @property
+    def zarr(self) -> zarr.Array[Any]:
+        """The level as a zarr array over the same connections; read-only."""
+        array: zarr.Array[Any] = self._level.zarr_array()  # type: ignore[attr-defined]
+        return array
+
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.shape))
+        return f"<Level {self.number} {self.path!r}: {shape} {self.dtype}>"
+
+
+@dataclass(frozen=True, eq=False)
+class _Leveled:
+    """What images and labels share: a pyramid to read from."""
+
+    pyramid: Pyramid
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """Name, type and unit of each axis, in the order of the arrays."""
+        return self.pyramid.axes
+
+    @cached_property
+    def levels(self) -> tuple[Level, ...]:
+        """Resolutions from fine (0) to coarse."""
+        return tuple(Level(self.pyramid, n) for n in range(len(self.pyramid.levels)))
+
+    def read(
+        self, level: int = 0, region: Sequence[slice | int] | None = None
+    ) -> npt.NDArray[Any]:
+        """Return voxels, exactly; waits for them.
+
+        Parameters
+        ----------
+        level
+            0 is the finest.
+        region
+            One slice or index per axis, in voxels of that level; an index drops its axis.
+            None is the whole level.
+
+        Raises
+        ------
+        RegionError
+            If the region leaves the level.
+        ChunkError
+            If a chunk cannot be read; the message names it.
+        """
+        source = self.pyramid.levels[level]
+        items = tuple(region) if region is not None else (slice(None),) * self.pyramid.ndim
+        box = Region.from_slices(items, source.grid.shape)
+        pixels = engine().load(source, box)
+        return pixels[tuple(0 if isinstance(part, int) else slice(None) for part in items)]
+
+
+@dataclass(frozen=True, eq=False)
+class Labels(_Leveled):
+    """A label image beside an image."""
+
+    name: str
+    label: ImageLabel
+    """Colours and properties by label value."""
+
+    def __repr__(self) -> str:
+        return f"<Labels {self.name!r}: {len(self.levels)} levels, {self.levels[0]!r}>"
+
+
+@dataclass(frozen=True, eq=False)
+class Image(_Leveled):
+    """An OME-Zarr image that is open: its metadata are here, its voxels are where they were."""
+
+    opened: OpenedImage
+
+    @property
+    def location(self) -> Location:
+        """Where it is; ``str()`` of it shows no secret."""
+        return self.opened.location
+
+    @property
+    def name(self) -> str:
+        """The image's own name, else the last part of its link."""
+        return self.opened.name
+
+    @property
+    def version(self) -> str:
+        """Version of the OME-Zarr metadata."""
+        return self.opened.image.version
+
+    @cached_property
+    def channels(self) -> tuple[Channel, ...]:
+        """One per index of the channel axis, in its order; one for an image without such an axis."""
+        return channels_of(self.opened.image, self.pyramid)
+
+    @cached_property
+    def labels(self) -> tuple[Labels, ...]:
+        """Label images beside the image; waits until their metadata are here."""
+        found, _ = self._label_results()
+        return tuple(_labels(each) for each in found)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was odd in the metadata and how it was taken, in sentences."""
+        notes = self.opened.notes
+        return (*notes, *self._label_results()[1]) if self.opened.labels.done() else notes
+
+    @property
+    def traffic(self) -> Traffic:
+        """Requests and bytes so far."""
+        return self.opened.traffic
+
+    def _label_results(self) -> tuple[tuple[OpenedLabels, ...], tuple[str, ...]]:
+        task = self.opened.labels
+        if task.done():
+            return task.result()
+
+        async def wait() -> tuple[tuple[OpenedLabels, ...], tuple[str, ...]]:
+            return await asyncio.shield(task)
+
+        return io_thread().wait(wait())
+
+    def __repr__(self) -> str:
+        axes = "".join(axis.name for axis in self.axes)
+        return f"<Image {self.name!r} ({axes}, OME-Zarr {self.version}): {self.levels[0]!r}>"
+
+
+def _labels(opened: OpenedLabels) -> Labels:
+    engine().watch(opened.pyramid)
+    return Labels(opened.pyramid, opened.name, opened.label or ImageLabel())
+
+
+async def _open(location: Location) -> Image:
+    opened = await open_image(location)
+    engine().watch(opened.pyramid)
+    return Image(opened.pyramid, opened)
+
+
+def open_async(link: str | Location, **access: Any) -> Future[Image]:
+    """Begin to open a link and return at once; cancelling the future aborts its requests.
+
+    Takes what :func:`open` takes; raises ``LinkError`` at once, everything else from the future.
+    """
+    location = link if isinstance(link, Location) else _parse(link, **access)
+    return io_thread().submit(_open(location))
+
+
+def open(  # noqa: A001
+    link: str | Location,
+    *,
+    endpoint: str | None = None,
+    region: str | None = None,
+    anonymous: bool | None = None,
+    profile: str | None = None,
+) -> Image:
+    """Open the OME-Zarr image at a link; reads metadata only.
+
+    Parameters
+    ----------
+    link
+        ``s3://bucket/key``, ``https://…``, ``gs://…``, ``az://…``, or a local path.
+    endpoint
+        Of an S3 server other than Amazon's.
+    region
+        Of an S3 bucket, where it is not found by itself.
+    anonymous
+        True never signs, False always does; None tries anonymous access first.
+    profile
+        Name of a profile in the AWS configuration.
+
+    Raises
+    ------
+    LinkError
+        If the text is no link.
+    NotFoundError, AccessRefusedError, UnreachableError, ServerError
+        If nothing can be had there.
+    MetadataError
+        If it is no OME-Zarr image, or one of a kind that cannot be shown.
+    """
+    if not isinstance(link, Location):
+        link = _parse(
+            link, endpoint=endpoint, region=region, anonymous=anonymous, profile=profile
+        )
+    return io_thread().wait(_open(link))
+
+
+def _parse(
+    text: str,
+    *,
+    endpoint: str | None = None,
+    region: str | None = None,
+    anonymous: bool | None = None,
+    profile: str | None = None,
+) -> Location:
+    chosen = {"region": region, "anonymous": anonymous, "profile": profile}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    location = parse_location(text, endpoint=endpoint)
+    return replace(location, access=replace(location.access, **given)) if given else location
