@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+import weakref
 from typing import Any
 
 import dask.array as da
@@ -12,9 +13,10 @@ import numpy.typing as npt
 from napari_omezarr_cloud.chunks.engine import Engine, engine
 from napari_omezarr_cloud.pyramid import PyramidView, Region
 
-__all__ = ["LevelReader", "dask_array"]
+__all__ = ["LevelReader", "dask_array", "reader_of"]
 
 _process = uuid.uuid4().hex[:8]
+_readers: weakref.WeakValueDictionary[str, LevelReader] = weakref.WeakValueDictionary()
 
 
 class LevelReader:
@@ -84,12 +86,20 @@ def dask_array(view: PyramidView, number: int, reader: Engine | None = None) -> 
     """
     level = view.level(number)
     grid = view.grid(number)
+    source = LevelReader(view, number, reader)
     part = "-".join([*(f"{a}.{i}" for a, i in view.fixed), *map(str, view.order)])
+    name = f"omezarr-{_process}-{level.key}-{part}"
+    _readers[name] = source
     return da.from_array(
-        LevelReader(view, number, reader),
+        source,
         chunks=grid.chunks,
-        name=f"omezarr-{_process}-{level.key}-{part}",
+        name=name,
         lock=False,
         inline_array=True,
         meta=np.empty((0,) * grid.ndim, grid.dtype),
     )
+
+
+def reader_of(array: object) -> LevelReader | None:
+    """Return the reader behind a dask array of ours; None for any other array."""
+    return _readers.get(getattr(array, "name", ""))

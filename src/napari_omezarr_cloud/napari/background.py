@@ -1,0 +1,134 @@
+"""Waiting without freezing: jobs beside the GUI thread, and a window that stays alive meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from typing import Any, Generic, TypeVar
+
+from qtpy.QtCore import QCoreApplication, QEventLoop, QObject, Qt, QThread, QTimer, Signal
+from qtpy.QtWidgets import QApplication, QProgressDialog
+
+__all__ = ["Job", "is_event_loop_running", "wait_for"]
+
+T = TypeVar("T")
+
+_SHOW_AFTER_MS = 300
+
+
+def is_event_loop_running() -> bool:
+    """Tell whether a window is being served by the calling thread, so that waiting would freeze it."""
+    app = QCoreApplication.instance()
+    if app is None or QThread.currentThread() is not app.thread():
+        return False
+    return bool(app.thread().loopLevel() > 0)
+
+
+class _Landing(QObject):
+    """Brings a future's end to the GUI thread."""
+
+    done = Signal()
+
+    def watch(self, future: Future[Any]) -> None:
+        future.add_done_callback(lambda _: self._emit())
+
+    def _emit(self) -> None:
+        try:
+            self.done.emit()
+        except RuntimeError:  # this object went with its application
+            return
+
+
+def wait_for(future: Future[T], label: str) -> T:
+    """Return a future's result without freezing the window.
+
+    Where an event loop runs, a local one keeps the window painting; after 300 ms a modal
+    dialog says what is going on and can cancel it. It is modal because a nested loop is
+    re-entrant: a second drop or a removed layer in between would find a half-opened image.
+    Where no loop runs yet (a script), this simply waits.
+
+    Raises
+    ------
+    concurrent.futures.CancelledError
+        If the person cancelled.
+    """
+    if not is_event_loop_running() or future.done():
+        return future.result()
+    loop, landing = QEventLoop(), _Landing()
+    landing.done.connect(loop.quit, Qt.ConnectionType.QueuedConnection)
+    landing.watch(future)
+    dialog = QProgressDialog(label, "Cancel", 0, 0, QApplication.activeWindow())
+    dialog.setWindowModality(Qt.WindowModality.ApplicationModal)
+    dialog.setMinimumDuration(_SHOW_AFTER_MS)
+    dialog.setWindowTitle("Opening")
+    dialog.canceled.connect(future.cancel)
+    # With a range of 0 the dialog never decides by itself to show; a timer does.
+    timer = QTimer()
+    timer.setSingleShot(True)
+    timer.timeout.connect(dialog.show)
+    timer.start(_SHOW_AFTER_MS)
+    # Until it shows, user input is kept out by the loop itself: it would be re-entrant as well.
+    excluded = QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents
+    shown = QTimer()
+    shown.setSingleShot(True)
+    shown.timeout.connect(loop.quit)
+    shown.start(_SHOW_AFTER_MS)
+    loop.exec(excluded)
+    shown.stop()
+    if not future.done():
+        loop.exec()
+    timer.stop()
+    dialog.reset()
+    dialog.deleteLater()
+    return future.result()
+
+
+class Job(QObject, Generic[T]):
+    """One piece of work whose end is told on the GUI thread, unless it was replaced before.
+
+    ``on_done`` gets the result, ``on_error`` the exception; after `cancel` neither is called.
+    """
+
+    _ended = Signal()
+
+    def __init__(
+        self,
+        future: Future[T],
+        on_done: Callable[[T], None],
+        on_error: Callable[[BaseException], None],
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._future: Future[T] | None = future
+        self._on_done, self._on_error = on_done, on_error
+        self._ended.connect(self._finish, Qt.ConnectionType.QueuedConnection)
+        future.add_done_callback(lambda _: self._tell())
+
+    @property
+    def is_running(self) -> bool:
+        return self._future is not None
+
+    def _tell(self) -> None:
+        try:
+            self._ended.emit()
+        except RuntimeError:  # the widget that asked is gone
+            return
+
+    def _finish(self) -> None:
+        future, self._future = self._future, None
+        if future is None or future.cancelled():
+            return
+        try:
+            result = future.result()
+        except CancelledError:
+            return
+        except Exception as error:  # whatever the job raised goes to the one who shows it
+            self._on_error(error)
+            return
+        self._on_done(result)
+
+    def cancel(self) -> None:
+        """Give up; nothing is told any more."""
+        future, self._future = self._future, None
+        if future is not None:
+            future.cancel()

@@ -1,0 +1,351 @@
+"""Layers that show what is here at once, and the rest as it comes.
+
+A `Display` stands behind each layer of ours: it paints from memory, tells the engine what is
+wanted, and refreshes the layer when chunks arrive.
+"""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_omezarr_cloud.chunks import Engine, Tier, Wish, engine
+from napari_omezarr_cloud.chunks.dask_view import reader_of
+from napari_omezarr_cloud.napari.slicing import (
+    Look,
+    can_hook,
+    hook_slicing,
+    unhook_slicing,
+)
+from napari_omezarr_cloud.pyramid import Index, PyramidView, Region
+
+__all__ = ["Display", "adopt", "display_of", "expect", "release", "view_behind", "view_of"]
+
+Array = npt.NDArray[Any]
+
+_RHYTHM_MS = 33
+_MAX_WISHES = 4096
+"""More chunks than this are not on one screen; what a 3-D look asks beyond comes in later looks."""
+
+
+def wish_list(view: PyramidView, look: Look, here: Engine) -> list[Wish]:
+    """Return what a look needs, most urgent first: the coarsest level, then the level itself.
+
+    The coarsest gives every place a stand-in; of the level, the centre comes before the edges.
+    """
+    last = len(view.pyramid.levels) - 1
+    wishes: list[Wish] = []
+    if look.number != last:
+        wishes += _wishes(view, _same_place(view, look, last), order=0)
+    wishes += _wishes(view, look, order=1)
+    return [wish for wish in wishes if (wish.level.key, wish.index) not in here.cache]
+
+
+def _same_place(view: PyramidView, look: Look, number: int) -> Look:
+    """Return the look at another level that covers the same world."""
+    across = view.transform(look.number).to(view.transform(number))
+    region = across.covering(look.region, view.grid(number).shape)
+    return Look(number, region, look.displayed)
+
+
+def _wishes(view: PyramidView, look: Look, *, order: int) -> list[Wish]:
+    level = view.level(look.number)
+    region = view.expand(look.region)
+    indices = list(level.grid.touching(region))
+    middle = np.array([(a + b) / 2 for a, b in zip(region.start, region.stop, strict=True)])
+    centres = (np.array(indices).reshape(-1, region_ndim(region)) + 0.5) * level.grid.chunks
+    distance = np.linalg.norm(centres - middle, axis=1) if indices else np.zeros(0)
+    ranked = np.argsort(distance, kind="stable")[:_MAX_WISHES]
+    return [
+        Wish(level, indices[i], (float(Tier.VISIBLE), float(order), float(distance[i])))
+        for i in ranked
+    ]
+
+
+def region_ndim(region: Region) -> int:
+    """Return the number of axes of a region."""
+    return len(region.start)
+
+
+class _Bridge(QObject):
+    """Brings the engine's news to the GUI thread, at most once per rhythm."""
+
+    arrived = Signal()
+
+    def __init__(self, source: Engine) -> None:
+        super().__init__()
+        self._displays: weakref.WeakSet[Display] = weakref.WeakSet()
+        self._is_told = False
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._refresh_next)
+        self.arrived.connect(self._wait_a_beat)
+        self._end = source.subscribe(self._hear)
+
+    def add(self, display: Display) -> None:
+        self._displays.add(display)
+
+    def _hear(self, level: int, indices: Sequence[Index]) -> None:
+        """On the engine's loop: mark who is concerned, and wake the GUI thread once."""
+        concerned = [d for d in list(self._displays) if d.hears(level, indices)]
+        if concerned and not self._is_told:
+            self._is_told = True
+            try:
+                self.arrived.emit()
+            except RuntimeError:  # the application is gone, and this object with it
+                self._end()
+
+    def _wait_a_beat(self) -> None:
+        if not self._timer.isActive():
+            self._timer.start(_RHYTHM_MS)
+
+    def _refresh_next(self) -> None:
+        """Refresh one layer, and come back for the next: between two the window answers."""
+        self._is_told = False
+        stale = [d for d in list(self._displays) if d.is_stale]
+        if not stale:
+            return
+        first = min(stale, key=lambda d: d.refreshed_at)
+        first.refresh()
+        pause = 0 if len(stale) > 1 else _RHYTHM_MS
+        # A slow refresh (a big volume, software OpenGL) must leave as much time as it takes.
+        self._timer.start(max(pause, int(first.cost_s * 1000)))
+
+
+_bridge: _Bridge | None = None
+
+
+def bridge() -> _Bridge:
+    """Return the bridge of this process; on the GUI thread."""
+    global _bridge
+    if _bridge is None:
+        _bridge = _Bridge(engine())
+    return _bridge
+
+
+class Display:
+    """Behind one layer: what it shows, what it waits for."""
+
+    def __init__(self, layer: Any, view: PyramidView) -> None:
+        self.view = view
+        self._layer = weakref.ref(layer)
+        self._engine = engine()
+        self._token = object()  # what the engine knows us by: it must not keep the layer alive
+        self._awaited: frozenset[tuple[int, Index]] = frozenset()
+        self._wished: frozenset[tuple[int, Index]] = frozenset()
+        self.is_stale = False
+        self.refreshed_at = 0.0
+        self.cost_s = 0.0
+        self.look: Look | None = None
+        self.missing = 0
+        """Chunks of the shown level that are stand-ins now."""
+        self.wanted = 0
+        """Chunks of the shown level in view."""
+
+    def paint(self, look: Look, thumbnail: Look) -> tuple[Array, Array]:
+        """Return the pixels of both looks and ask for what is missing; any thread."""
+        view = self.view
+        seen = self._engine.peek(view.pyramid, look.number, view.expand(look.region))
+        pixels = view.reduce(seen.pixels)
+        if thumbnail.number == look.number and thumbnail.region == look.region:
+            small = pixels
+        else:
+            region = view.expand(thumbnail.region)
+            small = view.reduce(self._engine.peek(view.pyramid, thumbnail.number, region).pixels)
+        self.look = look
+        self.missing = len(seen.missing)
+        self.wanted = sum(1 for _ in view.level(look.number).grid.touching(view.expand(look.region)))
+        self._ask(look)
+        return pixels, small
+
+    def _ask(self, look: Look) -> None:
+        wishes = wish_list(self.view, look, self._engine)
+        keys = frozenset((wish.level.key, wish.index) for wish in wishes)
+        self._awaited = keys
+        if keys or self._wished:
+            self._wished = keys
+            self._engine.want(self._token, wishes)
+
+    def hears(self, level: int, indices: Sequence[Index]) -> bool:
+        """Tell whether these chunks are awaited, and note that the layer is stale."""
+        awaited = self._awaited
+        if any((level, index) in awaited for index in indices):
+            self.is_stale = True
+        return self.is_stale
+
+    def refresh(self) -> None:
+        """Paint again, now; on the GUI thread."""
+        self.is_stale = False
+        layer = self._layer()
+        if layer is None:
+            return
+        started = time.perf_counter()
+        layer.refresh(extent=False, thumbnail=self.missing == 0, highlight=False)
+        self.refreshed_at = time.perf_counter()
+        self.cost_s = self.refreshed_at - started
+
+    def value_at(self, position: Sequence[float]) -> Any:
+        """Return the value at a position in level-0 voxels, or None where it is not here yet.
+
+        Never a stand-in's value: what picks and measures must not be told a neighbour's.
+        """
+        look = self.look
+        if look is None:
+            return None
+        view, number = self.view, look.number
+        shape = view.grid(number).shape
+        across = view.transform(0).to(view.transform(number))
+        place = []
+        for axis in range(view.ndim):
+            if axis >= len(position):  # the colours of RGB
+                place.append((0, shape[axis]))
+                continue
+            at = int(np.floor(across.scale[axis] * position[axis] + across.translation[axis] + 0.5))
+            if not 0 <= at < shape[axis]:
+                return None
+            place.append((at, at + 1))
+        region = Region(tuple(a for a, _ in place), tuple(b for _, b in place))
+        seen = self._engine.peek(view.pyramid, number, view.expand(region))
+        if not seen.is_exact:
+            return None
+        value = view.reduce(seen.pixels).reshape(-1)
+        return value if view.ndim > len(position) else value[0]
+
+    def failures(self) -> list[str]:
+        """Return the sentences about chunks in view that could not be read."""
+        found = []
+        for key, index in self._awaited:
+            for level in self.view.pyramid.levels:
+                if level.key == key:
+                    error = self._engine.failure(level, index)
+                    if error is not None:
+                        found.append(str(error))
+        return found
+
+    def close(self) -> None:
+        """Withdraw every wish."""
+        self._awaited = frozenset()
+        self.is_stale = False
+        self._engine.leave(self._token)
+
+
+_displays: weakref.WeakKeyDictionary[Any, Display] = weakref.WeakKeyDictionary()
+
+
+def display_of(layer: Any) -> Display | None:
+    """Return the display behind a layer, if it is one of ours."""
+    return _displays.get(layer)
+
+
+def view_of(layer: Any) -> PyramidView | None:
+    """Return what a layer shows, by the arrays it carries: copies are recognised too."""
+    return view_behind(layer.data) if getattr(layer, "multiscale", False) else None
+
+
+def view_behind(levels: Sequence[Any]) -> PyramidView | None:
+    """Return the view whose levels these arrays are; None for arrays of others."""
+    reader = reader_of(levels[0])
+    return None if reader is None else reader.view
+
+
+def adopt(layer: Any) -> Display | None:
+    """Put a display behind a layer that carries our arrays; None for any other layer."""
+    known = _displays.get(layer)
+    if known is not None:
+        return known
+    view = view_of(layer)
+    if view is None:
+        return None
+    display = Display(layer, view)
+    if not can_hook(layer):
+        return None
+    hook_slicing(layer, display)
+    _show_honest_values(layer, display)
+    _displays[layer] = display
+    engine().cache.pin(view.level(len(view.pyramid.levels) - 1).key)
+    bridge().add(display)
+    return display
+
+
+def _show_honest_values(layer: Any, display: Display) -> None:
+    """Make hovering and picking use voxels that are here, and say where there are none yet."""
+    own_value, own_ray_value = type(layer)._get_value, type(layer)._get_value_3d
+    own_status = type(layer).get_status
+    reference = weakref.ref(layer)
+
+    def _get_value(position: Sequence[float]) -> Any:
+        live = reference()
+        if live is None or len(position) != live.ndim:
+            return own_value(live, position)
+        return live.data_level, display.value_at(position)
+
+    def get_status(*args: Any, **kwargs: Any) -> Any:
+        live = reference()
+        status = own_status(live, *args, **kwargs)
+        if display.missing and status.get("coordinates"):
+            done = display.wanted - display.missing
+            progress = f" (loading: {done} of {display.wanted} chunks)"
+            status["coordinates"] += progress
+        return status
+
+    def _get_value_3d(*args: Any, **kwargs: Any) -> Any:
+        # A ray goes through the whole volume: as long as part of it stands in, nothing is picked.
+        return None if display.missing else own_ray_value(reference(), *args, **kwargs)
+
+    layer._get_value = _get_value
+    layer._get_value_3d = _get_value_3d
+    layer.get_status = get_status
+
+
+def release(layer: Any) -> None:
+    """Take the display from a layer that was removed, and free its memory if it was the last."""
+    display = _displays.pop(layer, None)
+    if display is None:
+        return
+    display.close()
+    unhook_slicing(layer)
+    for name in ("_get_value", "_get_value_3d", "get_status"):
+        layer.__dict__.pop(name, None)
+    pyramid = display.view.pyramid
+    if all(other.view.pyramid is not pyramid for other in _displays.values()):
+        engine().forget(pyramid)
+
+
+def expect(views: Iterable[PyramidView], canvas_px: tuple[int, int]) -> None:
+    """Ask for what the first look will need, before napari has begun to add the layers.
+
+    Parameters
+    ----------
+    views
+        What will be shown.
+    canvas_px
+        Height and width of the canvas, on which a new image is fitted.
+    """
+    here = engine()
+    for view in views:
+        look = first_look(view, canvas_px)
+        here.want(("expected", view), wish_list(view, look, here))
+        QTimer.singleShot(5000, lambda view=view: here.leave(("expected", view)))
+
+
+def first_look(view: PyramidView, canvas_px: tuple[int, int]) -> Look:
+    """Return the look at a whole image fitted on the canvas, at the middle of all sliders."""
+    is_rgb = view.axes[-1].type == "channel"
+    displayed = tuple(range(view.ndim - is_rgb))[-2:]
+    number = 0
+    for candidate in range(len(view.pyramid.levels)):
+        shape = view.grid(candidate).shape
+        if all(shape[a] >= n * 0.95 for a, n in zip(displayed, canvas_px, strict=True)):
+            number = candidate
+    shape = view.grid(number).shape
+    start = [0 if a in displayed else (n - 1) // 2 for a, n in enumerate(shape)]
+    stop = [n if a in displayed else (n - 1) // 2 + 1 for a, n in enumerate(shape)]
+    if is_rgb:
+        start[-1], stop[-1] = 0, shape[-1]
+    return Look(number, Region(tuple(start), tuple(stop)), displayed)

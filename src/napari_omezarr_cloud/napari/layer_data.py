@@ -1,0 +1,259 @@
+"""Images and labels → what napari's layers are made of. Pure: no napari, no Qt, no waiting.
+
+Here OME-Zarr's words become napari's: scale and translation → ``scale`` and ``translate``,
+window → ``contrast_limits``, colour → ``colormap``, axis names and units → ``axis_labels``, ``units``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from napari_omezarr_cloud.api import Image, Labels
+from napari_omezarr_cloud.chunks.dask_view import dask_array
+from napari_omezarr_cloud.ngff import Axis, Channel
+from napari_omezarr_cloud.pyramid import PyramidView
+from napari_omezarr_cloud.pyramid.channels import channel_axis, is_rgb
+
+__all__ = [
+    "METADATA_KEY",
+    "LayerData",
+    "labels_layer",
+    "placement",
+    "pyramid_layer",
+    "to_layers",
+]
+
+LayerData = tuple[Any, dict[str, Any], str]
+"""(levels, attributes, layer type), as npe2 wants it."""
+
+METADATA_KEY = "omezarr"
+"""Where our layers carry where they came from: written here, read by display and the widgets."""
+
+_MICROMETRES = {
+    "angstrom": 1e-4,
+    "nanometer": 1e-3,
+    "micrometer": 1.0,
+    "micron": 1.0,
+    "millimeter": 1e3,
+    "centimeter": 1e4,
+    "decimeter": 1e5,
+    "meter": 1e6,
+    "kilometer": 1e9,
+    "picometer": 1e-6,
+    "femtometer": 1e-9,
+    "inch": 25400.0,
+    "foot": 304800.0,
+    "yard": 914400.0,
+    "mile": 1.609344e9,
+}
+_SHORT = {"nm": "nanometer", "um": "micrometer", "µm": "micrometer", "μm": "micrometer",
+          "mm": "millimeter", "cm": "centimeter", "m": "meter", "å": "angstrom"}  # fmt: skip
+_SECONDS = {
+    "second": "second",
+    "s": "second",
+    "millisecond": "millisecond",
+    "ms": "millisecond",
+    "microsecond": "microsecond",
+    "nanosecond": "nanosecond",
+    "minute": "minute",
+    "min": "minute",
+    "hour": "hour",
+    "h": "hour",
+    "day": "day",
+}
+
+_PALETTES: dict[int, Sequence[str]] = {
+    1: ("gray",),
+    2: ("#00FF00", "#FF00FF"),
+    3: ("#FF0000", "#00FF00", "#0000FF"),
+}
+_CLEAR = np.zeros(4, np.float32)
+_GREY = np.array([0.7, 0.7, 0.7, 1], np.float32)
+_MANY = ("#00FFFF", "#FFFF00", "#FF00FF", "#FF0000", "#00FF00", "#0000FF")
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """napari's name of a unit, and how many of it one of the file's makes."""
+
+    name: str
+    factor: float
+
+
+def _unit(axis: Axis) -> _Unit:
+    """Return the unit a layer gets: µm for every length (mixed units make napari keep wrong levels)."""
+    word = (axis.unit or "").strip().lower()
+    word = _SHORT.get(word, word)
+    if word in _MICROMETRES:
+        return _Unit("micrometer", _MICROMETRES[word])
+    return _Unit(_SECONDS.get(word, "pixel"), 1.0)
+
+
+def placement(view: PyramidView, *, without: Sequence[int] = ()) -> dict[str, Any]:
+    """Return scale, translate, units and axis_labels of a layer that shows a view.
+
+    Parameters
+    ----------
+    view
+        What is shown; level 0 decides.
+    without
+        Positions of axes of the view that are no axes of the layer (the colours of RGB).
+    """
+    transform = view.transform(0)
+    keep = [i for i in range(view.ndim) if i not in without]
+    units = [_unit(view.axes[i]) for i in keep]
+    return {
+        "scale": [transform.scale[i] * u.factor for i, u in zip(keep, units, strict=True)],
+        "translate": [transform.translation[i] * u.factor for i, u in zip(keep, units, strict=True)],
+        "units": [u.name for u in units],
+        "axis_labels": [view.axes[i].name for i in keep],
+    }
+
+
+def pyramid_layer(view: PyramidView, *, without: Sequence[int] = ()) -> tuple[list[Any], dict[str, Any]]:
+    """Return levels as dask arrays, and the attributes that every layer of ours has."""
+    levels = [dask_array(view, number) for number in range(len(view.pyramid.levels))]
+    attributes = {"multiscale": True, "cache": False, **placement(view, without=without)}
+    return levels, attributes
+
+
+def to_layers(image: Image, *, rgb: bool | None = None) -> list[LayerData]:
+    """Return the layers of an image, one per channel; labels are not among them.
+
+    Parameters
+    ----------
+    image
+        An open image.
+    rgb
+        True shows three or four channels as one colour picture, False never does. None: only when
+        the colours are the last axis.
+
+    Returns
+    -------
+    list of (data, attributes, "image")
+        ``data`` are dask arrays, fine to coarse, that compute to exact voxels. Make labels into
+        layers with :func:`labels_layer`.
+    """
+    axis = channel_axis(image.pyramid)
+    if rgb is None:
+        rgb = is_rgb(image.pyramid)
+    if rgb and axis is not None:
+        return [_rgb_layer(image, axis)]
+    channels = image.channels
+    fixed: list[Mapping[int, int]] = [{}] if axis is None else [{axis: i} for i in range(len(channels))]
+    return [
+        _channel_layer(image, PyramidView.of(image.pyramid, where), number, channel)
+        for number, (where, channel) in enumerate(zip(fixed, channels, strict=True))
+    ]
+
+
+def _rgb_layer(image: Image, axis: int) -> LayerData:
+    order = [i for i in range(image.pyramid.ndim) if i != axis] + [axis]
+    view = PyramidView.of(image.pyramid, order=order)
+    levels, attributes = pyramid_layer(view, without=[view.ndim - 1])
+    attributes |= {"name": image.name, "rgb": True, "metadata": _metadata(image)}
+    return levels, attributes, "image"
+
+
+def _channel_layer(image: Image, view: PyramidView, number: int, channel: Channel) -> LayerData:
+    levels, attributes = pyramid_layer(view)
+    count = len(image.channels)
+    limits, is_guess = _contrast(channel, view.dtype)
+    attributes |= {
+        "name": _channel_name(image.name, channel, number, count),
+        "colormap": _colormap(channel, number, count),
+        "contrast_limits": limits,
+        "blending": "additive" if count > 1 else "translucent_no_depth",
+        "visible": channel.active,
+        "metadata": _metadata(image, channel=number, guess_contrast=is_guess),
+    }
+    return levels, attributes, "image"
+
+
+def _channel_name(image_name: str, channel: Channel, number: int, count: int) -> str:
+    if count == 1:
+        return f"{image_name}: {channel.name}" if channel.name else image_name
+    return f"{image_name}: {channel.name or f'channel {number}'}"
+
+
+def _colormap(channel: Channel, number: int, count: int) -> Any:
+    colour = f"#{channel.color}" if channel.color else None
+    if colour is None:
+        palette = _PALETTES.get(count, _MANY)
+        colour = palette[number % len(palette)]
+    elif colour.upper() == "#FFFFFF":
+        colour = "gray"
+    if channel.inverted:
+        end = "#FFFFFF" if colour == "gray" else colour
+        return {"colors": [end, "#000000"], "name": f"inverted {end}"}
+    return colour
+
+
+def _contrast(channel: Channel, dtype: np.dtype[Any]) -> tuple[list[float], bool]:
+    """Return contrast limits, and whether they are a guess that the pixels should correct."""
+    window = channel.window
+    if window is not None:
+        return [window.start, window.end], False
+    if dtype.kind == "b":
+        return [0, 1], False
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        return [float(max(limits.min, 0)), float(limits.max)], True
+    return [0.0, 1.0], True
+
+
+def _metadata(image: Image, **more: Any) -> dict[str, Any]:
+    """Return what a layer says about where it came from; a display form without secrets."""
+    about = {"source": str(image.location), "notes": list(image.notes), **more}
+    for name in ("default_z", "default_t"):
+        value = getattr(image.opened.image, name)
+        if value is not None:
+            about[name] = value
+    return {METADATA_KEY: about}
+
+
+def labels_layer(labels: Labels, image_name: str, source: str) -> LayerData:
+    """Return the layer of a label image: its colours, and its properties where hovering shows them.
+
+    Parameters
+    ----------
+    labels
+        An open label image.
+    image_name
+        Name of the image it belongs to, for the layer's name.
+    source
+        Display form of where it came from.
+    """
+    axis = channel_axis(labels.pyramid)
+    fixed = {axis: 0} if axis is not None else {}
+    levels, attributes = pyramid_layer(PyramidView.of(labels.pyramid, fixed))
+    attributes |= {
+        "name": f"{image_name}: {labels.name}" if image_name != labels.name else labels.name,
+        "opacity": 0.5,
+        "metadata": {METADATA_KEY: {"source": source, "labels": labels.name}},
+    }
+    if labels.label.colors:
+        colours: dict[int | None, Any] = {
+            value: np.array(rgba, np.float32) / 255 for value, rgba in labels.label.colors.items()
+        }
+        # A direct colormap has one colour for all that is not listed: grey, so that it is seen.
+        attributes["colormap"] = {0: _CLEAR, None: _GREY, **colours}
+    features = _features(labels.label.properties)
+    if features is not None:
+        attributes["features"] = features
+    return levels, attributes, "labels"
+
+
+def _features(properties: Mapping[int, Mapping[str, object]]) -> dict[str, list[Any]] | None:
+    if not properties:
+        return None
+    names = list(dict.fromkeys(name for each in properties.values() for name in each))
+    table: dict[str, list[Any]] = {"index": list(properties)}
+    for name in names:
+        if name != "index":
+            table[name] = [each.get(name) for each in properties.values()]
+    return table

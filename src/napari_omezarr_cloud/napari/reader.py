@@ -1,0 +1,40 @@
+"""The npe2 reader: decides by the text alone, then opens, waits politely, and hands over layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from napari_omezarr_cloud.location import looks_like_ome_zarr
+
+__all__ = ["get_reader", "read"]
+
+_MARKS = (".zattrs", "zarr.json", ".zgroup", ".zarray")
+
+
+def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | None:
+    """Return our reader if this may be an OME-Zarr; asks no server.
+
+    Parameters
+    ----------
+    path
+        A link or local path, or several of them.
+    """
+    paths = [path] if isinstance(path, str) else list(path)
+    return read if paths and all(_may_be_ours(each) for each in paths) else None
+
+
+def _may_be_ours(path: str) -> bool:
+    if "://" in path or not Path(path).is_dir():
+        return looks_like_ome_zarr(path)
+    # Every folder is offered to every reader of folders: ours is one with zarr's own files.
+    return looks_like_ome_zarr(path) or any((Path(path) / mark).exists() for mark in _MARKS)
+
+
+def read(path: str | Sequence[str]) -> list[Any]:
+    """Open links and return their layers; the window stays alive meanwhile."""
+    from napari_omezarr_cloud.napari.opening import open_layers
+
+    paths = [path] if isinstance(path, str) else list(path)
+    return [layer for each in paths for layer in open_layers(each)]

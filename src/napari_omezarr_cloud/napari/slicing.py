@@ -1,0 +1,178 @@
+"""The one place that knows napari's private slicing: pixels come from memory, never from a wait.
+
+napari computes a layer's dask arrays on the GUI thread for every step. Here a layer's *slice
+request* is replaced by one that takes what is in memory and tells what was missing; ``layer.data``
+stays what it was. When napari loads progressively by itself (napari#9067), this file goes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_omezarr_cloud.pyramid import PyramidView, Region, Transform
+
+__all__ = ["Look", "Painter", "can_hook", "hook_slicing", "unhook_slicing"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What napari asks a layer for: a region of a level of the view, and which axes are on screen."""
+
+    number: int
+    region: Region
+    displayed: tuple[int, ...]
+
+
+class Painter(Protocol):
+    """Gives pixels for a look, at once; level 0's grid is napari's data space."""
+
+    view: PyramidView
+
+    def paint(self, look: Look, thumbnail: Look) -> tuple[Array, Array]:
+        """Return the pixels of both looks, view axes, without waiting."""
+        ...
+
+
+def can_hook(layer: Any) -> bool:
+    """Tell whether this napari has what the hook stands on."""
+    state = getattr(layer, "_slicing_state", None)
+    request = getattr(state, "_slice_request_class", None)
+    needed = ("_call_multi_scale", "_project_slice", "_get_order", "_thick_slice_at_level")
+    return (
+        request is not None
+        and all(hasattr(request, name) for name in needed)
+        and hasattr(layer, "_level_materializer")
+    )
+
+
+def hook_slicing(layer: Any, painter: Painter) -> None:
+    """Make a layer take its pixels from ``painter``."""
+    state = layer._slicing_state
+    state._slice_request_class = _peeking(type(state)._slice_request_class, painter)
+    # It reads the coarsest level of 2-D data on the GUI thread, and keeps it for ever.
+    layer._level_materializer = None
+
+
+def unhook_slicing(layer: Any) -> None:
+    """Give a layer back to napari's own slicing."""
+    layer._slicing_state.__dict__.pop("_slice_request_class", None)
+
+
+def _peeking(base: Any, painter: Painter) -> Any:
+    class PeekingSliceRequest(base):  # type: ignore[misc]
+        """A slice request that never waits."""
+
+        def _call_multi_scale(self) -> Any:
+            look = _look(self, painter.view, self.data_level, self.corner_pixels)
+            thumbnail = _look(self, painter.view, self.thumbnail_level, None)
+            pixels, small = painter.paint(look, thumbnail)
+            order = self._get_order()
+            from napari.layers._scalar_field._slice import (
+                _ScalarFieldSliceResponse,
+                _ScalarFieldView,
+            )
+
+            return _ScalarFieldSliceResponse(
+                image=_ScalarFieldView.from_view(np.transpose(_project(self, pixels), order)),
+                thumbnail=_ScalarFieldView.from_view(np.transpose(_project(self, small), order)),
+                tile_to_data=_tile_to_data(self, painter.view, look),
+                slice_input=self.slice_input,
+                request_id=self.id,
+            )
+
+    # napari reads the dataclass decorator's fields from the base; the name shows in its logs.
+    PeekingSliceRequest.__qualname__ = f"Peeking{base.__name__}"
+    return PeekingSliceRequest
+
+
+def _project(request: Any, pixels: Array) -> Array:
+    """Fold the axes that are not on screen: one plane needs no mean."""
+    axes = tuple(request.slice_input.not_displayed)
+    if not axes:
+        return pixels
+    if all(pixels.shape[axis] == 1 for axis in axes):
+        return pixels[tuple(0 if i in axes else slice(None) for i in range(pixels.ndim))]
+    projected: Array = request._project_slice(pixels, axes, request.projection_mode)
+    return projected
+
+
+def _look(request: Any, view: PyramidView, number: int, corners: Array | None) -> Look:
+    shape = view.grid(number).shape
+    displayed = tuple(request.slice_input.displayed)
+    start, stop = [0] * len(shape), list(shape)
+    from_finest = view.transform(0).to(view.transform(number))
+    for axis in request.slice_input.not_displayed:
+        start[axis], stop[axis] = _planes(request, from_finest, axis, shape[axis])
+    if corners is not None and request.slice_input.ndisplay == 2:
+        for axis in displayed:
+            start[axis], stop[axis] = _columns(
+                from_finest, view, number, axis, int(corners[0, axis]), int(corners[1, axis]) + 1
+            )
+    return Look(number, Region(tuple(start), tuple(stop)), displayed)
+
+
+def _planes(request: Any, from_finest: Transform, axis: int, size: int) -> tuple[int, int]:
+    """Return the planes of a level that the slider stands on; several where it is thick."""
+    point = request.data_slice.point[axis]
+    left, right = request.data_slice.margin_left[axis], request.data_slice.margin_right[axis]
+    if str(request.projection_mode) == "none" or (left == 0 and right == 0):
+        nearest = _at(from_finest, axis, float(point), size)
+        return nearest, nearest + 1
+    low = _at(from_finest, axis, float(point - left), size)
+    high = _at(from_finest, axis, float(point + right), size)
+    return low, max(high, low) + 1
+
+
+def _at(transform: Transform, axis: int, position: float, size: int) -> int:
+    where = transform.scale[axis] * position + transform.translation[axis]
+    return int(np.clip(math.ceil(where - 0.5 - 1e-9), 0, size - 1))
+
+
+def _columns(
+    from_finest: Transform, view: PyramidView, number: int, axis: int, first: int, last: int
+) -> tuple[int, int]:
+    """Return the range of a level that covers napari's corners.
+
+    napari places levels corner to corner by the ratio of their shapes; where the file says
+    otherwise, its columns are found through the transforms.
+    """
+    size = view.grid(number).shape[axis]
+    ratio = view.grid(0).shape[axis] / size
+    places = []
+    for edge in (first, last):
+        finest = edge * ratio - 0.5
+        places.append(from_finest.scale[axis] * finest + from_finest.translation[axis] + 0.5)
+    if abs(places[0] - first) < 0.25 and abs(places[1] - last) < 0.25:
+        return first, last
+    start = int(np.clip(math.floor(places[0]), 0, size - 1))
+    return start, int(np.clip(math.ceil(places[1]), start + 1, size))
+
+
+def _tile_to_data(request: Any, view: PyramidView, look: Look) -> Any:
+    """Return where the tile lies in napari's data space (voxels of level 0).
+
+    In 2-D napari puts the *corner* of a pixel at its index and then moves everything by half a
+    level-0 pixel; in 3-D it adds half a pixel of the level itself, by the ratio of the shapes.
+    """
+    from napari.utils.transforms import Affine
+
+    to_finest = view.transform(look.number).to(view.transform(0))
+    ndim = request.slice_input.ndim
+    scale, translate = np.ones(ndim), np.zeros(ndim)
+    for axis in look.displayed:
+        factor = to_finest.scale[axis]
+        first = factor * look.region.start[axis] + to_finest.translation[axis]
+        scale[axis] = factor
+        if request.slice_input.ndisplay == 2:
+            translate[axis] = first + 0.5 - factor / 2
+        else:
+            translate[axis] = first - (request.downsample_factors[look.number][axis] - 1) / 2
+    return Affine(name="tile2data", scale=scale, translate=translate, ndim=ndim)

@@ -1,0 +1,136 @@
+"""Viewers and our layers: who is watched, what happens when a layer comes and goes."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+from qtpy.QtCore import QTimer
+
+from napari_omezarr_cloud.api import Image
+from napari_omezarr_cloud.napari import display
+from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, LayerData, labels_layer
+
+__all__ = ["HIDDEN_UNTIL_ADOPTED", "add_layers", "attach", "attach_all", "labels_later"]
+
+
+class _Hidden(int):
+    """A False that only we give: who finds it knows that the person did not ask to hide."""
+
+
+HIDDEN_UNTIL_ADOPTED = _Hidden(0)
+
+_attached: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def attach_all() -> bool:
+    """Watch every live viewer with a window; tell whether there is one."""
+    from napari import Viewer
+
+    viewers = list(Viewer._instances)
+    for viewer in viewers:
+        attach(viewer)
+    return bool(viewers)
+
+
+def attach(viewer: Any) -> None:
+    """Adopt our layers in a viewer from now on, and those it has."""
+    if viewer in _attached:
+        return
+    _attached.add(viewer)
+    viewer.layers.events.inserted.connect(_on_inserted)
+    viewer.layers.events.removed.connect(_on_removed)
+    reference = weakref.ref(viewer)
+
+    def on_ndisplay(event: Any) -> None:
+        live = reference()
+        if live is not None:
+            from napari_omezarr_cloud.napari.volume import choose_levels
+
+            choose_levels(live)
+
+    viewer.dims.events.ndisplay.connect(on_ndisplay)
+    for layer in list(viewer.layers):
+        _welcome(layer)
+
+
+def _on_inserted(event: Any) -> None:
+    _welcome(event.value)
+
+
+def _on_removed(event: Any) -> None:
+    display.release(event.value)
+
+
+def _welcome(layer: Any) -> None:
+    """Put a display behind a layer of ours, then let it be seen."""
+    is_ours = display.adopt(layer) is not None
+    if isinstance(layer.visible, _Hidden):
+        # Shown even if it could not be adopted (another napari): slow beats invisible.
+        layer.visible = True
+    if is_ours:
+        from napari_omezarr_cloud.napari.contrast import correct_guess
+
+        correct_guess(layer)
+
+
+def add_layers(viewer: Any, layers: Sequence[LayerData], *, source: str) -> list[Any]:
+    """Add layers under a display form of their source, which holds no secret."""
+    from napari.layers import Layer
+    from napari.layers._source import layer_source
+
+    added = []
+    with layer_source(path=source, reader_plugin="napari-omezarr-cloud"):
+        for data, attributes, kind in layers:
+            layer = Layer.create(data, attributes, kind)  # type: ignore[arg-type]
+            viewer.add_layer(layer)
+            added.append(layer)
+    return added
+
+
+def labels_later(viewer: Any, image: Image) -> None:
+    """Add an image's labels when their metadata have come; the image does not wait for them."""
+    reference = weakref.ref(viewer)
+
+    def look() -> None:
+        live = reference()
+        if live is None:
+            return
+        if not image.opened.labels.done():
+            QTimer.singleShot(30, look)
+            return
+        here = [layer for layer in live.layers if _is_of(layer, image)]
+        if not here:
+            return  # removed meanwhile
+        source = str(image.location)
+        pending = [labels_layer(each, image.name, source) for each in image.labels]
+        _one_by_one(reference, pending, source)
+
+    QTimer.singleShot(0, look)
+
+
+def _is_of(layer: Any, image: Image) -> bool:
+    view = display.view_of(layer)
+    return view is not None and view.pyramid is image.pyramid
+
+
+def _one_by_one(reference: Any, pending: list[LayerData], source: str) -> None:
+    """Add layers a frame apart: each costs napari a tenth of a second or more."""
+    live = reference()
+    if live is None or not pending:
+        return
+    first, *rest = pending
+    add_layers(live, [first], source=source)
+    QTimer.singleShot(35, lambda: _one_by_one(reference, rest, source))
+
+
+def start_dims(viewer: Any, layer: Any) -> None:
+    """Go to the plane and time point that the file says to show first."""
+    about = layer.metadata.get(METADATA_KEY, {})
+    labels = [str(name) for name in layer.axis_labels]
+    offset = viewer.dims.ndim - layer.ndim
+    for key, name in (("default_z", "z"), ("default_t", "t")):
+        if key in about and name in labels:
+            axis = labels.index(name) + offset
+            viewer.dims.set_current_step(axis, int(about[key]))
