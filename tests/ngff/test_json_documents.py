@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 
 import pytest
 
@@ -55,7 +56,13 @@ def test_a_document_above_the_limit_is_refused() -> None:
 def test_a_gzip_bomb_is_refused_without_unpacking_it_all() -> None:
     bomb = gzip.compress(b" " * (4 * MAX_DOCUMENT_BYTES), compresslevel=1)
 
-    assert "too large" in _refused(bomb)
+    tracemalloc.start()
+    said = _refused(bomb)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert "too large" in said
+    assert peak < 3 * MAX_DOCUMENT_BYTES
 
 
 def test_a_byte_order_mark_is_skipped_with_a_note() -> None:

@@ -73,6 +73,13 @@ def test_a_missing_version_is_inferred_from_the_keys(read, axes, datasets, versi
     assert read(version=None, axes=axes, datasets=datasets).version == version
 
 
+def test_a_missing_version_in_zarr_3_is_0_5(read_v3, multiscale) -> None:
+    image = read_v3({"multiscales": [multiscale(version=None, axes=None)]})
+
+    assert image.version == "0.5"
+    assert "version" in image.notes[0]
+
+
 def test_versions_that_differ_are_noted(read) -> None:
     image = read({"version": "0.3"})
 

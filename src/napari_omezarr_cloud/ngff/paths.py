@@ -43,10 +43,11 @@ def check_path(path: object, *, where: str, key: str) -> str:
     """
     trouble = _trouble(path)
     if trouble is None:
-        parts = [part for part in str(path).split("/") if part not in ("", ".")]
-        if parts:
-            return "/".join(parts)
-        trouble = "names nothing below the data set"
+        kept = "/".join(part for part in str(path).split("/") if part not in ("", "."))
+        # Again, since what is left may be a drive ("./C:") or nothing at all ("./").
+        trouble = _trouble(kept)
+        if trouble is None:
+            return kept
     raise MetadataError(
         "Could not use a path that the metadata name",
         where=where,
