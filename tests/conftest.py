@@ -1,0 +1,117 @@
+"""A machine of its own for the tests: settings, credentials and screen are nobody's.
+
+Settings are redirected when this file is loaded, before a test module can import napari's.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+CORPUS = HERE.parents[1] / "shared" / "corpus"
+# Cloud accounts, proxies and desktop sessions of whoever runs the tests must not decide them.
+FOREIGN = (
+    "AWS_",
+    "AZURE_",
+    "GOOGLE_",
+    "GCS_",
+    "NAPARI_",
+    "NPE2_",
+    "WAYLAND_",
+    "QT_QPA_",
+    "QT_SCALE",
+)
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+
+# Only modules with fixtures: what those import is no plugin, and must not be loaded as one first.
+pytest_plugins = [
+    f"tests.fixtures.{file.stem}"
+    for file in sorted((HERE / "fixtures").glob("*.py"))
+    if "@pytest.fixture" in file.read_text(encoding="utf-8")
+]
+
+
+def isolate(home: Path) -> None:
+    """Point everything that reads settings or credentials into ``home``."""
+    for name in [name for name in os.environ if name.startswith(FOREIGN) or name in PROXIES]:
+        del os.environ[name]
+    for kind in ("CONFIG", "CACHE", "DATA", "STATE", "RUNTIME"):
+        folder = home / kind.lower()
+        folder.mkdir(mode=0o700)
+        os.environ[f"XDG_{kind}_{'DIR' if kind == 'RUNTIME' else 'HOME'}"] = str(folder)
+    # napari reads this when it is imported, and never again.
+    os.environ["NAPARI_CONFIG"] = str(home / "config" / "napari.yaml")
+    os.environ["AWS_CONFIG_FILE"] = str(home / "config" / "aws")
+    os.environ["AWS_SHARED_CREDENTIALS_FILE"] = str(home / "config" / "aws-credentials")
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+
+
+def choose_qt_binding() -> None:
+    """Make napari (through qtpy) and pytest-qt use one binding: PyQt6, else PySide6."""
+    wanted = os.environ.get("QT_API", "pyqt6").lower()
+    names = {"pyqt6": "PyQt6", "pyside6": "PySide6"}
+    order = sorted(names, key=lambda name: name != wanted)
+    found = next((name for name in order if find_spec(names[name])), None)
+    if found:
+        os.environ["QT_API"] = os.environ["PYTEST_QT_API"] = found
+
+
+def die_with_parent() -> None:
+    """Ask Linux to end this process when the tests are killed, so that no screen is left over."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
+def start_screen() -> subprocess.Popen[bytes]:
+    """Start an Xvfb that picks a free number itself, and make it this process's display."""
+    if not shutil.which("Xvfb"):
+        pytest.exit("Xvfb is missing: run `make test`, or set TEST_ON_DISPLAY=1", returncode=3)
+    read_end, write_end = os.pipe()
+    command = ["Xvfb", "-displayfd", str(write_end), "-screen", "0", "1400x1000x24"]
+    server = subprocess.Popen(
+        [*command, "-nolisten", "tcp", "-noreset"],
+        pass_fds=[write_end],
+        stderr=subprocess.DEVNULL,
+        preexec_fn=die_with_parent,
+    )
+    os.close(write_end)
+    with os.fdopen(read_end) as answer:
+        number = answer.readline().strip()
+    if not number:
+        pytest.exit(f"Xvfb did not start (status {server.wait()})", returncode=3)
+    os.environ["DISPLAY"] = f":{number}"
+    return server
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the screen, and see that it and the settings go when pytest ends, however it ends."""
+    config.add_cleanup(lambda: shutil.rmtree(HOME, ignore_errors=True))
+    if sys.platform == "linux" and not os.environ.get("TEST_ON_DISPLAY"):
+        screen = start_screen()
+        config.add_cleanup(screen.wait)
+        config.add_cleanup(screen.terminate)  # clean-ups run last in, first out
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """Return the folder of OME-Zarr files by many writers; skip where it is not at hand."""
+    if not CORPUS.is_dir():
+        pytest.skip("the corpus of OME-Zarr files is not beside this checkout (../shared/corpus)")
+    return CORPUS
+
+
+HOME = Path(tempfile.mkdtemp(prefix="omezarr-tests-"))
+isolate(HOME)
+choose_qt_binding()
+# Pictures are repeatable only when drawn by the same code on every machine.
+os.environ["LIBGL_ALWAYS_SOFTWARE"] = "1"
