@@ -8,13 +8,25 @@ from pathlib import Path
 import pytest
 
 from napari_omezarr_cloud.errors import LinkError
-from napari_omezarr_cloud.location import Access, looks_like_ome_zarr, parse_location, understood
+from napari_omezarr_cloud.location import (
+    Access,
+    Location,
+    looks_like_ome_zarr,
+    parse_location,
+    understood,
+)
 
 CORPUS_NAME = "v04_ünïcode name with spaces #1 50% a+b.zarr"
 
 
-def parse(text: str, **options: object):
-    return parse_location(text, **{"environ": {}, **options})
+def parse(
+    text: str,
+    endpoint: str | None = None,
+    access: Access | None = None,
+    environ: dict[str, str] | None = None,
+) -> Location:
+    """Parse without what this computer's environment holds."""
+    return parse_location(text, endpoint=endpoint, access=access, environ=environ or {})
 
 
 @pytest.mark.parametrize(
@@ -236,6 +248,8 @@ def test_the_azure_account_may_come_from_the_environment() -> None:
         pytest.param("az://c/k", "?account=", id="no account"),
         pytest.param("abfs://c@h.org/k", "storage account", id="host is no account"),
         pytest.param("s3://b/\0", "null", id="null character"),
+        pytest.param("https://me:pw@h/x", "user name or a password", id="password"),
+        pytest.param("abfs://me:pw@h/x", "user name or a password", id="password for Azure"),
         pytest.param("s3://b/\ud800", "no text", id="half a character"),
     ],
 )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from napari_omezarr_cloud.location import redacted
 
-SECRET = "T0pSecretSignature"  # noqa: S105
+SECRET = "T0pSecretSignature"
 
 
 @pytest.mark.parametrize(
