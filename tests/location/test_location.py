@@ -138,7 +138,8 @@ def test_a_child_lies_below_and_its_parents_lead_back(location: Location, parts:
         "http://evil.invalid/x",
         "file:///etc/passwd",
         "s3:/b/x",
-        "a\0b",
+        "a/b\ud800",
+        "%25" * 2000,
     ],
 )
 @pytest.mark.parametrize("base", ["s3://b/x.zarr", "https://h/x.zarr", "/data/x.zarr"])
@@ -146,7 +147,8 @@ def test_metadata_cannot_lead_out_of_the_image(base: str, path: str) -> None:
     with pytest.raises(MetadataError) as caught:
         parse_location(base, environ={}).child(path)
 
-    assert path in str(caught.value)
+    assert path.rstrip("\ud800")[:200] in str(caught.value)
+    assert str(caught.value).isprintable()
     assert base in str(caught.value)
 
 

@@ -24,6 +24,7 @@ ZARR_SUFFIX = r"(?i)(\.ome)?\.zarr(\.zip)?$|(\.ome)?\.(ozx|zip)$"
 
 # What would be taken for something else when a shown link is opened again.
 _MISREAD = frozenset(QUOTES + " %?#\\^{|}")
+_LONGEST_PATH = 4096
 _DRIVE = r"[A-Za-z]:/?"
 
 
@@ -113,7 +114,7 @@ class Location:
             raise MetadataError(
                 "The metadata name a path that is not followed",
                 where=str(self),
-                key=path,
+                key=_escaped(path[:200]),
                 why=f"the path {reason}",
                 hint="Only paths below the image itself are opened.",
             )
@@ -204,6 +205,10 @@ def _way_in(location: Location) -> Iterator[str]:
 
 def _unsafe(path: str, *, local: bool) -> str:
     """Return why a path from metadata must not be followed, or an empty string."""
+    if len(path) > _LONGEST_PATH:
+        return "is longer than any store allows"
+    if re.search("[\ud800-\udfff]", path):
+        return "holds characters that are no text"
     decoded = path
     while (more := unquote(decoded)) != decoded:  # "%252e%252e" is ".." for some servers
         decoded = more
@@ -226,7 +231,11 @@ def _escaped(key: str, also: frozenset[str] = frozenset()) -> str:
 
 def _percent(text: str) -> str:
     # surrogateescape keeps bytes that are no UTF-8; "+" is escaped, as S3 would read a blank.
-    return quote(text, safe="/~!$()*,;=:@", errors="surrogateescape")
+    safe = "/~!$()*,;=:@"
+    try:
+        return quote(text, safe=safe, errors="surrogateescape")
+    except UnicodeEncodeError:  # half a character, which Windows allows in file names
+        return quote(text, safe=safe, errors="replace")
 
 
 def _is_plain_path(path: str) -> bool:

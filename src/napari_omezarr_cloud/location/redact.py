@@ -9,7 +9,8 @@ __all__ = ["redacted", "redacted_link"]
 
 HIDDEN = "[hidden]"
 
-_URL = r"([A-Za-z][A-Za-z0-9+.-]*)(:/+)([^\s\"'<>`]*)"
+# The length of a scheme is bounded, or a page of base64 would take minutes.
+_URL = r"([A-Za-z][A-Za-z0-9+.-]{0,15})(:/+)([^\s\"'<>`]*)"
 # A query starts at "?", also where a library escaped it as part of the key.
 _QUERY = r"(?i)\?|%3f"
 _PORT = r"(\[[^\]]*\]|[^:]*)(:\d*)?"
