@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.chunks.dask_view import dask_array
-from napari_omezarr_cloud.location import Access, Location, parse_location
+from napari_omezarr_cloud.location import Location, parse_location
 from napari_omezarr_cloud.ngff import Axis, Channel, ImageLabel
 from napari_omezarr_cloud.pyramid import Grid, Pyramid, PyramidView, Region
 from napari_omezarr_cloud.pyramid import Level as _Level
@@ -23,7 +18,12 @@ from napari_omezarr_cloud.pyramid.opening import OpenedImage, OpenedLabels, open
 from napari_omezarr_cloud.store import Traffic, io_thread
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Future
+
     import dask.array as da
+    import numpy as np
+    import numpy.typing as npt
     import zarr
 
 __all__ = ["Image", "Labels", "Level", "open", "open_async"]
@@ -107,9 +107,7 @@ class _Leveled:
         """Resolutions from fine (0) to coarse."""
         return tuple(Level(self.pyramid, n) for n in range(len(self.pyramid.levels)))
 
-    def read(
-        self, level: int = 0, region: Sequence[slice | int] | None = None
-    ) -> npt.NDArray[Any]:
+    def read(self, level: int = 0, region: Sequence[slice | int] | None = None) -> npt.NDArray[Any]:
         """Return voxels, exactly; waits for them.
 
         Parameters
@@ -224,7 +222,7 @@ def open_async(link: str | Location, **access: Any) -> Future[Image]:
     return io_thread().submit(_open(location))
 
 
-def open(  # noqa: A001
+def open(
     link: str | Location,
     *,
     endpoint: str | None = None,
@@ -257,9 +255,7 @@ def open(  # noqa: A001
         If it is no OME-Zarr image, or one of a kind that cannot be shown.
     """
     if not isinstance(link, Location):
-        link = _parse(
-            link, endpoint=endpoint, region=region, anonymous=anonymous, profile=profile
-        )
+        link = _parse(link, endpoint=endpoint, region=region, anonymous=anonymous, profile=profile)
     return io_thread().wait(_open(link))
 
 
@@ -271,7 +267,7 @@ def _parse(
     anonymous: bool | None = None,
     profile: str | None = None,
 ) -> Location:
-    chosen = {"region": region, "anonymous": anonymous, "profile": profile}
+    chosen: dict[str, Any] = {"region": region, "anonymous": anonymous, "profile": profile}
     given = {name: value for name, value in chosen.items() if value is not None}
     location = parse_location(text, endpoint=endpoint)
     return replace(location, access=replace(location.access, **given)) if given else location

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.pyramid import Chunk, Index
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["ChunkCache"]
 

@@ -6,15 +6,18 @@ where its voxels lie, whatever the shapes' ratios.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_omezarr_cloud.chunks.cache import ChunkCache
 from napari_omezarr_cloud.pyramid import Absent, Index, Level, Region
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_omezarr_cloud.chunks.cache import ChunkCache
 
 __all__ = ["Peeked", "peek"]
 

@@ -50,7 +50,8 @@ class LevelReader:
         region = Region.from_slices([box for box, _ in boxed], self.shape)
         reader = self._engine or engine()
         pixels = reader.load(self.view.level(self.number), self.view.expand(region))
-        return self.view.reduce(pixels)[tuple(rest for _, rest in boxed)]
+        taken: npt.NDArray[Any] = self.view.reduce(pixels)[tuple(rest for _, rest in boxed)]
+        return taken
 
 
 def _unit_step(part: Any, size: int) -> tuple[slice | int, Any]:
@@ -90,7 +91,7 @@ def dask_array(view: PyramidView, number: int, reader: Engine | None = None) -> 
     part = "-".join([*(f"{a}.{i}" for a, i in view.fixed), *map(str, view.order)])
     name = f"omezarr-{_process}-{level.key}-{part}"
     _readers[name] = source
-    return da.from_array(
+    array: da.Array = da.from_array(
         source,
         chunks=grid.chunks,
         name=name,
@@ -98,6 +99,7 @@ def dask_array(view: PyramidView, number: int, reader: Engine | None = None) -> 
         inline_array=True,
         meta=np.empty((0,) * grid.ndim, grid.dtype),
     )
+    return array
 
 
 def reader_of(array: object) -> LevelReader | None:

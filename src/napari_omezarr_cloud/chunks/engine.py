@@ -7,11 +7,10 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from concurrent.futures import Future
 from contextvars import copy_context
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +23,9 @@ from napari_omezarr_cloud.pyramid import Absent, Chunk, Index, Level, Pyramid, R
 from napari_omezarr_cloud.store import IoThread, io_thread
 from napari_omezarr_cloud.store.gate import RANK, Rank
 from napari_omezarr_cloud.store.remote import GATE
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 __all__ = ["Engine", "Tier", "Wish", "engine"]
 
@@ -156,7 +158,9 @@ class Engine:
         """
         return self._io.wait(self.region(level, region))
 
-    def start(self, level: Level, region: Region, on_chunk: Callable[[], None] | None = None) -> Future[Array]:
+    def start(
+        self, level: Level, region: Region, on_chunk: Callable[[], None] | None = None
+    ) -> Future[Array]:
         """Begin to load a region; cancelling the future gives up what nobody else wants.
 
         ``on_chunk`` is called on the loop for each chunk that has come.
@@ -183,7 +187,9 @@ class Engine:
         interest = _Interest(rank or (lambda: (float(Tier.VISIBLE), 0.5)))
         indices = list(level.grid.touching(region))
         for first in range(0, len(indices), _WINDOW):
-            await self._fill(level, indices[first : first + _WINDOW], interest, region, out, on_chunk)
+            await self._fill(
+                level, indices[first : first + _WINDOW], interest, region, out, on_chunk
+            )
         return out
 
     async def _fill(
@@ -283,7 +289,9 @@ class Engine:
             raise
         except Exception as error:  # an operation's own bug must not vanish with its task
             wrapped = OperationError(
-                "Could not compute a chunk", where=level.name, why=f"{type(error).__name__}: {error}"
+                "Could not compute a chunk",
+                where=level.name,
+                why=f"{type(error).__name__}: {error}",
             )
             self._fail(job, wrapped)
             raise wrapped from error

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_omezarr_cloud.store import forbid_waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Pools"]
 
@@ -16,7 +18,9 @@ __all__ = ["Pools"]
 class Pools:
     """A decode and a compute pool, apart, so that a slow filter does not hold up arriving chunks."""
 
-    def __init__(self, decode_threads: int | None = None, compute_threads: int | None = None) -> None:
+    def __init__(
+        self, decode_threads: int | None = None, compute_threads: int | None = None
+    ) -> None:
         cores = os.cpu_count() or 2
         self._decode = ThreadPoolExecutor(
             decode_threads or min(4, max(2, cores)), "omezarr-decode", initializer=forbid_waiting

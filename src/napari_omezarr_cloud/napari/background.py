@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from qtpy.QtCore import QCoreApplication, QEventLoop, QObject, Qt, QThread, QTimer, Signal
 from qtpy.QtWidgets import QApplication, QProgressDialog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Job", "is_event_loop_running", "wait_for"]
 
@@ -21,7 +23,16 @@ def is_event_loop_running() -> bool:
     app = QCoreApplication.instance()
     if app is None or QThread.currentThread() is not app.thread():
         return False
-    return bool(app.thread().loopLevel() > 0)
+    thread = app.thread()
+    return thread is not None and thread.loopLevel() > 0
+
+
+def _is_window_served() -> bool:
+    """Tell whether waiting here would freeze a window: one is open and this is its thread."""
+    app = QApplication.instance()
+    if not isinstance(app, QApplication) or QThread.currentThread() is not app.thread():
+        return False
+    return any(window.isVisible() for window in app.topLevelWidgets())
 
 
 class _Landing(QObject):
@@ -42,17 +53,17 @@ class _Landing(QObject):
 def wait_for(future: Future[T], label: str) -> T:
     """Return a future's result without freezing the window.
 
-    Where an event loop runs, a local one keeps the window painting; after 300 ms a modal
-    dialog says what is going on and can cancel it. It is modal because a nested loop is
-    re-entrant: a second drop or a removed layer in between would find a half-opened image.
-    Where no loop runs yet (a script), this simply waits.
+    Where a window is open, a local event loop keeps it painting; after 300 ms a modal dialog
+    says what is going on and can cancel it. It is modal because a nested loop is re-entrant: a
+    second drop or a removed layer in between would find a half-opened image. Where no window is
+    open yet (the command line, a script without one), this simply waits.
 
     Raises
     ------
     concurrent.futures.CancelledError
         If the person cancelled.
     """
-    if not is_event_loop_running() or future.done():
+    if not _is_window_served() or future.done():
         return future.result()
     loop, landing = QEventLoop(), _Landing()
     landing.done.connect(loop.quit, Qt.ConnectionType.QueuedConnection)

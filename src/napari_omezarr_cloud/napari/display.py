@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +23,9 @@ from napari_omezarr_cloud.napari.slicing import (
     unhook_slicing,
 )
 from napari_omezarr_cloud.pyramid import Index, PyramidView, Region
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["Display", "adopt", "display_of", "expect", "release", "view_behind", "view_of"]
 
@@ -160,7 +162,9 @@ class Display:
             small = view.reduce(self._engine.peek(view.pyramid, thumbnail.number, region).pixels)
         self.look = look
         self.missing = len(seen.missing)
-        self.wanted = sum(1 for _ in view.level(look.number).grid.touching(view.expand(look.region)))
+        self.wanted = sum(
+            1 for _ in view.level(look.number).grid.touching(view.expand(look.region))
+        )
         self._ask(look)
         return pixels, small
 

@@ -6,17 +6,20 @@ window → ``contrast_limits``, colour → ``colormap``, axis names and units �
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_omezarr_cloud.api import Image, Labels
 from napari_omezarr_cloud.chunks.dask_view import dask_array
-from napari_omezarr_cloud.ngff import Axis, Channel
 from napari_omezarr_cloud.pyramid import PyramidView
 from napari_omezarr_cloud.pyramid.channels import channel_axis, is_rgb
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from napari_omezarr_cloud.api import Image, Labels
+    from napari_omezarr_cloud.ngff import Axis, Channel
 
 __all__ = [
     "METADATA_KEY",
@@ -108,13 +111,17 @@ def placement(view: PyramidView, *, without: Sequence[int] = ()) -> dict[str, An
     units = [_unit(view.axes[i]) for i in keep]
     return {
         "scale": [transform.scale[i] * u.factor for i, u in zip(keep, units, strict=True)],
-        "translate": [transform.translation[i] * u.factor for i, u in zip(keep, units, strict=True)],
+        "translate": [
+            transform.translation[i] * u.factor for i, u in zip(keep, units, strict=True)
+        ],
         "units": [u.name for u in units],
         "axis_labels": [view.axes[i].name for i in keep],
     }
 
 
-def pyramid_layer(view: PyramidView, *, without: Sequence[int] = ()) -> tuple[list[Any], dict[str, Any]]:
+def pyramid_layer(
+    view: PyramidView, *, without: Sequence[int] = ()
+) -> tuple[list[Any], dict[str, Any]]:
     """Return levels as dask arrays, and the attributes that every layer of ours has."""
     levels = [dask_array(view, number) for number in range(len(view.pyramid.levels))]
     attributes = {"multiscale": True, "cache": False, **placement(view, without=without)}
@@ -144,7 +151,9 @@ def to_layers(image: Image, *, rgb: bool | None = None) -> list[LayerData]:
     if rgb and axis is not None:
         return [_rgb_layer(image, axis)]
     channels = image.channels
-    fixed: list[Mapping[int, int]] = [{}] if axis is None else [{axis: i} for i in range(len(channels))]
+    fixed: list[Mapping[int, int]] = (
+        [{}] if axis is None else [{axis: i} for i in range(len(channels))]
+    )
     return [
         _channel_layer(image, PyramidView.of(image.pyramid, where), number, channel)
         for number, (where, channel) in enumerate(zip(fixed, channels, strict=True))

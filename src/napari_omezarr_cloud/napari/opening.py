@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_omezarr_cloud.api import Image, Labels, open_async
 from napari_omezarr_cloud.location import parse_location
 from napari_omezarr_cloud.napari import display, wiring
 from napari_omezarr_cloud.napari.background import is_event_loop_running, wait_for
 from napari_omezarr_cloud.napari.layer_data import LayerData, labels_layer, to_layers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["open_layers", "show_image"]
 

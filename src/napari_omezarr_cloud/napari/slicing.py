@@ -8,7 +8,6 @@ stays what it was. When napari loads progressively by itself (napari#9067), this
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -67,7 +66,7 @@ def unhook_slicing(layer: Any) -> None:
 
 
 def _peeking(base: Any, painter: Painter) -> Any:
-    class PeekingSliceRequest(base):  # type: ignore[misc]
+    class PeekingSliceRequest(base):
         """A slice request that never waits."""
 
         def _call_multi_scale(self) -> Any:

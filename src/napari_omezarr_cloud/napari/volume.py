@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_omezarr_cloud.napari.display import display_of
-from napari_omezarr_cloud.pyramid import PyramidView
+
+if TYPE_CHECKING:
+    from napari_omezarr_cloud.pyramid import PyramidView
 
 __all__ = ["choose_levels", "finest_fitting"]
 

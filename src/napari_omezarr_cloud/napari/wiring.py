@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
-from napari_omezarr_cloud.api import Image
 from napari_omezarr_cloud.napari import display
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, LayerData, labels_layer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_omezarr_cloud.api import Image
 
 __all__ = ["HIDDEN_UNTIL_ADOPTED", "add_layers", "attach", "attach_all", "labels_later"]
 
@@ -83,7 +86,7 @@ def add_layers(viewer: Any, layers: Sequence[LayerData], *, source: str) -> list
     added = []
     with layer_source(path=source, reader_plugin="napari-omezarr-cloud"):
         for data, attributes, kind in layers:
-            layer = Layer.create(data, attributes, kind)  # type: ignore[arg-type]
+            layer = Layer.create(data, attributes, kind)
             viewer.add_layer(layer)
             added.append(layer)
     return added

@@ -8,9 +8,8 @@ of a derived level needs no second thread.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +26,9 @@ from napari_omezarr_cloud.pyramid import (
     Transform,
     new_key,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 __all__ = ["DerivedLevel", "LevelFunction", "Source", "derive", "matching_level"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
@@ -16,7 +16,9 @@ from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 from napari_omezarr_cloud.errors import CloudError, MetadataError, UnsupportedError
 from napari_omezarr_cloud.pyramid.codecs import Decoder, chunk_decoder
 from napari_omezarr_cloud.pyramid.level import Grid
-from napari_omezarr_cloud.pyramid.region import Index
+
+if TYPE_CHECKING:
+    from napari_omezarr_cloud.pyramid.region import Index
 
 __all__ = ["ArrayDescription", "Sharding", "parse_array"]
 
@@ -85,7 +87,9 @@ def parse_array(document: Mapping[str, Any], *, where: str, key: str) -> ArrayDe
             return _parse_v2(document)
         return _parse_v3(document)
     except CloudError as error:
-        raise type(error)(error.what, where=where, key=key, why=error.why, hint=error.hint) from error
+        raise type(error)(
+            error.what, where=where, key=key, why=error.why, hint=error.hint
+        ) from error
     except Exception as error:  # zarr raises many types; each means "these metadata are no good"
         raise MetadataError(
             "Could not understand the array's metadata",
@@ -180,7 +184,9 @@ _V2_KEYS = (
 
 
 def _parse_v3(document: Mapping[str, Any]) -> ArrayDescription:
-    document = {k: v for k, v in document.items() if k not in ("attributes", "consolidated_metadata")}
+    document = {
+        k: v for k, v in document.items() if k not in ("attributes", "consolidated_metadata")
+    }
     metadata = ArrayV3Metadata.from_dict(document)
     dtype = metadata.dtype.to_native_dtype()
     shape = metadata.shape
@@ -211,7 +217,7 @@ def _parse_sharding(
         {"name": "crc32c"},
     ]
     index_shape = [*per_shard, 2]
-    index_document = {
+    index_document: dict[str, Any] = {
         "zarr_format": 3, "node_type": "array", "shape": index_shape, "data_type": "uint64",
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": index_shape}},
         "chunk_key_encoding": {"name": "default"}, "fill_value": 0, "codecs": index_codecs,

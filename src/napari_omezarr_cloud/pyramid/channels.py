@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from napari_omezarr_cloud.ngff import Channel, Image
-from napari_omezarr_cloud.pyramid.level import Pyramid
+
+if TYPE_CHECKING:
+    from napari_omezarr_cloud.pyramid.level import Pyramid
 
 __all__ = ["channel_axis", "channels_of", "is_rgb"]
 

@@ -68,8 +68,9 @@ def _v3_decoder(metadata: ArrayV3Metadata, grid: Grid) -> Decoder | None:
     limit = _limit(grid)
     permutations: list[tuple[int, ...]] = []
     endian: str | None = None
-    for codec in metadata.to_dict()["codecs"]:  # type: ignore[union-attr]
-        name, configuration = codec["name"], codec.get("configuration") or {}  # type: ignore[index, call-overload, union-attr]
+    codecs: Any = metadata.to_dict()["codecs"]
+    for codec in codecs:
+        name, configuration = codec["name"], codec.get("configuration") or {}
         if name == "transpose" and not stages and endian is None:
             permutations.append(tuple(configuration["order"]))
         elif name == "bytes" and endian is None:
@@ -141,7 +142,7 @@ def _shaped(raw: Any, stored: np.dtype[Any], grid: Grid, order: Any) -> Array:
 
 def _zarr_decoder(metadata: ArrayV3Metadata, grid: Grid) -> Decoder:
     """Decode through zarr-python, as an array of a single chunk in memory."""
-    document = {
+    document: dict[str, Any] = {
         **metadata.to_dict(),
         "shape": list(grid.chunks),
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_omezarr_cloud.ngff import Axis
 from napari_omezarr_cloud.pyramid.region import Index, Region, chunk_region, chunks_touching
-from napari_omezarr_cloud.pyramid.transform import Transform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from napari_omezarr_cloud.ngff import Axis
+    from napari_omezarr_cloud.pyramid.transform import Transform
 
 __all__ = ["ABSENT", "Absent", "Chunk", "Grid", "Level", "Pyramid", "Runner", "new_key"]
 

@@ -7,11 +7,10 @@ time); round 2 for what round 1 named and did not bring. The image never waits f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.errors import CloudError, MetadataError, UnsupportedError
-from napari_omezarr_cloud.location import Location
 from napari_omezarr_cloud.ngff import (
     Dataset,
     Group,
@@ -29,6 +28,11 @@ from napari_omezarr_cloud.pyramid.level import Pyramid
 from napari_omezarr_cloud.pyramid.stored import StoredLevel
 from napari_omezarr_cloud.pyramid.transform import Transform
 from napari_omezarr_cloud.store import Bytes, ByteStore, OpenedStore, Traffic, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from napari_omezarr_cloud.location import Location
 
 __all__ = ["OpenedImage", "OpenedLabels", "open_image"]
 
@@ -100,7 +104,7 @@ async def open_image(location: Location) -> OpenedImage:
         opened.traffic,
         (*opened.notes, *image.notes),
         labels,
-        name=image.name if image.name not in (None, "", "/") else opened.location.name,  # type: ignore[arg-type]
+        name=image.name if image.name not in (None, "", "/") else opened.location.name,
     )
 
 
@@ -170,7 +174,10 @@ async def _read(
     """Return documents, asking (at once) only for those not known."""
     missing = [key for key in keys if key not in known]
     got = await asyncio.gather(*(store.get(key) for key in missing))
-    return {**{key: known[key] for key in keys if key in known}, **dict(zip(missing, got, strict=True))}
+    return {
+        **{key: known[key] for key in keys if key in known},
+        **dict(zip(missing, got, strict=True)),
+    }
 
 
 def _alike(
@@ -242,9 +249,7 @@ async def _open_all_labels(
     return tuple(good), tuple(notes)
 
 
-async def _open_labels(
-    store: ByteStore, name: str, where: str, zarr_format: int
-) -> OpenedLabels:
+async def _open_labels(store: ByteStore, name: str, where: str, zarr_format: int) -> OpenedLabels:
     prefix = f"labels/{name}"
     guesses = [f"{level}/{_ARRAY_KEY[zarr_format]}" for level in _GUESSED_LEVELS]
     keys = [_join(prefix, key) for key in [_GROUP_KEY[zarr_format], *guesses]]

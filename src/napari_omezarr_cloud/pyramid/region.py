@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.errors import RegionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["Index", "Region", "chunk_region", "chunks_touching"]
 
@@ -103,8 +106,7 @@ class Region:
     def relative_to(self, outer: Region) -> tuple[slice, ...]:
         """Return this box as slices into an array that holds ``outer``."""
         return tuple(
-            slice(a - o, b - o)
-            for a, b, o in zip(self.start, self.stop, outer.start, strict=True)
+            slice(a - o, b - o) for a, b, o in zip(self.start, self.stop, outer.start, strict=True)
         )
 
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_omezarr_cloud.errors import ChunkError, CloudError
-from napari_omezarr_cloud.pyramid.array_metadata import ArrayDescription
 from napari_omezarr_cloud.pyramid.level import ABSENT, Chunk, Grid, Runner, new_key
-from napari_omezarr_cloud.pyramid.region import Index
-from napari_omezarr_cloud.pyramid.transform import Transform
 from napari_omezarr_cloud.store import ByteRange, Bytes, ByteStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from napari_omezarr_cloud.pyramid.array_metadata import ArrayDescription
+    from napari_omezarr_cloud.pyramid.region import Index
+    from napari_omezarr_cloud.pyramid.transform import Transform
 
 __all__ = ["StoredLevel"]
 

@@ -33,9 +33,7 @@ class Transform:
         )
         return Transform(scale, translation)
 
-    def nearest(
-        self, axis: int, start: int, stop: int, size: int
-    ) -> npt.NDArray[np.intp]:
+    def nearest(self, axis: int, start: int, stop: int, size: int) -> npt.NDArray[np.intp]:
         """Return, for voxels ``start`` to ``stop`` along an axis, the nearest voxels after this map.
 
         Parameters
@@ -50,7 +48,8 @@ class Transform:
         mapped = self.scale[axis] * np.arange(start, stop) + self.translation[axis]
         # The small shift makes exact halves fall to the lower voxel on every platform alike.
         found = np.ceil(mapped - 0.5 - 1e-9).astype(np.intp)
-        return np.clip(found, 0, size - 1, out=found)
+        clipped: npt.NDArray[np.intp] = np.clip(found, 0, size - 1)
+        return clipped
 
     def covering(self, region: Region, shape: tuple[int, ...]) -> Region:
         """Return the smallest region after this map that :meth:`nearest` may ask for."""

@@ -6,17 +6,20 @@ that share a chunk share its bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_omezarr_cloud.ngff import Axis
 from napari_omezarr_cloud.pyramid.level import Grid, Level, Pyramid
 from napari_omezarr_cloud.pyramid.region import Region
 from napari_omezarr_cloud.pyramid.transform import Transform
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from napari_omezarr_cloud.ngff import Axis
 
 __all__ = ["PyramidView"]
 

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from napari_omezarr_cloud.errors import AccessRefusedError, CloudError, ServerError, UnreachableError
+from napari_omezarr_cloud.errors import (
+    AccessRefusedError,
+    CloudError,
+    ServerError,
+    UnreachableError,
+)
 from napari_omezarr_cloud.location import Location, aliases, moved_note
 from napari_omezarr_cloud.store.counting import CountingStore, Traffic
 from napari_omezarr_cloud.store.protocol import Bytes, ByteStore
 from napari_omezarr_cloud.store.refusal import RefusalStore
 from napari_omezarr_cloud.store.remote import RemoteStore
 from napari_omezarr_cloud.store.sharing import SharingStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["OpenedStore", "open_store"]
 
@@ -37,7 +45,9 @@ _worked: dict[tuple[str, str | None, str], bool] = {}
 """Per kind, endpoint and bucket: whether anonymous access worked."""
 
 
-async def open_store(location: Location, keys: Iterable[str], witness: Iterable[str]) -> OpenedStore:
+async def open_store(
+    location: Location, keys: Iterable[str], witness: Iterable[str]
+) -> OpenedStore:
     """Read ``keys`` all at once, over the first way in that the server accepts.
 
     Parameters
@@ -117,7 +127,8 @@ def _is_our_endpoint(location: Location) -> bool:
     """Sign only for hosts that the user's own environment names: a signature tells who asks."""
     ours = [os.environ.get("AWS_ENDPOINT_URL_S3"), os.environ.get("AWS_ENDPOINT_URL")]
     return location.access.profile is not None or (
-        _has_credentials(location) and (location.endpoint or "") in [o.rstrip("/") for o in ours if o]
+        _has_credentials(location)
+        and (location.endpoint or "") in [o.rstrip("/") for o in ours if o]
     )
 
 

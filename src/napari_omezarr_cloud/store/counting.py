@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.errors import CloudError
-from napari_omezarr_cloud.store.protocol import ByteRange, Bytes, ByteStore, Entry
+from napari_omezarr_cloud.store.wrapping import StoreWrapper
+
+if TYPE_CHECKING:
+    from napari_omezarr_cloud.store.protocol import ByteRange, Bytes, ByteStore
 
 __all__ = ["CountingStore", "Traffic"]
 
@@ -33,16 +36,12 @@ class Traffic:
     """Sum over finished reads of the time from asking to the last byte."""
 
 
-class CountingStore:
+class CountingStore(StoreWrapper):
     """Wrap a store and count its reads in ``traffic``."""
 
     def __init__(self, inner: ByteStore, traffic: Traffic | None = None) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self.traffic = traffic or Traffic()
-
-    @property
-    def where(self) -> str:
-        return self._inner.where
 
     async def get(self, key: str, byte_range: ByteRange | None = None) -> Bytes | None:
         count = self.traffic
@@ -65,12 +64,3 @@ class CountingStore:
         else:
             count.nbytes += len(data)
         return data
-
-    async def put(self, key: str, data: Bytes) -> None:
-        await self._inner.put(key, data)
-
-    async def delete(self, key: str) -> None:
-        await self._inner.delete(key)
-
-    async def list(self, prefix: str = "") -> Sequence[Entry]:
-        return await self._inner.list(prefix)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, Any
 
 from obstore.exceptions import (
     BaseError,
@@ -20,7 +21,9 @@ from napari_omezarr_cloud.errors import (
     ServerError,
     UnreachableError,
 )
-from napari_omezarr_cloud.location import Location
+
+if TYPE_CHECKING:
+    from napari_omezarr_cloud.location import Location
 
 __all__ = ["is_broken_answer", "translate"]
 
@@ -30,7 +33,11 @@ _SIGNS = (
     (("connection refused",), "the connection was refused", "Is the server running, on this port?"),
     (("certificate", "tls"), "the encrypted connection failed", "Check https and certificates."),
     (("timed out", "timeout"), "the server did not answer in time", "Try again later."),
-    (("connection reset", "connection closed", "broken pipe"), "the connection broke", "Try again."),
+    (
+        ("connection reset", "connection closed", "broken pipe"),
+        "the connection broke",
+        "Try again.",
+    ),
     (("error sending request",), "the server cannot be reached", "Check the link and the network."),
 )
 
@@ -41,10 +48,10 @@ def is_broken_answer(error: BaseException) -> bool:
 
 
 def translate(error: Exception, what: str, location: Location, key: str) -> CloudError:
-    """Return our error for one of obstore's; nothing of its text, which may hold a query, is kept."""
+    """Return our error for one of obstore's; its text, which may hold a query, is not kept."""
     if isinstance(error, CloudError):
         return error
-    place = {"where": str(location), "key": key}
+    place: dict[str, Any] = {"where": str(location), "key": key}
     if isinstance(error, FileNotFoundError):
         return NotFoundError(what, **place, why="there is nothing there", hint="Check the link.")
     if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
@@ -73,13 +80,12 @@ def _refused(error: Exception, what: str, location: Location, key: str) -> Acces
     )
 
 
-def _generic(error: Exception, what: str, place: dict[str, str]) -> CloudError:
+def _generic(error: Exception, what: str, place: dict[str, Any]) -> CloudError:
     text = str(error).lower()
     status = re.search(r"non-2xx status code: (\d{3})", text)
     if "redirect without location" in text:
-        return ServerError(
-            what, **place, status=301, why="the bucket is in another region", hint="Give its region."
-        )
+        why, hint = "the bucket is in another region", "Give its region."
+        return ServerError(what, **place, status=301, why=why, hint=hint)
     if status:
         code = int(status.group(1))
         why = f"the server answered {code}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-__all__ = ["ByteRange", "Bytes", "ByteStore", "Entry"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["ByteRange", "ByteStore", "Bytes", "Entry"]
 
 Bytes = bytes | memoryview
 """What a store hands out: read-only, never copied where that can be avoided."""

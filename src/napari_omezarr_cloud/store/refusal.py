@@ -1,20 +1,23 @@
-"""What a 403 means: on S3 without the right to list, an absent key is answered like a forbidden one."""
+"""What a 403 means: S3 without the right to list answers it for absent keys, too."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.errors import AccessRefusedError
-from napari_omezarr_cloud.store.protocol import ByteRange, Bytes, ByteStore, Entry
+from napari_omezarr_cloud.store.wrapping import StoreWrapper
+
+if TYPE_CHECKING:
+    from napari_omezarr_cloud.store.protocol import ByteRange, Bytes, ByteStore
 
 __all__ = ["RefusalStore"]
 
 _RECHECK_S = 30.0
 
 
-class RefusalStore:
+class RefusalStore(StoreWrapper):
     """Wrap a store so that a refused key counts as absent while its metadata stay readable.
 
     Once ``witness`` names a key that was readable when the image was opened, a refusal is checked
@@ -23,15 +26,11 @@ class RefusalStore:
     """
 
     def __init__(self, inner: ByteStore) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self.witness: str | None = None
         self.denied = 0
         self._checked_at = -_RECHECK_S
         self._check = asyncio.Lock()
-
-    @property
-    def where(self) -> str:
-        return self._inner.where
 
     async def get(self, key: str, byte_range: ByteRange | None = None) -> Bytes | None:
         try:
@@ -48,12 +47,3 @@ class RefusalStore:
             if time.monotonic() - self._checked_at > _RECHECK_S:
                 await self._inner.get(witness)
                 self._checked_at = time.monotonic()
-
-    async def put(self, key: str, data: Bytes) -> None:
-        await self._inner.put(key, data)
-
-    async def delete(self, key: str) -> None:
-        await self._inner.delete(key)
-
-    async def list(self, prefix: str = "") -> Sequence[Entry]:
-        return await self._inner.list(prefix)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import obstore
 from obstore.store import AzureStore, GCSStore, HTTPStore, LocalStore, S3Store
 
 from napari_omezarr_cloud.errors import CloudError, LinkError, ServerError
-from napari_omezarr_cloud.location import Location
 from napari_omezarr_cloud.store.failures import is_broken_answer, translate
 from napari_omezarr_cloud.store.gate import Gate
 from napari_omezarr_cloud.store.protocol import ByteRange, Bytes, Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_omezarr_cloud.location import Location
 
 __all__ = ["GATE", "RemoteStore", "build_obstore"]
 
@@ -147,9 +150,7 @@ def _az(location: Location, anonymous: bool) -> Any:
 
 def _http(location: Location, anonymous: bool) -> Any:
     del anonymous  # plain HTTP has no signature
-    return HTTPStore(
-        location.to_text(), client_options=_client(location), retry_config=_RETRIES
-    )
+    return HTTPStore(location.to_text(), client_options=_client(location), retry_config=_RETRIES)
 
 
 def _file(location: Location, anonymous: bool) -> Any:

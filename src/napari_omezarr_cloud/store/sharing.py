@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from napari_omezarr_cloud.store.protocol import ByteRange, Bytes, ByteStore, Entry
+from napari_omezarr_cloud.store.wrapping import StoreWrapper
+
+if TYPE_CHECKING:
+    from napari_omezarr_cloud.store.protocol import ByteRange, Bytes, ByteStore
 
 __all__ = ["SharingStore"]
 
@@ -18,7 +21,7 @@ class _Flight:
         self.waiting = 0
 
 
-class SharingStore:
+class SharingStore(StoreWrapper):
     """Wrap a store so that simultaneous reads of one key share one request.
 
     The request is aborted when the last one waiting for it is cancelled. Nothing is kept: a
@@ -26,12 +29,8 @@ class SharingStore:
     """
 
     def __init__(self, inner: ByteStore) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._flights: dict[tuple[str, ByteRange | None], _Flight] = {}
-
-    @property
-    def where(self) -> str:
-        return self._inner.where
 
     async def get(self, key: str, byte_range: ByteRange | None = None) -> Bytes | None:
         what = (key, byte_range)
@@ -55,12 +54,3 @@ class SharingStore:
             del self._flights[what]
         if flight.task.done() and not flight.task.cancelled():
             flight.task.exception()  # taken by those who wait; here only marked as seen
-
-    async def put(self, key: str, data: Bytes) -> None:
-        await self._inner.put(key, data)
-
-    async def delete(self, key: str) -> None:
-        await self._inner.delete(key)
-
-    async def list(self, prefix: str = "") -> Sequence[Entry]:
-        return await self._inner.list(prefix)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from zarr.abc.store import (
     ByteRequest,
@@ -13,10 +12,14 @@ from zarr.abc.store import (
     Store,
     SuffixByteRequest,
 )
-from zarr.core.buffer import Buffer, BufferPrototype
 
 from napari_omezarr_cloud.store.io_thread import io_thread
 from napari_omezarr_cloud.store.protocol import ByteRange, ByteStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine, Iterable
+
+    from zarr.core.buffer import Buffer, BufferPrototype
 
 __all__ = ["ZarrStore"]
 
