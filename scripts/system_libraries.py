@@ -104,7 +104,8 @@ def install(packages: list[str]) -> None:
     """Install without asking anything, waiting for another apt that may be at work."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for program, *arguments in apt_commands(packages):
-        command = [program, "-o", "DPkg::Lock::Timeout=300", "--quiet=2", *arguments]
+        options = ["-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0", "--quiet=2"]
+        command = [program, *options, *arguments]
         subprocess.run(command, env=environment, check=False, stdin=subprocess.DEVNULL)
 
 

@@ -22,6 +22,15 @@ print(json.dumps([manifest.name, commands, napari_omezarr_cloud.__file__]))
 """
 
 
+def run(*command: object, folder: Path) -> str:
+    """Run a command in ``folder``, away from the checkout; what it complains of fails the test."""
+    texts = [str(part) for part in command]
+    done = subprocess.run(texts, capture_output=True, text=True, check=False, cwd=folder)
+    if done.returncode:
+        pytest.fail(f"{' '.join(texts[:4])} …\n{done.stdout}{done.stderr}", pytrace=False)
+    return done.stdout
+
+
 class Environment:
     """A new environment that borrows the libraries of this one, but not this package."""
 
@@ -45,13 +54,13 @@ class Environment:
             "--force-reinstall",
         ]
         pip = [sys.executable, "-m", "pip", "--python", str(self.python), "install"]
-        subprocess.run([*pip, *options, *what], check=True, cwd=self.folder)
+        run(*pip, *options, *what, folder=self.folder)
 
-    def run(self, code: str) -> str:
-        command = [str(self.python), "-I", "-c", code]
-        return subprocess.run(
-            command, check=True, stdout=subprocess.PIPE, text=True, cwd=self.folder
-        ).stdout
+    def manifest(self) -> tuple[str, list[str], Path]:
+        """Return name and commands of the manifest that napari finds, and the package's file."""
+        printed = run(self.python, "-I", "-c", MANIFEST, folder=self.folder)
+        name, commands, file = json.loads(printed.splitlines()[-1])
+        return name, commands, Path(file)
 
 
 @pytest.fixture
@@ -63,29 +72,29 @@ def environment(tmp_path: Path) -> Environment:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build a source archive, and a wheel from nothing but that archive."""
     folder = tmp_path_factory.mktemp("dist")
-    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
-    subprocess.run(build, check=True, stdout=subprocess.DEVNULL, cwd=folder)
+    build = [sys.executable, "-m", "build", "--no-isolation"]
+    run(*build, "--outdir", folder, ROOT, folder=folder)
     return next(folder.glob("*.whl"))
 
 
 def test_wheel_brings_the_manifest_and_all_it_names(environment: Environment, wheel: Path) -> None:
     environment.install(str(wheel))
 
-    name, commands, file = json.loads(environment.run(MANIFEST).splitlines()[-1])
+    name, commands, file = environment.manifest()
 
     assert name == "napari-omezarr-cloud"
     assert "napari-omezarr-cloud.read" in commands
-    assert Path(file).is_relative_to(environment.folder)
+    assert file.is_relative_to(environment.folder)
 
 
 def test_editable_install_brings_the_manifest_too(environment: Environment) -> None:
     environment.install("--editable", str(ROOT))
 
-    name, commands, file = json.loads(environment.run(MANIFEST).splitlines()[-1])
+    name, commands, file = environment.manifest()
 
     assert name == "napari-omezarr-cloud"
     assert "napari-omezarr-cloud.read" in commands
-    assert Path(file).parent.samefile(PACKAGE)
+    assert file.parent.samefile(PACKAGE)
 
 
 def test_wheel_is_typed_and_carries_its_licence(environment: Environment, wheel: Path) -> None:
