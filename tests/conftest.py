@@ -59,11 +59,18 @@ def isolate(home: Path) -> None:
 def choose_qt_binding() -> None:
     """Make napari (through qtpy) and pytest-qt use one binding: PyQt6, else PySide6."""
     wanted = os.environ.get("QT_API", "pyqt6").lower()
-    names = {"pyqt6": "PyQt6", "pyside6": "PySide6"}
-    order = sorted(names, key=lambda name: name != wanted)
-    found = next((name for name in order if find_spec(names[name])), None)
+    # Not the package alone: a folder is left over where a binding was uninstalled.
+    modules = {"pyqt6": "PyQt6.QtCore", "pyside6": "PySide6.QtCore"}
+    order = sorted(modules, key=lambda name: name != wanted)
+    found = next((name for name in order if is_installed(modules[name])), None)
     if found:
         os.environ["QT_API"] = os.environ["PYTEST_QT_API"] = found
+
+
+def is_installed(module: str) -> bool:
+    """Tell whether a module of a package could be imported."""
+    package = module.partition(".")[0]
+    return find_spec(package) is not None and find_spec(module) is not None
 
 
 def die_with_parent() -> None:
