@@ -6,6 +6,7 @@ wanted, and refreshes the layer when chunks arrive.
 
 from __future__ import annotations
 
+import math
 import time
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,9 @@ from napari_omezarr_cloud.napari.slicing import (
 from napari_omezarr_cloud.pyramid import Index, PyramidView, Region
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from napari_omezarr_cloud.errors import CloudError
 
 __all__ = ["Display", "adopt", "display_of", "expect", "release", "view_behind", "view_of"]
 
@@ -61,7 +64,7 @@ def _wishes(view: PyramidView, look: Look, *, order: int) -> list[Wish]:
     region = view.expand(look.region)
     indices = list(level.grid.touching(region))
     middle = np.array([(a + b) / 2 for a, b in zip(region.start, region.stop, strict=True)])
-    centres = (np.array(indices).reshape(-1, region_ndim(region)) + 0.5) * level.grid.chunks
+    centres = (np.array(indices).reshape(-1, len(middle)) + 0.5) * level.grid.chunks
     distance = np.linalg.norm(centres - middle, axis=1) if indices else np.zeros(0)
     ranked = np.argsort(distance, kind="stable")[:_MAX_WISHES]
     return [
@@ -70,15 +73,21 @@ def _wishes(view: PyramidView, look: Look, *, order: int) -> list[Wish]:
     ]
 
 
-def region_ndim(region: Region) -> int:
-    """Return the number of axes of a region."""
-    return len(region.start)
+def _count(view: PyramidView, look: Look) -> int:
+    """Return how many chunks a look touches."""
+    region, chunks = view.expand(look.region), view.level(look.number).grid.chunks
+    spans = zip(region.start, region.stop, chunks, strict=True)
+    return math.prod((b - 1) // c - a // c + 1 for a, b, c in spans)
 
 
 class _Bridge(QObject):
     """Brings the engine's news to the GUI thread, at most once per rhythm."""
 
     arrived = Signal()
+    settled = Signal()
+    """A layer was painted with the last chunk it waited for."""
+    failed = Signal(str)
+    """A chunk in view cannot be read; told once per layer and cause."""
 
     def __init__(self, source: Engine) -> None:
         super().__init__()
@@ -115,6 +124,10 @@ class _Bridge(QObject):
             return
         first = min(stale, key=lambda d: d.refreshed_at)
         first.refresh()
+        if not first.missing:
+            self.settled.emit()
+        for sentence in first.new_failures():
+            self.failed.emit(sentence)
         pause = 0 if len(stale) > 1 else _RHYTHM_MS
         # A slow refresh (a big volume, software OpenGL) must leave as much time as it takes.
         self._timer.start(max(pause, int(first.cost_s * 1000)))
@@ -145,6 +158,7 @@ class Display:
         self.refreshed_at = 0.0
         self.cost_s = 0.0
         self.look: Look | None = None
+        self._told: set[str] = set()
         self.missing = 0
         """Chunks of the shown level that are stand-ins now."""
         self.wanted = 0
@@ -194,6 +208,15 @@ class Display:
         self.refreshed_at = time.perf_counter()
         self.cost_s = self.refreshed_at - started
 
+    @property
+    def progress(self) -> str:
+        """How far the picture is, in words; empty when it is complete."""
+        if not self.missing:
+            return ""
+        failed = len(self.failures())
+        words = f"loading: {self.wanted - self.missing} of {self.wanted} chunks"
+        return f"{words}, {failed} unreadable" if failed else words
+
     def value_at(self, position: Sequence[float]) -> Any:
         """Return the value at a position in level-0 voxels, or None where it is not here yet.
 
@@ -221,16 +244,20 @@ class Display:
         value = view.reduce(seen.pixels).reshape(-1)
         return value if view.ndim > len(position) else value[0]
 
-    def failures(self) -> list[str]:
-        """Return the sentences about chunks in view that could not be read."""
-        found = []
-        for key, index in self._awaited:
-            for level in self.view.pyramid.levels:
-                if level.key == key:
-                    error = self._engine.failure(level, index)
-                    if error is not None:
-                        found.append(str(error))
-        return found
+    def failures(self) -> list[CloudError]:
+        """Return why chunks in view could not be read."""
+        levels = {level.key: level for level in self.view.pyramid.levels}
+        found = (self._engine.failure(levels[key], index) for key, index in self._awaited)
+        return [error for error in found if error is not None]
+
+    def new_failures(self) -> list[str]:
+        """Return a sentence for each cause of failure that was not told before."""
+        fresh = {}
+        for error in self.failures():
+            if error.why not in self._told:
+                fresh[error.why] = str(error)
+        self._told |= set(fresh)
+        return list(fresh.values())
 
     def close(self) -> None:
         """Withdraw every wish."""
@@ -293,9 +320,7 @@ def _show_honest_values(layer: Any, display: Display) -> None:
         live = reference()
         status = own_status(live, *args, **kwargs)
         if display.missing and status.get("coordinates"):
-            done = display.wanted - display.missing
-            progress = f" (loading: {done} of {display.wanted} chunks)"
-            status["coordinates"] += progress
+            status["coordinates"] += f" ({display.progress})"
         return status
 
     def _get_value_3d(*args: Any, **kwargs: Any) -> Any:
@@ -321,7 +346,9 @@ def release(layer: Any) -> None:
         engine().forget(pyramid)
 
 
-def expect(views: Iterable[PyramidView], canvas_px: tuple[int, int]) -> None:
+def expect(
+    views: Iterable[PyramidView], canvas_px: tuple[int, int], planes: Mapping[str, int]
+) -> None:
     """Ask for what the first look will need, before napari has begun to add the layers.
 
     Parameters
@@ -330,16 +357,20 @@ def expect(views: Iterable[PyramidView], canvas_px: tuple[int, int]) -> None:
         What will be shown.
     canvas_px
         Height and width of the canvas, on which a new image is fitted.
+    planes
+        Where sliders will stand, by axis name, in voxels of level 0; the middle where not given.
     """
     here = engine()
     for view in views:
-        look = first_look(view, canvas_px)
+        look = first_look(view, canvas_px, planes)
         here.want(("expected", view), wish_list(view, look, here))
         QTimer.singleShot(5000, lambda view=view: here.leave(("expected", view)))
 
 
-def first_look(view: PyramidView, canvas_px: tuple[int, int]) -> Look:
-    """Return the look at a whole image fitted on the canvas, at the middle of all sliders."""
+def first_look(
+    view: PyramidView, canvas_px: tuple[int, int], planes: Mapping[str, int]
+) -> Look:
+    """Return the look at a whole image fitted on the canvas."""
     is_rgb = view.axes[-1].type == "channel"
     displayed = tuple(range(view.ndim - is_rgb))[-2:]
     number = 0
@@ -347,9 +378,13 @@ def first_look(view: PyramidView, canvas_px: tuple[int, int]) -> Look:
         shape = view.grid(candidate).shape
         if all(shape[a] >= n * 0.95 for a, n in zip(displayed, canvas_px, strict=True)):
             number = candidate
-    shape = view.grid(number).shape
-    start = [0 if a in displayed else (n - 1) // 2 for a, n in enumerate(shape)]
-    stop = [n if a in displayed else (n - 1) // 2 + 1 for a, n in enumerate(shape)]
-    if is_rgb:
-        start[-1], stop[-1] = 0, shape[-1]
+    shape, finest = view.grid(number).shape, view.grid(0).shape
+    across = view.transform(0).to(view.transform(number))
+    start, stop = [0] * view.ndim, list(shape)
+    for axis in range(view.ndim - is_rgb):
+        if axis not in displayed:
+            # napari puts the sliders of a first image on its middle, rounded down.
+            plane = planes.get(view.axes[axis].name, (finest[axis] - 1) // 2)
+            start[axis] = int(across.nearest(axis, plane, plane + 1, shape[axis])[0])
+            stop[axis] = start[axis] + 1
     return Look(number, Region(tuple(start), tuple(stop)), displayed)

@@ -25,6 +25,7 @@ __all__ = [
     "METADATA_KEY",
     "LayerData",
     "labels_layer",
+    "length_factor",
     "placement",
     "pyramid_layer",
     "to_layers",
@@ -94,6 +95,11 @@ def _unit(axis: Axis) -> _Unit:
     if word in _MICROMETRES:
         return _Unit("micrometer", _MICROMETRES[word])
     return _Unit(_SECONDS.get(word, "pixel"), 1.0)
+
+
+def length_factor(axis: Axis) -> float:
+    """Return how many of the layer's units (µm) one of the file's makes."""
+    return _unit(axis).factor
 
 
 def placement(view: PyramidView, *, without: Sequence[int] = ()) -> dict[str, Any]:

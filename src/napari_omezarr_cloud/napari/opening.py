@@ -32,7 +32,7 @@ def open_layers(link: str) -> list[Any]:
     has_window = wiring.attach_all()
     layers = image_layers(image)
     if has_window:
-        _expect(layers)
+        _expect(image, layers)
     viewer = _current_viewer()
     if is_event_loop_running() and viewer is not None:
         wiring.labels_later(viewer, image)
@@ -60,13 +60,10 @@ def show_image(viewer: Any, image: Image) -> list[Any]:
     """Add an open image to a viewer, labels when they come; on the GUI thread."""
     wiring.attach(viewer)
     layers = image_layers(image)
-    _expect(layers)
-    was_empty = not viewer.layers
+    _expect(image, layers)
     added = wiring.add_layers(
         viewer, [_hidden(layer) for layer in layers], source=str(image.location)
     )
-    if was_empty and added:
-        wiring.start_dims(viewer, added[0])
     wiring.labels_later(viewer, image)
     return added
 
@@ -83,12 +80,29 @@ def _hidden(layer: LayerData) -> LayerData:
     return data, attributes, kind
 
 
-def _expect(layers: Sequence[LayerData]) -> None:
+def _expect(image: Image, layers: Sequence[LayerData]) -> None:
     viewer = _current_viewer()
     canvas = (600, 800) if viewer is None else tuple(int(n) for n in viewer.canvas.size)
     shown = [data for data, attributes, _ in layers if attributes.get("visible", True)]
     views = [view for data in shown if (view := display.view_behind(data)) is not None]
-    display.expect(views, (canvas[0], canvas[1]))
+    display.expect(views, (canvas[0], canvas[1]), _planes(image, viewer))
+
+
+def _planes(image: Image, viewer: Any) -> dict[str, int]:
+    """Return where the sliders will stand: where they are, or where the file says to begin."""
+    if viewer is None or not viewer.layers:
+        about = image.opened.image
+        stated = {"z": about.default_z, "t": about.default_t}
+        return {name: plane for name, plane in stated.items() if plane is not None}
+    transform = image.pyramid.levels[0].transform
+    names = [axis.name for axis in image.axes]
+    planes = {}
+    for label, point in zip(viewer.dims.axis_labels, viewer.dims.point, strict=True):
+        if label in names:
+            axis = names.index(label)
+            factor = length_factor(image.axes[axis]) * transform.scale[axis]
+            planes[label] = max(0, round(point / factor))
+    return planes
 
 
 def _current_viewer() -> Any:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
+from napari.utils.notifications import show_warning
+from qtpy.QtCore import QObject, QTimer
 
 from napari_omezarr_cloud.napari import display
+from napari_omezarr_cloud.napari.contrast import correct_guess
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, LayerData, labels_layer
+from napari_omezarr_cloud.napari.volume import choose_levels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +27,7 @@ class _Hidden(int):
 
 HIDDEN_UNTIL_ADOPTED = _Hidden(0)
 
-_attached: weakref.WeakSet[Any] = weakref.WeakSet()
+_watches: weakref.WeakKeyDictionary[Any, _Watch] = weakref.WeakKeyDictionary()
 
 
 def attach_all() -> bool:
@@ -39,31 +42,50 @@ def attach_all() -> bool:
 
 def attach(viewer: Any) -> None:
     """Adopt our layers in a viewer from now on, and those it has."""
-    if viewer in _attached:
+    if viewer in _watches:
         return
-    _attached.add(viewer)
-    viewer.layers.events.inserted.connect(_on_inserted)
-    viewer.layers.events.removed.connect(_on_removed)
-    reference = weakref.ref(viewer)
-
-    def on_ndisplay(event: Any) -> None:
-        live = reference()
-        if live is not None:
-            from napari_omezarr_cloud.napari.volume import choose_levels
-
-            choose_levels(live)
-
-    viewer.dims.events.ndisplay.connect(on_ndisplay)
+    watch = _Watch(viewer)
+    # Bound methods are held weakly by napari's events: the watch must live as long as the viewer.
+    _watches[viewer] = watch
+    viewer.layers.events.inserted.connect(watch.on_inserted)
+    viewer.layers.events.removed.connect(watch.on_removed)
+    viewer.dims.events.ndisplay.connect(watch.on_ndisplay)
+    display.bridge().settled.connect(watch.on_settled)
+    display.bridge().failed.connect(watch.on_failed)
     for layer in list(viewer.layers):
         _welcome(layer)
 
 
-def _on_inserted(event: Any) -> None:
-    _welcome(event.value)
+class _Watch(QObject):
+    """What we do when something happens in a viewer."""
 
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
+        self._viewer = weakref.ref(viewer)
 
-def _on_removed(event: Any) -> None:
-    display.release(event.value)
+    def on_inserted(self, event: Any) -> None:
+        viewer = self._viewer()
+        if viewer is not None and len(viewer.layers) == 1:
+            start_dims(viewer, event.value)
+        _welcome(event.value)
+
+    def on_removed(self, event: Any) -> None:
+        display.release(event.value)
+
+    def on_ndisplay(self, event: Any) -> None:
+        viewer = self._viewer()
+        if viewer is not None:
+            choose_levels(viewer)
+
+    def on_settled(self) -> None:
+        """Let the status line say the value that is here now."""
+        viewer = self._viewer()
+        if viewer is not None and hasattr(viewer, "update_status_from_cursor"):
+            viewer.update_status_from_cursor()
+
+    def on_failed(self, sentence: str) -> None:
+        if self._viewer() is not None:
+            show_warning(sentence)
 
 
 def _welcome(layer: Any) -> None:
@@ -73,8 +95,6 @@ def _welcome(layer: Any) -> None:
         # Shown even if it could not be adopted (another napari): slow beats invisible.
         layer.visible = True
     if is_ours:
-        from napari_omezarr_cloud.napari.contrast import correct_guess
-
         correct_guess(layer)
 
 
@@ -129,8 +149,8 @@ def _one_by_one(reference: Any, pending: list[LayerData], source: str) -> None:
 
 
 def start_dims(viewer: Any, layer: Any) -> None:
-    """Go to the plane and time point that the file says to show first."""
-    about = layer.metadata.get(METADATA_KEY, {})
+    """Go to the plane and time point that the file says to show first; ours or not."""
+    about = layer.metadata.get(METADATA_KEY) or {}
     labels = [str(name) for name in layer.axis_labels]
     offset = viewer.dims.ndim - layer.ndim
     for key, name in (("default_z", "z"), ("default_t", "t")):

@@ -91,8 +91,9 @@ def _host(location: Location) -> tuple[str, str | None, str]:
 def _ways(location: Location) -> Iterator[tuple[bool, Location]]:
     """Yield (anonymous, location) in the order they are to be tried."""
     access = location.access
+    signed = location.as_s3() if location.kind == "http" else None
     if access.profile:
-        yield False, location
+        yield False, signed or location
         return
     if location.kind in ("http", "file") or access.anonymous is True:
         yield True, location
@@ -104,7 +105,6 @@ def _ways(location: Location) -> Iterator[tuple[bool, Location]]:
             order.reverse()
         for anonymous in order:
             yield anonymous, location
-    signed = location.as_s3() if location.kind == "http" else None
     if signed is not None and access.anonymous is not True and _is_our_endpoint(signed):
         yield False, signed
 
