@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from fixtures.servers import S3Server
-    from fixtures.slow_http import SlowServer
+    from tests.fixtures.servers import S3Server
+    from tests.fixtures.slow_http import SlowServer
 
 BODY = bytes(range(200))
 
@@ -195,7 +195,8 @@ def test_latency_and_bandwidth_hold_answers_up(server: SlowServer) -> None:
 
     (exchange,) = server.log
     assert exchange.end is not None
-    assert exchange.end - exchange.start >= 0.05 + len(BODY) / 2000
+    # A lower bound holds on any machine, however busy; a clock tick is allowed.
+    assert exchange.end - exchange.start > 0.9 * (0.05 + len(BODY) / 2000)
 
 
 def user_store(s3: S3Server, bucket: str, **access: Any) -> S3Store:
