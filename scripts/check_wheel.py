@@ -17,7 +17,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         site = Path(folder) / "site"
         build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, str(ROOT)]
-        if status := run(build, quiet=True):
+        if status := run(build):
             return status
         wheel = next(Path(folder).glob("*.whl"))
         install = ["pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(site)]
@@ -27,7 +27,7 @@ def main() -> int:
         return run([sys.executable, "-m", "npe2", "validate", "--imports", NAME], path=site)
 
 
-def run(command: list[str], *, quiet: bool = False, path: Path | None = None) -> int:
+def run(command: list[str], *, path: Path | None = None) -> int:
     """Run a command away from the checkout, so that nothing of it is imported by accident."""
     environment = {**os.environ, "PYTHONPATH": str(path)} if path else dict(os.environ)
     done = subprocess.run(
@@ -35,8 +35,12 @@ def run(command: list[str], *, quiet: bool = False, path: Path | None = None) ->
         cwd=tempfile.gettempdir(),
         env=environment,
         check=False,
-        stdout=subprocess.DEVNULL if quiet else None,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
+    if done.returncode or path:
+        print(done.stdout)
     return done.returncode
 
 
