@@ -122,6 +122,11 @@ class Engine:
         found = self._failures.get((level.key, index))
         return found[1] if found else None
 
+    @property
+    def has_failures(self) -> bool:
+        """Tell whether any chunk failed and was not asked for again."""
+        return bool(self._failures)
+
     def retry(self) -> None:
         """Forget all failures, so that the next wish asks again."""
         self._failures.clear()
@@ -379,8 +384,11 @@ class Engine:
         weakref.finalize(pyramid, self.cache.drop, keys).atexit = False
 
     def forget(self, pyramid: Pyramid) -> None:
-        """Free the memory of a pyramid that is no longer shown."""
-        self.cache.drop([level.key for level in pyramid.levels])
+        """Free the memory of a pyramid that is no longer shown, and its failures."""
+        keys = {level.key for level in pyramid.levels}
+        self.cache.drop(keys)
+        for failed in [key for key in list(self._failures) if key[0] in keys]:
+            self._failures.pop(failed, None)
 
     @property
     def jobs_under_way(self) -> int:

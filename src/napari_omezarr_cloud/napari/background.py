@@ -6,7 +6,7 @@ from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from qtpy.QtCore import QCoreApplication, QEventLoop, QObject, Qt, QThread, QTimer, Signal
-from qtpy.QtWidgets import QApplication, QProgressDialog
+from qtpy.QtWidgets import QApplication, QLabel, QProgressDialog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +68,10 @@ def wait_for(future: Future[T], label: str) -> T:
     loop, landing = QEventLoop(), _Landing()
     landing.done.connect(loop.quit, Qt.ConnectionType.QueuedConnection)
     landing.watch(future)
-    dialog = QProgressDialog(label, "Cancel", 0, 0, QApplication.activeWindow())
+    dialog = QProgressDialog("", "Cancel", 0, 0, QApplication.activeWindow())
+    text = QLabel(_shortened(label))
+    text.setTextFormat(Qt.TextFormat.PlainText)  # a link may look like HTML
+    dialog.setLabel(text)
     dialog.setWindowModality(Qt.WindowModality.ApplicationModal)
     dialog.setMinimumDuration(_SHOW_AFTER_MS)
     dialog.setWindowTitle("Opening")
@@ -92,6 +95,11 @@ def wait_for(future: Future[T], label: str) -> T:
     dialog.reset()
     dialog.deleteLater()
     return future.result()
+
+
+def _shortened(text: str, most: int = 80) -> str:
+    half = most // 2
+    return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
 
 
 class Job(QObject, Generic[T]):

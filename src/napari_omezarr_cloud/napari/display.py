@@ -105,7 +105,12 @@ class _Bridge(QObject):
     def _hear(self, level: int, indices: Sequence[Index]) -> None:
         """On the engine's loop: mark who is concerned, and wake the GUI thread once."""
         concerned = [d for d in list(self._displays) if d.hears(level, indices)]
-        if concerned and not self._is_told:
+        if concerned:
+            self.wake()
+
+    def wake(self) -> None:
+        """Have the GUI thread look for news soon; any thread."""
+        if not self._is_told:
             self._is_told = True
             try:
                 self.arrived.emit()
@@ -119,6 +124,8 @@ class _Bridge(QObject):
     def _refresh_next(self) -> None:
         """Refresh one layer, and come back for the next: between two the window answers."""
         self._is_told = False
+        for sentence in [s for d in list(self._displays) for s in d.new_failures()]:
+            self.failed.emit(sentence)
         stale = [d for d in list(self._displays) if d.is_stale]
         if not stale:
             return
@@ -126,8 +133,6 @@ class _Bridge(QObject):
         first.refresh()
         if not first.missing:
             self.settled.emit()
-        for sentence in first.new_failures():
-            self.failed.emit(sentence)
         pause = 0 if len(stale) > 1 else _RHYTHM_MS
         # A slow refresh (a big volume, software OpenGL) must leave as much time as it takes.
         self._timer.start(max(pause, int(first.cost_s * 1000)))
@@ -153,7 +158,7 @@ class Display:
         self._engine = engine()
         self._token = object()  # what the engine knows us by: it must not keep the layer alive
         self._awaited: frozenset[tuple[int, Index]] = frozenset()
-        self._wished: frozenset[tuple[int, Index]] = frozenset()
+        self._has_wishes = False
         self.is_stale = False
         self.refreshed_at = 0.0
         self.cost_s = 0.0
@@ -167,6 +172,9 @@ class Display:
     def paint(self, look: Look, thumbnail: Look) -> tuple[Array, Array]:
         """Return the pixels of both looks and ask for what is missing; any thread."""
         view = self.view
+        wishes = wish_list(view, look, self._engine)
+        # Before peeking: a chunk that comes in between must be heard, or it is never painted.
+        self._awaited = frozenset((wish.level.key, wish.index) for wish in wishes)
         seen = self._engine.peek(view.pyramid, look.number, view.expand(look.region))
         pixels = view.reduce(seen.pixels)
         if thumbnail.number == look.number and thumbnail.region == look.region:
@@ -176,19 +184,13 @@ class Display:
             small = view.reduce(self._engine.peek(view.pyramid, thumbnail.number, region).pixels)
         self.look = look
         self.missing = len(seen.missing)
-        self.wanted = sum(
-            1 for _ in view.level(look.number).grid.touching(view.expand(look.region))
-        )
-        self._ask(look)
-        return pixels, small
-
-    def _ask(self, look: Look) -> None:
-        wishes = wish_list(self.view, look, self._engine)
-        keys = frozenset((wish.level.key, wish.index) for wish in wishes)
-        self._awaited = keys
-        if keys or self._wished:
-            self._wished = keys
+        self.wanted = _count(view, look)
+        if wishes or self._has_wishes:
             self._engine.want(self._token, wishes)
+        self._has_wishes = bool(wishes)
+        if wishes and self._engine.has_failures:
+            bridge().wake()  # what failed before this layer was there is told as well
+        return pixels, small
 
     def hears(self, level: int, indices: Sequence[Index]) -> bool:
         """Tell whether these chunks are awaited, and note that the layer is stale."""

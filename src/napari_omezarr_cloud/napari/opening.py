@@ -2,49 +2,107 @@
 
 from __future__ import annotations
 
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import QTimer
+
 from napari_omezarr_cloud.api import Image, Labels, open_async
+from napari_omezarr_cloud.errors import CloudError, MetadataError
 from napari_omezarr_cloud.location import parse_location
-from napari_omezarr_cloud.napari import display, wiring
+from napari_omezarr_cloud.napari import display, preferences, recent, wiring
+from napari_omezarr_cloud.napari.asker import Asker, who_asks
 from napari_omezarr_cloud.napari.background import is_event_loop_running, wait_for
-from napari_omezarr_cloud.napari.layer_data import LayerData, labels_layer, to_layers
+from napari_omezarr_cloud.napari.layer_data import (
+    LayerData,
+    labels_layer,
+    length_factor,
+    to_layers,
+)
+from napari_omezarr_cloud.napari.notices import tell_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["open_layers", "show_image"]
+    from napari_omezarr_cloud.location import Location
 
-_NO_LAYERS: list[Any] = [(None,)]
-"""What npe2 takes for "read, and nothing to add": the layers are added by ourselves."""
+__all__ = ["NO_LAYERS", "open_layers", "show_image"]
+
+NO_LAYERS: list[Any] = [(None,)]
+"""What npe2 takes for "read, and nothing to add": the layers are added by ourselves, or not."""
 
 
 def open_layers(link: str) -> list[Any]:
     """Open a link and return its layers for npe2.
 
+    A script gets an exception where something fails. Someone at the window gets a sentence, and
+    napari nothing to add: an exception there would become a dialog that offers other readers for
+    a server that does not answer.
+
     Raises
     ------
     CloudError
         With what failed, where and why.
+    concurrent.futures.CancelledError
+        If the person cancelled.
     """
-    location = parse_location(link)
+    asker = who_asks()
+    if not asker.is_by_hand:
+        return _open_for(asker, parse_location(link))
+    try:
+        return _open_for(asker, parse_location(link))
+    except CancelledError:
+        return NO_LAYERS
+    except CloudError as error:
+        tell_error(str(error))
+        if isinstance(error, MetadataError) and _can_ask_others(asker, link):
+            raise  # something is there, and it is not for us: napari asks who else shall try
+        return NO_LAYERS
+
+
+def _can_ask_others(asker: Asker, link: str) -> bool:
+    """Tell whether napari would offer another reader, without showing a secret in doing so."""
+    from npe2 import PluginManager
+
+    if asker.plugin is not None or parse_location(link).has_secret:
+        return False
+    readers = PluginManager.instance().iter_compatible_readers([link])
+    return any(reader.plugin_name != preferences.PLUGIN for reader in readers)
+
+
+def _open_for(asker: Asker, location: Location) -> list[Any]:
     image = wait_for(open_async(location), f"Opening {location}")
-    has_window = wiring.attach_all()
+    viewer = asker.viewer
+    if not asker.has_window:
+        # For nobody, or for a viewer without a canvas: plain layers, visible and complete. Should
+        # they come to a window later, they are found there.
+        wiring.attach_all()
+        layers = image_layers(image) + _label_layers(image)
+        return _handed_over(asker, layers, location)
+    if not wiring.is_open(viewer):
+        return NO_LAYERS  # closed while we waited
+    wiring.attach(viewer)
     layers = image_layers(image)
-    if has_window:
-        _expect(image, layers)
-    viewer = _current_viewer()
-    if is_event_loop_running() and viewer is not None:
+    _expect(image, layers, viewer)
+    if is_event_loop_running():
         wiring.labels_later(viewer, image)
     else:
         layers += _label_layers(image)
-    if has_window:
-        layers = [_hidden(layer) for layer in layers]
-    if location.has_secret and viewer is not None:
-        # napari would write the link, secret and all, into the layers' source.
-        wiring.add_layers(viewer, layers, source=str(location))
-        return _NO_LAYERS
-    return layers
+    if location.kind != "file":
+        recent.remember(location)
+    return _handed_over(asker, [_hidden(layer) for layer in layers], location)
+
+
+def _handed_over(asker: Asker, layers: list[LayerData], location: Location) -> list[Any]:
+    """Return layers for napari to add; where that would write a secret into them, add them here."""
+    if asker.viewer is None or not location.has_secret:
+        return layers
+    given = [(data, {**attributes, **asker.overrides}, kind) for data, attributes, kind in layers]
+    wiring.add_layers(asker.viewer, given, source=str(location))
+    if asker.is_by_hand:
+        # The chooser remembers its choice when the reader has returned.
+        QTimer.singleShot(0, preferences.forget_signed_patterns)
+    return NO_LAYERS
 
 
 def image_layers(image: Image) -> list[LayerData]:
@@ -60,7 +118,7 @@ def show_image(viewer: Any, image: Image) -> list[Any]:
     """Add an open image to a viewer, labels when they come; on the GUI thread."""
     wiring.attach(viewer)
     layers = image_layers(image)
-    _expect(image, layers)
+    _expect(image, layers, viewer)
     added = wiring.add_layers(
         viewer, [_hidden(layer) for layer in layers], source=str(image.location)
     )
@@ -80,17 +138,16 @@ def _hidden(layer: LayerData) -> LayerData:
     return data, attributes, kind
 
 
-def _expect(image: Image, layers: Sequence[LayerData]) -> None:
-    viewer = _current_viewer()
-    canvas = (600, 800) if viewer is None else tuple(int(n) for n in viewer.canvas.size)
+def _expect(image: Image, layers: Sequence[LayerData], viewer: Any) -> None:
+    height, width = (int(n) for n in viewer.canvas.size)
     shown = [data for data, attributes, _ in layers if attributes.get("visible", True)]
     views = [view for data in shown if (view := display.view_behind(data)) is not None]
-    display.expect(views, (canvas[0], canvas[1]), _planes(image, viewer))
+    display.expect(views, (height, width), _planes(image, viewer))
 
 
 def _planes(image: Image, viewer: Any) -> dict[str, int]:
     """Return where the sliders will stand: where they are, or where the file says to begin."""
-    if viewer is None or not viewer.layers:
+    if not viewer.layers:
         about = image.opened.image
         stated = {"z": about.default_z, "t": about.default_t}
         return {name: plane for name, plane in stated.items() if plane is not None}
@@ -103,9 +160,3 @@ def _planes(image: Image, viewer: Any) -> dict[str, int]:
             factor = length_factor(image.axes[axis]) * transform.scale[axis]
             planes[label] = max(0, round(point / factor))
     return planes
-
-
-def _current_viewer() -> Any:
-    import napari
-
-    return napari.current_viewer()

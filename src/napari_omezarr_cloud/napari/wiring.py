@@ -9,6 +9,7 @@ from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, QTimer
 
 from napari_omezarr_cloud.napari import display
+from napari_omezarr_cloud.napari.commands import bind_keys
 from napari_omezarr_cloud.napari.contrast import correct_guess
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, LayerData, labels_layer
 from napari_omezarr_cloud.napari.volume import choose_levels
@@ -18,7 +19,14 @@ if TYPE_CHECKING:
 
     from napari_omezarr_cloud.api import Image
 
-__all__ = ["HIDDEN_UNTIL_ADOPTED", "add_layers", "attach", "attach_all", "labels_later"]
+__all__ = [
+    "HIDDEN_UNTIL_ADOPTED",
+    "add_layers",
+    "attach",
+    "attach_all",
+    "is_open",
+    "labels_later",
+]
 
 
 class _Hidden(int):
@@ -40,6 +48,13 @@ def attach_all() -> bool:
     return bool(viewers)
 
 
+def is_open(viewer: Any) -> bool:
+    """Tell whether a viewer's window has not been closed."""
+    from napari import Viewer
+
+    return viewer in Viewer._instances
+
+
 def attach(viewer: Any) -> None:
     """Adopt our layers in a viewer from now on, and those it has."""
     if viewer in _watches:
@@ -52,6 +67,7 @@ def attach(viewer: Any) -> None:
     viewer.dims.events.ndisplay.connect(watch.on_ndisplay)
     display.bridge().settled.connect(watch.on_settled)
     display.bridge().failed.connect(watch.on_failed)
+    bind_keys(viewer)
     for layer in list(viewer.layers):
         _welcome(layer)
 
@@ -94,6 +110,8 @@ def _welcome(layer: Any) -> None:
     if isinstance(layer.visible, _Hidden):
         # Shown even if it could not be adopted (another napari): slow beats invisible.
         layer.visible = True
+    elif is_ours:
+        layer.refresh(extent=False)  # a copy made by napari: it was sliced before it was ours
     if is_ours:
         correct_guess(layer)
 

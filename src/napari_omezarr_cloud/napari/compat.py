@@ -1,0 +1,30 @@
+"""What has moved between versions of napari: asked for here, and nowhere else."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+__all__ = ["scale_bar", "show_scale_bar"]
+
+_shown: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def scale_bar(viewer: Any) -> Any:
+    """Return the scale bar of a viewer; ``viewer.scale_bar`` itself warns since napari 0.9."""
+    overlays = getattr(viewer.canvas, "overlays", None)
+    return viewer.scale_bar if overlays is None else overlays.scale_bar
+
+
+def show_scale_bar(viewer: Any) -> None:
+    """Turn on the scale bar when the first layer with lengths comes.
+
+    It is turned on once for each viewer: who turns it off wants it off for the next image too.
+    The bar takes its unit from the layers.
+    """
+    if viewer in _shown:
+        return
+    units = (unit for layer in viewer.layers for unit in layer.units)
+    if any(dict(unit.dimensionality) == {"[length]": 1} for unit in units):
+        _shown.add(viewer)
+        scale_bar(viewer).visible = True

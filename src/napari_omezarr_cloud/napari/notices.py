@@ -1,0 +1,41 @@
+"""Sentences for the person at the window: one notification, no traceback."""
+
+from __future__ import annotations
+
+from napari.utils.notifications import show_error, show_warning
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication, QMainWindow
+
+__all__ = ["plain", "tell_error", "tell_warning"]
+
+_PATIENCE_MS, _PAUSE_MS = 5000, 100
+
+
+def plain(text: str) -> str:
+    """Return a text in which Qt's labels find no markup, whoever wrote it.
+
+    napari's notifications decide by the text itself whether it is HTML. An invisible space keeps
+    ``<b>`` from being a tag and ``&lt;`` from being an entity.
+    """
+    return text.replace("<", "<\u200b").replace("&", "&\u200b")
+
+
+def tell_error(sentence: str) -> None:
+    """Notify about something that failed; on the GUI thread."""
+    _when_seen(plain(sentence), _PATIENCE_MS)
+
+
+def tell_warning(sentence: str) -> None:
+    """Notify about something that went on with a loss; any thread."""
+    show_warning(plain(sentence))
+
+
+def _when_seen(text: str, patience_ms: int) -> None:
+    """Wait for a window: links on the command line are read before there is one to notify."""
+    app = QApplication.instance()
+    windows = app.topLevelWidgets() if isinstance(app, QApplication) else []
+    is_seen = any(isinstance(each, QMainWindow) and each.isVisible() for each in windows)
+    if is_seen or app is None or patience_ms <= 0:
+        show_error(text)
+    else:
+        QTimer.singleShot(_PAUSE_MS, lambda: _when_seen(text, patience_ms - _PAUSE_MS))

@@ -1,0 +1,95 @@
+"""The *Open URL* dialog at work: what it asks for is opened in the background and shown."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject
+from qtpy.QtGui import QGuiApplication
+
+from napari_omezarr_cloud.api import open_async
+from napari_omezarr_cloud.errors import CloudError
+from napari_omezarr_cloud.location import looks_like_ome_zarr, redacted
+from napari_omezarr_cloud.napari import preferences, recent, wiring
+from napari_omezarr_cloud.napari.background import Job
+from napari_omezarr_cloud.napari.opening import show_image
+from napari_omezarr_cloud.napari.profiles import profile_names
+from napari_omezarr_cloud.napari.widgets.open_dialog import OpenDialog
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from napari_omezarr_cloud.api import Image
+    from napari_omezarr_cloud.location import Location
+
+__all__ = ["show_dialog"]
+
+_LONGEST_LINK = 4096
+
+
+def show_dialog(viewer: Any) -> OpenDialog:
+    """Show the one dialog of a viewer's window, with a link from the clipboard if there is one."""
+    window = viewer.window.main_menu.window()
+    dialog: OpenDialog | None = window.findChild(OpenDialog)
+    if dialog is None:
+        dialog = OpenDialog(window)
+        _Opener(dialog, viewer)
+    if not dialog.is_opening:
+        dialog.set_recent_links(recent.recent_links())
+        dialog.set_profiles(profile_names())
+        dialog.set_default(preferences.is_default_reader())
+        dialog.offer(_link_in_clipboard())
+    dialog.show()
+    dialog.raise_()
+    dialog.activateWindow()
+    return dialog
+
+
+def _link_in_clipboard() -> str:
+    """Return what lies in the clipboard if it is, by its characters, a link or path for us."""
+    clipboard = QGuiApplication.clipboard()
+    text = clipboard.text().strip() if clipboard is not None else ""
+    return text if len(text) <= _LONGEST_LINK and looks_like_ome_zarr(text) else ""
+
+
+class _Opener(QObject):
+    """Does what a dialog asks for, and tells it how it ended; lives as long as the dialog."""
+
+    def __init__(self, dialog: OpenDialog, viewer: Any) -> None:
+        super().__init__(dialog)
+        self._dialog = dialog
+        self._viewer = weakref.ref(viewer)
+        self._job: Job[Image] | None = None
+        dialog.open_requested.connect(self._open)
+        dialog.cancel_requested.connect(self._cancel)
+        dialog.default_requested.connect(preferences.set_default_reader)
+
+    def _open(self, location: Location) -> None:
+        self._cancel()
+        future: Future[Image] = open_async(location)
+        self._dialog.show_progress(f"Opening {location}")
+
+        def shown(image: Image) -> None:
+            viewer = self._viewer()
+            if viewer is None or not wiring.is_open(viewer):
+                return
+            show_image(viewer, image)
+            recent.remember(location)
+            self._dialog.finish()
+
+        self._job = Job(future, shown, lambda error: self._fail(location, error), self)
+        # A window that is closed meanwhile takes the dialog along, and the requests should go too.
+        self._dialog.destroyed.connect(future.cancel)
+
+    def _fail(self, location: Location, error: BaseException) -> None:
+        if isinstance(error, CloudError):
+            self._dialog.show_error(str(error))
+        else:  # a mistake of ours; what libraries say may quote the link
+            said = redacted(str(error), location.query)
+            self._dialog.show_error(f"Could not open {location}: {type(error).__name__}: {said}")
+
+    def _cancel(self) -> None:
+        if self._job is not None:
+            self._job.cancel()
+            self._job = None

@@ -1,0 +1,81 @@
+"""Links opened lately, kept between starts beside napari's settings; never with a secret."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_omezarr_cloud.errors import LinkError
+from napari_omezarr_cloud.location import parse_location
+
+if TYPE_CHECKING:
+    from napari_omezarr_cloud.location import Location
+
+__all__ = ["recent_links", "remember"]
+
+_FILE = "napari-omezarr-cloud-recent.json"
+_MOST = 12
+# Where napari keeps no settings (NAPARI_CONFIG=""), links last as long as the process.
+_unsaved: list[str] = []
+
+
+def recent_links() -> list[str]:
+    """Return the links opened lately, the last one first, in the form that can be shown.
+
+    A link that was opened with a signature or token comes back without it. A file that cannot be
+    read, or was changed by hand into something else, is no reason to fail: then there are fewer.
+    """
+    file = _file()
+    texts = list(_unsaved) if file is None else _read(file)
+    return list(dict.fromkeys(shown for text in texts if (shown := _shown(text))))[:_MOST]
+
+
+def remember(location: Location) -> None:
+    """Put a link at the top of the list; its query is left out."""
+    links = [str(location), *recent_links()]
+    links = list(dict.fromkeys(links))[:_MOST]
+    file = _file()
+    if file is None:
+        _unsaved[:] = links
+    else:
+        _write(file, links)
+
+
+def _file() -> Path | None:
+    from napari.settings import get_settings
+
+    settings = get_settings().config_path
+    return Path(settings).parent / _FILE if settings else None
+
+
+def _shown(text: object) -> str:
+    try:
+        return str(parse_location(text, environ={})) if isinstance(text, str) else ""
+    except LinkError:
+        return ""
+
+
+def _read(file: Path) -> list[str]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    links = content.get("links") if isinstance(content, dict) else None
+    return links if isinstance(links, list) else []
+
+
+def _write(file: Path, links: list[str]) -> None:
+    """Replace the file as a whole, readable by its owner only; bucket names may be private too."""
+    text = json.dumps({"version": 1, "links": links}, indent=1)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=file.parent, prefix=_FILE)
+        with os.fdopen(handle, "w", encoding="utf-8") as opened:
+            opened.write(text)
+        os.replace(name, file)
+    except OSError:
+        # A full or read-only disk must not keep an image from being shown.
+        _unsaved[:] = links

@@ -1,0 +1,145 @@
+"""What a result looks like as a layer: exactly over its source, named after what was done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_omezarr_cloud.napari.contrast import limits_of
+from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, LayerData
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from napari_omezarr_cloud.napari.visible import VisibleRegion
+    from napari_omezarr_cloud.process import Operation, Parameter, Value
+    from napari_omezarr_cloud.process.snapshot import Snapshot
+
+__all__ = ["Appearance", "appearance_of", "placement_over", "result_layer", "result_name"]
+
+_KEEP_BRIGHTNESS = ("Filters", "Projections")
+"""Groups whose results stay in the image's own range: comparing them wants the same contrast."""
+
+_ENOUGH = 1 << 20
+"""Pixels from which contrast is guessed; more would not change it."""
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """How a result is drawn: what it takes over from the layer it was made from."""
+
+    colormap: Any = "gray"
+    contrast_limits: tuple[float, float] | None = None
+    rgb: bool = False
+
+
+def appearance_of(op: Operation, layers: Sequence[Any]) -> Appearance:
+    """Return the look of a result; the contrast of the source only where it means the same."""
+    first = layers[0]
+    if getattr(first, "rgb", False):
+        return Appearance(rgb=True)
+    if len(layers) > 1 or not hasattr(first, "contrast_limits"):
+        return Appearance()
+    low, high = (float(n) for n in first.contrast_limits)
+    keeps = op.group in _KEEP_BRIGHTNESS
+    return Appearance(first.colormap, (low, high) if keeps else None)
+
+
+def placement_over(layer: Any, seen: VisibleRegion, folded: int | None = None) -> dict[str, Any]:
+    """Return the attributes that lay an array of a visible region exactly over its layer.
+
+    The axes stay those of the source. Along a slider the result is as thick as the plane of the
+    level it comes from, so it shows where that plane shows; along the axis that was folded it is
+    one voxel as thick as everything that went into it, so it shows at all of its planes.
+
+    Parameters
+    ----------
+    layer
+        The source.
+    seen
+        What of it was taken.
+    folded
+        The axis that a projection folded.
+    """
+    from napari.utils.transforms import Affine
+
+    region, to_data = seen.region, seen.level.to_data
+    scale, first = np.ones(layer.ndim), np.zeros(layer.ndim)
+    for axis in range(layer.ndim):
+        planes = region.shape[axis] if axis == folded else 1
+        middle = region.start[axis] + (planes - 1) / 2
+        scale[axis] = to_data.scale[axis] * planes
+        first[axis] = to_data.scale[axis] * middle + to_data.translation[axis]
+    own = Affine(scale=layer.scale, rotate=layer.rotate, shear=layer.shear, ndim=layer.ndim)
+    return {
+        "scale": np.asarray(layer.scale) * scale,
+        "translate": np.asarray(layer.translate) + own.linear_matrix @ first,
+        "rotate": layer.rotate,
+        "shear": layer.shear,
+        "affine": layer.affine,
+        "units": layer.units,
+        "axis_labels": layer.axis_labels,
+    }
+
+
+def result_name(
+    op: Operation, values: Mapping[str, Value], names: Sequence[str], *, in_um: bool
+) -> str:
+    """Return a name that says what was done: ``"Gaussian blur (sigma 1 µm) of nuclei"``."""
+    settings = [_setting(p, values[p.name], in_um) for p in op.parameters if p.name in values]
+    told = ", ".join(text for text in settings if text)
+    return f"{op.title}{f' ({told})' if told else ''} of {' and '.join(names)}"
+
+
+def result_layer(
+    op: Operation,
+    snapshot: Snapshot,
+    names: Sequence[str],
+    *,
+    appearance: Appearance,
+    placement: Mapping[str, Any],
+    in_um: bool,
+) -> LayerData:
+    """Return a result as an ordinary in-memory layer; any thread."""
+    attributes = {
+        "name": result_name(op, snapshot.values, names, in_um=in_um),
+        "metadata": {
+            METADATA_KEY: {
+                "operation": op.name,
+                "values": dict(snapshot.values),
+                "made_from": list(names),
+            }
+        },
+        **placement,
+    }
+    if op.output in ("mask", "labels"):
+        return snapshot.pixels, attributes, "labels"
+    # Over everything below: added to its source it would only look brighter.
+    attributes |= {"rgb": appearance.rgb, "blending": "translucent_no_depth"}
+    if not appearance.rgb:
+        limits = appearance.contrast_limits or _limits(snapshot.pixels)
+        attributes |= {"colormap": appearance.colormap, "contrast_limits": limits}
+    return snapshot.pixels, attributes, "image"
+
+
+def _setting(parameter: Parameter, value: Value, in_um: bool) -> str:
+    label = parameter.label.lower()
+    if parameter.type == "bool":
+        return label if value else ""
+    if isinstance(value, float):
+        unit = ("µm" if in_um else "px") if parameter.type == "length" else parameter.unit
+        return f"{label} {value:.4g}{f' {unit}' if unit else ''}"
+    return f"{label} {value}"
+
+
+def _limits(pixels: npt.NDArray[Any]) -> list[float]:
+    """Return contrast limits from the pixels, or from evenly spread ones of very many."""
+    step = max(1, pixels.size // _ENOUGH)
+    limits = limits_of(pixels.reshape(-1)[::step]) or [0.0, 1.0]
+    low, high = limits
+    # napari takes neither equal limits nor a difference lost in rounding.
+    return [low, high if np.float32(high) > np.float32(low) else low + max(1.0, abs(low))]

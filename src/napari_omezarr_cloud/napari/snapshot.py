@@ -1,0 +1,296 @@
+"""An operation on what is visible: decided on the GUI thread, done beside it.
+
+`plan_snapshot` looks at the viewer and settles everything; from then on nobody touches a layer.
+`start_snapshot` loads the exact pixels and computes; the result is a layer's data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_omezarr_cloud.errors import OperationError, RegionError
+from napari_omezarr_cloud.napari.aligned import Sampling, sampling
+from napari_omezarr_cloud.napari.inputs import foldable_axes, is_labels, refusal
+from napari_omezarr_cloud.napari.pixels import LayerPixels
+from napari_omezarr_cloud.napari.region_text import bytes_text, size_text
+from napari_omezarr_cloud.napari.result_layer import (
+    Appearance,
+    appearance_of,
+    placement_over,
+    result_layer,
+)
+from napari_omezarr_cloud.napari.threads import in_thread
+from napari_omezarr_cloud.napari.visible import VisibleRegion, visible_region
+from napari_omezarr_cloud.process.operation import validate
+from napari_omezarr_cloud.process.snapshot import Snapshot, Task
+from napari_omezarr_cloud.pyramid import Region
+from napari_omezarr_cloud.store import io_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from concurrent.futures import Future
+
+    import numpy.typing as npt
+
+    from napari_omezarr_cloud.napari.layer_data import LayerData
+    from napari_omezarr_cloud.process import Operation
+
+__all__ = ["Plan", "Progress", "Result", "plan_snapshot", "start_snapshot"]
+
+_MAX_BYTES = 2 << 30
+"""What one snapshot may hold in memory: its inputs, the working copy and the result."""
+
+
+class Progress:
+    """How far a snapshot is; written by the thread that works, read by the one that shows."""
+
+    def __init__(self, chunks: int) -> None:
+        self.chunks = chunks
+        self.loaded = 0
+        self.is_computing = False
+
+    def count(self) -> None:
+        """Note that one more chunk has come."""
+        self.loaded += 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a snapshot gives: a layer to add, and what it was made with."""
+
+    layer: LayerData
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True)
+class _Input:
+    """One layer of a plan: which of its pixels, and how they come under those of the first."""
+
+    pixels: LayerPixels
+    region: Region
+    sampling: Sampling | None
+    is_labels: bool
+
+    @property
+    def chunks(self) -> int:
+        return self.pixels.chunk_count(self.region)
+
+    def fitted(self, pixels: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+        """Return what was read, on the voxels of the first input."""
+        if self.is_labels:  # what is an object counts, not its number
+            pixels = pixels != 0
+        return pixels if self.sampling is None else self.sampling.take(pixels, shape)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything about one snapshot but its pixels."""
+
+    task: Task
+    seen: VisibleRegion
+    """The region of the first layer that goes in, with every plane of a projection."""
+    inputs: tuple[_Input, ...]
+    names: tuple[str, ...]
+    appearance: Appearance
+    placement: Mapping[str, Any]
+    in_um: bool
+    """Whether lengths count in µm; otherwise in pixels of level 0."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the pixels that go in."""
+        return sum(_bytes_of(each) for each in self.inputs)
+
+    @property
+    def chunks(self) -> int:
+        """Chunks to load, of all inputs."""
+        return sum(each.chunks for each in self.inputs)
+
+    @property
+    def is_too_coarse(self) -> bool:
+        """Whether nothing would be seen of the operation at this level."""
+        task = self.task
+        sizes = (1.0,) * len(task.space) if task.spacing is None else task.spacing
+        return task.operation.is_too_coarse(task.values, sizes)
+
+
+def plan_snapshot(
+    viewer: Any, op: Operation, values: Mapping[str, Any], layers: Sequence[Any]
+) -> Plan:
+    """Settle what an operation on the visible pixels of layers will read and make.
+
+    Parameters
+    ----------
+    viewer
+        Holds the layers; on the GUI thread.
+    op, values
+        What to run; lengths in µm where the first layer has units, else in level-0 pixels.
+    layers
+        One per input. Region and level are those of the first.
+
+    Raises
+    ------
+    OperationError
+        If the layers or values do not suit the operation.
+    RegionError
+        If nothing is in view, or more than fits in memory.
+    """
+    values = validate(op, values)
+    if len(layers) != len(op.inputs):
+        raise OperationError(f"{op.title} needs {len(op.inputs)} layers", why="one is not chosen")
+    for layer in layers:
+        reason = refusal(op, layer)
+        if reason:
+            raise OperationError(reason.rstrip("."))
+    first = layers[0]
+    seen = visible_region(viewer, first)
+    if seen is None:
+        raise RegionError(f"Nothing of {first.name!r} is in view", hint="Move it into view.")
+    folded = _folded_axis(op, values, first, seen)
+    if folded is not None:
+        seen = _all_planes(seen, folded)
+    seen, inputs = _inputs(viewer, layers, seen)
+    space = tuple(axis for axis in seen.displayed if axis != folded)
+    spacing, in_um = _spacing(op, seen, space)
+    task = Task(
+        operation=op,
+        values=values,
+        space=space,
+        folded=folded,
+        spacing=spacing,
+        rgb=bool(getattr(first, "rgb", False)),
+    )
+    plan = Plan(
+        task=task,
+        seen=seen,
+        inputs=inputs,
+        names=tuple(layer.name for layer in layers),
+        appearance=appearance_of(op, layers),
+        placement=placement_over(first, seen, folded),
+        in_um=in_um,
+    )
+    _check_size(plan)
+    return plan
+
+
+def start_snapshot(plan: Plan) -> tuple[Future[Result], Progress]:
+    """Begin to load and compute; returns at once.
+
+    Returns
+    -------
+    future
+        Gives the result, or raises ``ChunkError``, ``OperationError`` … Cancelling it gives up
+        what is being loaded; what is being computed cannot be interrupted and is dropped.
+    progress
+        How far it is.
+    """
+    progress = Progress(plan.chunks)
+    return io_thread().submit(_load_and_compute(plan, progress)), progress
+
+
+async def _load_and_compute(plan: Plan, progress: Progress) -> Result:
+    reading = [each.pixels.read(each.region, progress.count) for each in plan.inputs]
+    arrays = await asyncio.gather(*reading)
+    progress.is_computing = True
+    return await asyncio.wrap_future(in_thread(_compute, plan, arrays))
+
+
+def _compute(plan: Plan, arrays: Sequence[npt.NDArray[Any]]) -> Result:
+    shape = plan.seen.shape
+    fitted = [each.fitted(a, shape) for each, a in zip(plan.inputs, arrays, strict=True)]
+    snapshot = plan.task.run(fitted)
+    layer = result_layer(
+        plan.task.operation,
+        snapshot,
+        plan.names,
+        appearance=plan.appearance,
+        placement=plan.placement,
+        in_um=plan.in_um,
+    )
+    return Result(layer, snapshot)
+
+
+def _inputs(
+    viewer: Any, layers: Sequence[Any], seen: VisibleRegion
+) -> tuple[VisibleRegion, tuple[_Input, ...]]:
+    """Return what of the region all layers cover, and what to read of each."""
+    first, *others = layers
+    samplings: list[Sampling] = []
+    for other in others:
+        seen, _ = sampling(viewer, first, seen, other)
+    for other in others:  # again: a later one may have made the region smaller
+        samplings.append(sampling(viewer, first, seen, other)[1])
+    inputs = [_Input(LayerPixels.of(first, seen.level.number), seen.region, None, is_labels(first))]
+    inputs += [
+        _Input(LayerPixels.of(other, each.level.number), each.region, each, is_labels(other))
+        for other, each in zip(others, samplings, strict=True)
+    ]
+    return seen, tuple(inputs)
+
+
+def _folded_axis(
+    op: Operation, values: Mapping[str, Any], layer: Any, seen: VisibleRegion
+) -> int | None:
+    """Return the axis a projection folds."""
+    if op.kind != "projection":
+        return None
+    name = str(values["axis"])
+    if name not in foldable_axes(layer):
+        raise OperationError(
+            f"{op.title} cannot fold {name}",
+            why=f"{layer.name!r} has one plane along it",
+            hint=f"Choose {' or '.join(foldable_axes(layer))}.",
+        )
+    folded = seen.axes.index(name)
+    if len([axis for axis in seen.displayed if axis != folded]) < 2:
+        raise OperationError(
+            f"{op.title} cannot fold {name}",
+            why="it is on screen",
+            hint=f"Bring {name} to a slider, or switch to 3D.",
+        )
+    return folded
+
+
+def _all_planes(seen: VisibleRegion, axis: int) -> VisibleRegion:
+    start, stop = list(seen.region.start), list(seen.region.stop)
+    start[axis], stop[axis] = 0, seen.level.shape[axis]
+    return replace(seen, region=Region(tuple(start), tuple(stop)))
+
+
+def _spacing(
+    op: Operation, seen: VisibleRegion, space: Sequence[int]
+) -> tuple[tuple[float, ...] | None, bool]:
+    """Return the size of a voxel per axis in the unit of lengths, and whether that is µm."""
+    sizes = [seen.pixel_um[axis] for axis in space]
+    lengths = tuple(size for size in sizes if size is not None)
+    if len(lengths) == len(sizes):
+        return lengths, True
+    if lengths and any(p.type == "length" for p in op.parameters):
+        odd = " and ".join(seen.axes[a] for a, size in zip(space, sizes, strict=True) if not size)
+        raise OperationError(
+            f"{op.title} cannot measure lengths here",
+            why=f"{odd} is on screen, and is no length",
+            hint="Show y and x.",
+        )
+    return tuple(abs(seen.level.to_data.scale[axis]) for axis in space), False
+
+
+def _bytes_of(each: _Input) -> int:
+    view, array = each.pixels.view, each.pixels.array
+    dtype = array.dtype if view is None else view.dtype
+    return each.region.size * int(np.dtype(dtype).itemsize)
+
+
+def _check_size(plan: Plan) -> None:
+    # Most of scikit-image works in float64, on a copy, and gives a third array.
+    needed = plan.nbytes + 2 * 8 * plan.seen.region.size
+    if needed > _MAX_BYTES:
+        raise RegionError(
+            "The region is too large",
+            why=f"{size_text(plan.seen)} would need about {bytes_text(needed)} of memory",
+            hint="Zoom in to a smaller part.",
+        )

@@ -1,0 +1,292 @@
+"""The *Open URL* dialog: a link, what was understood of it, how to get in. Opens nothing itself."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt, QUrl, Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QFormLayout,
+    QLabel,
+    QLineEdit,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_omezarr_cloud.errors import LinkError
+from napari_omezarr_cloud.location import Access, Location, parse_location, understood
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qtpy.QtCore import QMimeData
+    from qtpy.QtGui import QDragEnterEvent, QDropEvent
+
+__all__ = ["OpenDialog"]
+
+_AUTOMATIC, _ANONYMOUS = Access(), Access(anonymous=True)
+_WIDTH_PX = 620
+
+
+class OpenDialog(QDialog):
+    """Asks for a link and how to get in; stays open, and usable, while something is opened."""
+
+    open_requested = Signal(object)
+    """The `Location` to open."""
+    cancel_requested = Signal()
+    default_requested = Signal(bool)
+    """Whether ``.zarr`` shall always be opened with this plugin."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("omezarr-open-url")
+        self.setWindowTitle("Open URL")
+        self.setAcceptDrops(True)
+        self.is_opening = False
+        self._location: Location | None = None
+        self._build()
+        self.link.editTextChanged.connect(self._judge)
+        self.endpoint.textChanged.connect(self._judge)
+        self.region.textChanged.connect(self._judge)
+        self.access.currentIndexChanged.connect(self._judge)
+        self._judge()
+
+    # what the caller says
+
+    def offer(self, text: str) -> None:
+        """Put a link into the field if it is empty, selected so that typing replaces it."""
+        if text and not self.link.currentText():
+            self.link.setEditText(text)
+        self.line_edit.setFocus()
+        self.line_edit.selectAll()
+
+    def set_recent_links(self, links: Sequence[str]) -> None:
+        """Fill the drop-down; what is typed stays."""
+        typed = self.link.currentText()
+        self.link.clear()
+        self.link.addItems(list(links))
+        self.link.setEditText(typed)
+
+    def set_profiles(self, names: Sequence[str]) -> None:
+        """Offer profiles as ways in; what is chosen stays if it is still there."""
+        chosen = self.access.currentText()
+        self.access.clear()
+        self.access.addItem("Automatic: anonymous first, then my credentials", _AUTOMATIC)
+        self.access.addItem("Anonymous", _ANONYMOUS)
+        for name in names:
+            self.access.addItem(f"Profile {name}", Access(anonymous=False, profile=name))
+        self.access.setCurrentIndex(max(self.access.findText(chosen), 0))
+
+    def set_default(self, is_ours: bool) -> None:
+        """Show whether ``.zarr`` is opened with this plugin by default."""
+        self.default.setChecked(is_ours)
+
+    def show_progress(self, text: str) -> None:
+        """Say what is being opened, and offer to cancel it."""
+        self._set_opening(True)
+        self._say(text)
+
+    def show_error(self, sentence: str) -> None:
+        """Say what went wrong; what was typed stays."""
+        self._set_opening(False)
+        self._say(sentence, is_wrong=True)
+        self.line_edit.setFocus()
+
+    def finish(self) -> None:
+        """Close after the image was shown; the link is in the drop-down from now on."""
+        self._set_opening(False)
+        self.link.clearEditText()
+        self.accept()
+
+    # how it looks
+
+    def _build(self) -> None:
+        self.link = QComboBox()
+        self.link.setEditable(True)
+        self.link.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        self.link.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.link.setToolTip("The arrow shows links opened lately, without their secrets.")
+        # A completed link looks like one that was pasted, and is another one.
+        self.link.setCompleter(None)
+        self.line_edit.setPlaceholderText("s3://bucket/image.zarr, https://…, or a folder")
+        self.line_edit.setClearButtonEnabled(True)
+        # Dropped on the field, a link would be put into the middle of the one that is there.
+        self.line_edit.setAcceptDrops(False)
+        self.status = _text()
+        self.status.setMinimumHeight(self.fontMetrics().lineSpacing() * 2)
+        self.progress = QProgressBar()
+        self.progress.setRange(0, 0)
+        self.progress.hide()
+        self.default = QCheckBox("Open .zarr with this plugin by default")
+        self.default.setToolTip("napari then no longer asks which reader to use for .zarr.")
+        self.default.clicked.connect(self.default_requested)
+
+        layout = QVBoxLayout(self)
+        layout.addWidget(
+            _text("Paste the link of an OME-Zarr image, or drop a link or folder here.")
+        )
+        layout.addWidget(self.link)
+        layout.addWidget(self.status)
+        layout.addWidget(self.progress)
+        layout.addWidget(self._build_advanced())
+        layout.addWidget(self.advanced)
+        layout.addWidget(self.default)
+        layout.addStretch(1)
+        layout.addWidget(self._build_buttons())
+        self.setMinimumWidth(_WIDTH_PX)
+
+    def _build_advanced(self) -> QToolButton:
+        self.endpoint = QLineEdit()
+        self.endpoint.setPlaceholderText("https://host[:port] of an S3 server that is not Amazon's")
+        self.region = QLineEdit()
+        self.region.setPlaceholderText("found out by itself, if left empty")
+        self.access = QComboBox()
+        self.set_profiles([])
+        self.advanced = QWidget()
+        form = QFormLayout(self.advanced)
+        form.addRow("Endpoint", self.endpoint)
+        form.addRow("Region", self.region)
+        form.addRow("Access", self.access)
+        self.advanced.hide()
+        unfold = QToolButton()
+        unfold.setText("Advanced")
+        unfold.setCheckable(True)
+        unfold.setAutoRaise(True)
+        unfold.setArrowType(Qt.ArrowType.RightArrow)
+        unfold.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        unfold.toggled.connect(self._unfold)
+        self.unfold = unfold
+        return unfold
+
+    def _build_buttons(self) -> QDialogButtonBox:
+        self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
+        self.open_button = QPushButton("Open")
+        self.open_button.setDefault(True)
+        self.buttons.addButton(self.open_button, QDialogButtonBox.ButtonRole.AcceptRole)
+        self.buttons.accepted.connect(self._request)
+        self.buttons.rejected.connect(self.reject)
+        return self.buttons
+
+    @property
+    def line_edit(self) -> QLineEdit:
+        """The field in which the link is typed."""
+        field = self.link.lineEdit()
+        assert field is not None  # noqa: S101  (the combo box is editable)
+        return field
+
+    def _unfold(self, is_open: bool) -> None:
+        self.unfold.setArrowType(Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow)
+        self.advanced.setVisible(is_open)
+        self.adjustSize()
+
+    def _set_opening(self, is_opening: bool) -> None:
+        self.is_opening = is_opening
+        self.progress.setVisible(is_opening)
+        for field in (self.link, self.advanced):
+            field.setEnabled(not is_opening)
+        self.open_button.setEnabled(not is_opening and self._location is not None)
+
+    def _say(self, text: str, *, is_wrong: bool = False) -> None:
+        self.status.setText(_breakable(text))
+        self.status.setStyleSheet(f"color: {_warning_color()}" if is_wrong else "")
+
+    # what the person does
+
+    def _judge(self, *_: Any) -> None:
+        """Say what was understood of the fields, or what is wrong with them."""
+        text = self.link.currentText().strip()
+        self._location = None
+        if not text:
+            self._say("")
+        else:
+            try:
+                self._location = self._understand(text)
+                self._say(_capitalised(understood(self._location)))
+            except LinkError as error:
+                self._say(_complaint(error), is_wrong=True)
+        self.open_button.setEnabled(self._location is not None)
+
+    def _understand(self, text: str) -> Location:
+        location = parse_location(text, endpoint=self.endpoint.text().strip() or None)
+        chosen: Access = self.access.currentData() or _AUTOMATIC
+        access = location.access
+        if chosen != _AUTOMATIC:  # chosen here goes before what the link says
+            access = replace(access, anonymous=chosen.anonymous, profile=chosen.profile)
+        region = self.region.text().strip()
+        return replace(location, access=replace(access, region=region or access.region))
+
+    def _request(self) -> None:
+        if self._location is not None and not self.is_opening:
+            self.open_requested.emit(self._location)
+
+    def reject(self) -> None:
+        """Cancel what is being opened; where nothing is, close."""
+        if self.is_opening:
+            self.cancel_requested.emit()
+            self._set_opening(False)
+            self._judge()
+        else:
+            super().reject()
+
+    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
+        """Accept links, folders and text."""
+        if event is not None and not self.is_opening and _dropped(event.mimeData()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent | None) -> None:
+        """Take what was dropped for the link."""
+        if event is not None and not self.is_opening:
+            self.link.setEditText(_dropped(event.mimeData()))
+            event.acceptProposedAction()
+
+
+def _dropped(mime: QMimeData | None) -> str:
+    """Return the link or path in what is dragged."""
+    if mime is None:
+        return ""
+    if "text/plain" in mime.formats():
+        return mime.text().strip()
+    # Qt shows "%20" as a blank and "%23" as "#" unless told not to.
+    encoded = QUrl.ComponentFormattingOption.FullyEncoded
+    links = [u.toLocalFile() or u.toString(encoded) for u in mime.urls()]
+    return "\n".join(links)
+
+
+def _text(text: str = "") -> QLabel:
+    """Return a label that wraps, can be copied from, and takes nothing for markup."""
+    label = QLabel(text)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    label.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+    return label
+
+
+def _breakable(text: str) -> str:
+    """Let a long link be wrapped: after slashes, and within words no line could hold."""
+    return re.sub(r"(/(?=[^/])|\S{40}(?=\S))", "\\1\u200b", text)
+
+
+def _complaint(error: LinkError) -> str:
+    return _capitalised(f"{error.why or error.what}. {error.hint}".strip())
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _warning_color() -> str:
+    from napari.settings import get_settings
+    from napari.utils.theme import get_theme
+
+    return str(get_theme(get_settings().appearance.theme).warning.as_hex())
