@@ -7,8 +7,10 @@ threads and the loop itself may not: a pool that waits for work queued behind it
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import threading
+import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_omezarr_cloud.errors import WouldBlockError
@@ -22,6 +24,9 @@ __all__ = ["IoThread", "forbid_waiting", "io_thread"]
 T = TypeVar("T")
 
 _this_thread = threading.local()
+
+_STOP_S = 2.0
+_SETTLE_S = 0.02
 
 
 def forbid_waiting() -> None:
@@ -42,6 +47,7 @@ class IoThread:
         asyncio.set_event_loop(self.loop)
         forbid_waiting()
         self.loop.run_forever()
+        self.loop.close()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Start ``work`` on the loop; cancelling the returned future cancels the work."""
@@ -69,6 +75,22 @@ class IoThread:
             future.cancel()
             raise
 
+    def stop(self) -> None:
+        """Give up all work, closing its connections, and end the thread."""
+        if not self._thread.is_alive():
+            return
+        self.loop.call_soon_threadsafe(self._give_up)
+        self._thread.join(_STOP_S)
+        # obstore's own threads still answer what was cancelled, and must find Python alive.
+        time.sleep(_SETTLE_S)
+
+    def _give_up(self) -> None:
+        tasks = asyncio.all_tasks(self.loop)
+        for task in tasks:
+            task.cancel()
+        ended = asyncio.gather(*tasks, return_exceptions=True)
+        ended.add_done_callback(lambda _: self.loop.stop())
+
 
 _current: IoThread | None = None
 _lock = threading.Lock()
@@ -80,4 +102,11 @@ def io_thread() -> IoThread:
     with _lock:
         if _current is None or _current.pid != os.getpid():
             _current = IoThread()
+            # Without it, answers that come while Python ends abort the process.
+            atexit.register(_stop_at_exit, _current)
         return _current
+
+
+def _stop_at_exit(thread: IoThread) -> None:
+    if thread.pid == os.getpid():
+        thread.stop()
