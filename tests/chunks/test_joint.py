@@ -149,7 +149,7 @@ def test_peek_of_a_chain_is_exact_once_its_chunks_have_come(
     engine.want("view", wishes)
 
     assert arrived.wait(20)
-    assert len(before.missing) == len(wishes)
+    assert before.missing == len(wishes)
     found = engine.peek(derived, 0, region).pixels
     np.testing.assert_allclose(found, truth(source, 0)[region.slices], rtol=1e-5, atol=1e-2)
 

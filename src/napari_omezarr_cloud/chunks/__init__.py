@@ -1,8 +1,8 @@
 """The engine: what is wanted, in which order, what is in memory, who is told. See README.md."""
 
 from napari_omezarr_cloud.chunks.cache import ChunkCache
-from napari_omezarr_cloud.chunks.compose import Peeked
+from napari_omezarr_cloud.chunks.compose import Peeked, chunk_count, nearest_chunks
 from napari_omezarr_cloud.chunks.engine import Engine, Tier, Wish, engine
 from napari_omezarr_cloud.chunks.pools import Pools
 
-__all__ = ["ChunkCache", "Engine", "Peeked", "Pools", "Tier", "Wish", "engine"]
+__all__ = ["ChunkCache", "Engine", "Peeked", "Pools", "Tier", "Wish", "chunk_count", "engine", "nearest_chunks"]

@@ -51,6 +51,12 @@ class ChunkCache:
     def __contains__(self, key: Key) -> bool:
         return key in self._fetched or key in self._derived or key in self._pinned
 
+    def indices(self, level: int) -> list[Index]:
+        """Return the chunks of a level that are here."""
+        with self._lock:
+            tables = (self._fetched, self._derived, self._pinned)
+            return [index for table in tables for key, index in table if key == level]
+
     def put(self, level: int, index: Index, chunk: Chunk, *, is_derived: bool) -> None:
         """Keep a chunk; evicts others, or itself if it alone is larger than the cache."""
         key = (level, index)

@@ -105,9 +105,11 @@ class Engine:
 
     # ---- asking without waiting -------------------------------------------------------------
 
-    def peek(self, pyramid: Pyramid, number: int, region: Region) -> Peeked:
+    def peek(
+        self, pyramid: Pyramid, number: int, region: Region, stride: Sequence[int] | None = None
+    ) -> Peeked:
         """Return what is in memory of a region of a level; see :func:`~.compose.peek`."""
-        return peek(self.cache, pyramid.levels, number, region)
+        return peek(self.cache, pyramid.levels, number, region, stride)
 
     def want(self, view: Hashable, wishes: Sequence[Wish]) -> None:
         """Replace a view's whole wish-list; what nobody wants any more is cancelled."""

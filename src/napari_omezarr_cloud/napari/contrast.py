@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from typing import Any
 
@@ -58,13 +59,21 @@ def correct_guess(layer: Any) -> None:
 
 
 _MOST = 1 << 22
+"""Pixels that are looked at: enough for percentiles, few enough to come at once."""
 
 
 def _middle(shape: tuple[int, ...]) -> Region:
-    """Return the middle planes of a level: all of it where it is small."""
+    """Return the middle of a level: all of it where it is small, else fewer planes, then less."""
     start, stop = [0] * len(shape), list(shape)
-    for axis in range(len(shape) - 2):
-        if np.prod([b - a for a, b in zip(start, stop, strict=True)]) > _MOST:
-            start[axis] = shape[axis] // 2
-            stop[axis] = start[axis] + 1
+
+    def size() -> float:
+        return math.prod(b - a for a, b in zip(start, stop, strict=True))
+
+    for axis, n in enumerate(shape[:-2]):
+        if size() > _MOST:
+            start[axis], stop[axis] = n // 2, n // 2 + 1
+    for axis in range(max(len(shape) - 2, 0), len(shape)):
+        if size() > _MOST:
+            n = shape[axis]
+            start[axis], stop[axis] = max(0, n // 2 - 1024), min(n, n // 2 + 1024)
     return Region(tuple(start), tuple(stop))

@@ -15,7 +15,15 @@ import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_omezarr_cloud.chunks import Engine, Tier, Wish, engine
+from napari_omezarr_cloud.chunks import (
+    Engine,
+    Peeked,
+    Tier,
+    Wish,
+    chunk_count,
+    engine,
+    nearest_chunks,
+)
 from napari_omezarr_cloud.chunks.dask_view import reader_of
 from napari_omezarr_cloud.napari.slicing import (
     Look,
@@ -35,8 +43,9 @@ __all__ = ["Display", "adopt", "display_of", "expect", "release", "view_behind",
 Array = npt.NDArray[Any]
 
 _RHYTHM_MS = 33
-_MAX_WISHES = 4096
-"""More chunks than this are not on one screen; what a 3-D look asks beyond comes in later looks."""
+_MAX_WISHES = 1024
+"""More chunks than this, or a quarter of the cache, are not asked for at once; what is beyond is
+asked for as one comes nearer."""
 
 
 def wish_list(view: PyramidView, look: Look, here: Engine) -> list[Wish]:
@@ -56,28 +65,19 @@ def _same_place(view: PyramidView, look: Look, number: int) -> Look:
     """Return the look at another level that covers the same world."""
     across = view.transform(look.number).to(view.transform(number))
     region = across.covering(look.region, view.grid(number).shape)
-    return Look(number, region, look.displayed)
+    return Look(number, region, look.displayed, (1,) * view.ndim)
 
 
 def _wishes(view: PyramidView, look: Look, *, order: int) -> list[Wish]:
     level = view.level(look.number)
     region = view.expand(look.region)
-    indices = list(level.grid.touching(region))
-    middle = np.array([(a + b) / 2 for a, b in zip(region.start, region.stop, strict=True)])
-    centres = (np.array(indices).reshape(-1, len(middle)) + 0.5) * level.grid.chunks
-    distance = np.linalg.norm(centres - middle, axis=1) if indices else np.zeros(0)
-    ranked = np.argsort(distance, kind="stable")[:_MAX_WISHES]
+    grid = level.grid
+    chunk_bytes = math.prod(grid.chunks) * grid.dtype.itemsize
+    most = min(_MAX_WISHES, max(16, engine().cache.max_bytes // 4 // chunk_bytes))
     return [
-        Wish(level, indices[i], (float(Tier.VISIBLE), float(order), float(distance[i])))
-        for i in ranked
+        Wish(level, tuple(row[:-1]), (float(Tier.VISIBLE), float(order), float(row[-1])))
+        for row in nearest_chunks(region, grid.chunks, most).tolist()
     ]
-
-
-def _count(view: PyramidView, look: Look) -> int:
-    """Return how many chunks a look touches."""
-    region, chunks = view.expand(look.region), view.level(look.number).grid.chunks
-    spans = zip(region.start, region.stop, chunks, strict=True)
-    return math.prod((b - 1) // c - a // c + 1 for a, b, c in spans)
 
 
 class _Bridge(QObject):
@@ -175,22 +175,24 @@ class Display:
         wishes = wish_list(view, look, self._engine)
         # Before peeking: a chunk that comes in between must be heard, or it is never painted.
         self._awaited = frozenset((wish.level.key, wish.index) for wish in wishes)
-        seen = self._engine.peek(view.pyramid, look.number, view.expand(look.region))
+        seen = self._peek(look)
         pixels = view.reduce(seen.pixels)
-        if thumbnail.number == look.number and thumbnail.region == look.region:
-            small = pixels
-        else:
-            region = view.expand(thumbnail.region)
-            small = view.reduce(self._engine.peek(view.pyramid, thumbnail.number, region).pixels)
+        small = pixels if thumbnail == look else view.reduce(self._peek(thumbnail).pixels)
         self.look = look
-        self.missing = len(seen.missing)
-        self.wanted = _count(view, look)
+        self.missing = seen.missing
+        chunks = view.level(look.number).grid.chunks
+        self.wanted = chunk_count(view.expand(look.region), chunks)
         if wishes or self._has_wishes:
             self._engine.want(self._token, wishes)
         self._has_wishes = bool(wishes)
         if wishes and self._engine.has_failures:
             bridge().wake()  # what failed before this layer was there is told as well
         return pixels, small
+
+    def _peek(self, look: Look) -> Peeked:
+        view = self.view
+        stride = view.expand_stride(look.stride)
+        return self._engine.peek(view.pyramid, look.number, view.expand(look.region), stride)
 
     def hears(self, level: int, indices: Sequence[Index]) -> bool:
         """Tell whether these chunks are awaited, and note that the layer is stale."""
@@ -387,6 +389,6 @@ def first_look(
         if axis not in displayed:
             # napari puts the sliders of a first image on its middle, rounded down.
             plane = planes.get(view.axes[axis].name, (finest[axis] - 1) // 2)
-            start[axis] = int(across.nearest(axis, plane, plane + 1, shape[axis])[0])
+            start[axis] = int(across.nearest(axis, np.array([plane]), shape[axis])[0])
             stop[axis] = start[axis] + 1
-    return Look(number, Region(tuple(start), tuple(stop)), displayed)
+    return Look(number, Region(tuple(start), tuple(stop)), displayed, (1,) * view.ndim)

@@ -16,6 +16,9 @@ import numpy.typing as npt
 
 from napari_omezarr_cloud.pyramid import PyramidView, Region, Transform
 
+_LIMITS = {1: (8192, 8192), 2: (8192, 40_000_000), 3: (2048, 48_000_000)}
+"""Most pixels along one displayed axis, and in all, by the number of displayed axes."""
+
 __all__ = ["Look", "Painter", "can_hook", "hook_slicing", "unhook_slicing"]
 
 Array = npt.NDArray[Any]
@@ -28,6 +31,8 @@ class Look:
     number: int
     region: Region
     displayed: tuple[int, ...]
+    stride: tuple[int, ...]
+    """Every n-th voxel per axis is painted; 1 but for what is too large for the screen."""
 
 
 class Painter(Protocol):
@@ -115,7 +120,22 @@ def _look(request: Any, view: PyramidView, number: int, corners: Array | None) -
             start[axis], stop[axis] = _columns(
                 from_finest, view, number, axis, int(corners[0, axis]), int(corners[1, axis]) + 1
             )
-    return Look(number, Region(tuple(start), tuple(stop)), displayed)
+    region = Region(tuple(start), tuple(stop))
+    return Look(number, region, displayed, _stride(region, displayed))
+
+
+def _stride(region: Region, displayed: tuple[int, ...]) -> tuple[int, ...]:
+    """Return steps that keep a picture within the graphics card and memory.
+
+    A file without overview levels asks for all its pixels at once when it is seen whole.
+    """
+    longest, most = _LIMITS[len(displayed)]
+    shape = region.shape
+    step = {axis: -(-shape[axis] // longest) for axis in displayed}
+    while math.prod(-(-shape[axis] // step[axis]) for axis in displayed) > most:
+        widest = max(displayed, key=lambda axis: shape[axis] / step[axis])
+        step[widest] += 1
+    return tuple(step.get(axis, 1) for axis in range(len(shape)))
 
 
 def _planes(request: Any, from_finest: Transform, axis: int, size: int) -> tuple[int, int]:
@@ -167,8 +187,8 @@ def _tile_to_data(request: Any, view: PyramidView, look: Look) -> Any:
     ndim = request.slice_input.ndim
     scale, translate = np.ones(ndim), np.zeros(ndim)
     for axis in look.displayed:
-        factor = to_finest.scale[axis]
-        first = factor * look.region.start[axis] + to_finest.translation[axis]
+        first = to_finest.scale[axis] * look.region.start[axis] + to_finest.translation[axis]
+        factor = to_finest.scale[axis] * look.stride[axis]
         scale[axis] = factor
         if request.slice_input.ndisplay == 2:
             translate[axis] = first + 0.5 - factor / 2

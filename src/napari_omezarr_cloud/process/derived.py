@@ -73,7 +73,7 @@ class Source:
             return self.view.reduce(await runner.region(level, self.view.expand(region)))
         there = transform.to(own)
         rows = [
-            there.nearest(axis, a, b, size)
+            there.nearest(axis, np.arange(a, b), size)
             for axis, (a, b, size) in enumerate(
                 zip(region.start, region.stop, grid.shape, strict=True)
             )

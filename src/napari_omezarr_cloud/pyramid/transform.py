@@ -33,32 +33,29 @@ class Transform:
         )
         return Transform(scale, translation)
 
-    def nearest(self, axis: int, start: int, stop: int, size: int) -> npt.NDArray[np.intp]:
-        """Return, for voxels ``start`` to ``stop`` along an axis, the nearest voxels after this map.
+    def nearest(
+        self, axis: int, positions: npt.NDArray[np.intp], size: int
+    ) -> npt.NDArray[np.intp]:
+        """Return, for voxels along an axis, the nearest voxels after this map.
 
         Parameters
         ----------
         axis
             Which axis.
-        start, stop
-            Half-open range of voxels before the map.
+        positions
+            Voxels before the map.
         size
             Length of the axis after the map; results are clipped to it.
         """
-        mapped = self.scale[axis] * np.arange(start, stop) + self.translation[axis]
+        mapped = self.scale[axis] * positions + self.translation[axis]
         # The small shift makes exact halves fall to the lower voxel on every platform alike.
-        found = np.ceil(mapped - 0.5 - 1e-9).astype(np.intp)
-        clipped: npt.NDArray[np.intp] = np.clip(found, 0, size - 1)
-        return clipped
+        found = np.ceil(mapped - 0.5 - 1e-9)
+        return np.clip(found, 0, size - 1).astype(np.intp)
 
     def covering(self, region: Region, shape: tuple[int, ...]) -> Region:
         """Return the smallest region after this map that :meth:`nearest` may ask for."""
         ends = [
-            self.nearest(axis, 0, 2, size)
-            if b - a < 1
-            else np.concatenate(
-                [self.nearest(axis, a, a + 1, size), self.nearest(axis, b - 1, b, size)]
-            )
+            self.nearest(axis, np.array([a, max(a, b - 1)]), size)
             for axis, (a, b, size) in enumerate(zip(region.start, region.stop, shape, strict=True))
         ]
         return Region(

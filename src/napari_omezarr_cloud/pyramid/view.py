@@ -86,6 +86,13 @@ class PyramidView:
             start[axis], stop[axis] = a, b
         return Region(tuple(start), tuple(stop))
 
+    def expand_stride(self, stride: Sequence[int]) -> tuple[int, ...]:
+        """Return the pyramid's stride per axis for one of the view."""
+        whole = [1] * self.pyramid.ndim
+        for axis, step in zip(self.order, stride, strict=True):
+            whole[axis] = step
+        return tuple(whole)
+
     def reduce(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return an array of an expanded region as the view shows it (no copy but for complex)."""
         pixels = np.transpose(pixels, (*(axis for axis, _ in self.fixed), *self.order))
