@@ -18,7 +18,11 @@ GUI = {"PyQt6", "PySide6", "magicgui", "napari", "qtpy", "superqt", "vispy"}
 def modules_after(statement: str) -> set[str]:
     """Return the top-level modules of a fresh Python after it ran ``statement``."""
     code = f"{statement}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    if answer.returncode:
+        pytest.fail(answer.stderr, pytrace=False)
     return {name.partition(".")[0] for name in json.loads(answer.stdout.splitlines()[-1])}
 
 
