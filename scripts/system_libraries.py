@@ -39,7 +39,9 @@ LIBRARIES = {
     # Debian 13 calls it libglib2.0-0t64; apt finds that by the old name.
     "libglib-2.0.so.0": "libglib2.0-0",
 }
-DRIVER_FOLDERS = ("/usr/lib/*/dri", "/usr/lib/dri", "/usr/lib64/dri")
+# Mesa's software renderer: a driver of its own, and part of one library since Mesa 24.
+DRIVERS = ("dri/swrast_dri.so", "libgallium-*.so")
+DRIVER_FOLDERS = ("usr/lib", "usr/lib64", "usr/lib/*")
 
 
 def main(purpose: str) -> int:
@@ -59,7 +61,7 @@ def missing_packages(purpose: str) -> dict[str, str]:
     """Map each thing this machine lacks to the Debian package that brings it."""
     missing = {name: package for name, package in LIBRARIES.items() if not is_loadable(name)}
     if not has_software_driver():
-        missing["software OpenGL (swrast_dri.so)"] = "libgl1-mesa-dri"
+        missing["Mesa's software OpenGL"] = "libgl1-mesa-dri"
     if needs_virtual_screen(purpose) and not shutil.which("Xvfb"):
         missing["Xvfb"] = "xvfb"
     # Debian's python3 knows venv, and leaves out what venv needs.
@@ -84,7 +86,8 @@ def is_loadable(library: str) -> bool:
 
 def has_software_driver() -> bool:
     """Tell whether Mesa can draw without a graphics card."""
-    return any(any(Path("/").glob(f"{folder[1:]}/swrast_dri.so")) for folder in DRIVER_FOLDERS)
+    places = [f"{folder}/{driver}" for folder in DRIVER_FOLDERS for driver in DRIVERS]
+    return any(any(Path("/").glob(place)) for place in places)
 
 
 def can_install() -> bool:
