@@ -23,6 +23,7 @@ from napari_omezarr_cloud.ngff import (
     parse_labels_listing,
     resolve_axes,
 )
+from napari_omezarr_cloud.ngff.values import listed
 from napari_omezarr_cloud.pyramid.array_metadata import ArrayDescription, parse_array
 from napari_omezarr_cloud.pyramid.level import Pyramid
 from napari_omezarr_cloud.pyramid.stored import StoredLevel
@@ -83,6 +84,7 @@ async def open_image(location: Location) -> OpenedImage:
         If they cannot be understood; ``NotOmeZarrError`` if it is something else,
         ``UnsupportedError`` if it is a plate, series or the like.
     """
+    _refuse_single_files(location)
     guesses = [f"{name}/{key}" for name in _GUESSED_LEVELS for key in _ARRAY_KEY.values()]
     opened = await open_store(location, [*_ROOT, *_LABELS, *guesses], witness=_ROOT)
     where = str(opened.location)
@@ -106,6 +108,16 @@ async def open_image(location: Location) -> OpenedImage:
         labels,
         name=image.name if image.name not in (None, "", "/") else opened.location.name,
     )
+
+
+def _refuse_single_files(location: Location) -> None:
+    if location.key.lower().endswith((".zip", ".ozx")):
+        raise UnsupportedError(
+            "Could not open the image",
+            where=str(location),
+            why="this is a single file (zip), which is not supported yet",
+            hint="Unpack it, and open the folder.",
+        )
 
 
 def _top(documents: Documents) -> dict[str, bytes | None]:
@@ -147,7 +159,7 @@ async def _open_pyramid(
             "Could not open the image",
             where=where,
             key=keys[0],
-            why=f"none of the arrays that datasets names is there ({', '.join(absent[:5])!r})",
+            why=f"none of the arrays that datasets names is there ({listed(map(repr, absent))})",
             hint="The upload may be unfinished.",
         )
     notes = [f"Level {path!r} is listed and not there; it is left out." for path in absent]
@@ -231,11 +243,11 @@ async def _open_all_labels(
     opened: OpenedStore, where: str, zarr_format: int
 ) -> tuple[tuple[OpenedLabels, ...], tuple[str, ...]]:
     """Open every listed label image; one that cannot be read becomes a note."""
-    listing = {key.removeprefix("labels/"): opened.documents.get(key) for key in _LABELS}
     try:
-        names, notes = parse_labels_listing(_top(listing), where=f"{where}/labels")
+        documents = await _read(opened.store, _LABELS, opened.documents)
+        names, notes = parse_labels_listing(_top(documents), where=where)
     except CloudError as error:
-        return (), (str(error),)
+        return (), (f"The list of labels could not be read. {error}",)
     results = await asyncio.gather(
         *(_open_labels(opened.store, name, where, zarr_format) for name in names),
         return_exceptions=True,

@@ -15,6 +15,7 @@ from napari_omezarr_cloud.errors import (
 )
 from napari_omezarr_cloud.location import Location, aliases, moved_note
 from napari_omezarr_cloud.store.counting import CountingStore, Traffic
+from napari_omezarr_cloud.store.failures import PageError
 from napari_omezarr_cloud.store.protocol import Bytes, ByteStore
 from napari_omezarr_cloud.store.refusal import RefusalStore
 from napari_omezarr_cloud.store.remote import RemoteStore
@@ -41,6 +42,28 @@ class OpenedStore:
     notes: tuple[str, ...] = ()
 
 
+_CREDENTIALS = {
+    "s3": (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_PROFILE",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    ),
+    "gs": (
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "GOOGLE_SERVICE_ACCOUNT",
+        "GOOGLE_SERVICE_ACCOUNT_KEY",
+    ),
+    "az": (
+        "AZURE_STORAGE_ACCOUNT_KEY",
+        "AZURE_STORAGE_SAS_KEY",
+        "AZURE_STORAGE_TOKEN",
+        "AZURE_CLIENT_ID",
+    ),
+}
+"""Variables of which one says that there is something to sign with."""
+
 _worked: dict[tuple[str, str | None, str], bool] = {}
 """Per kind, endpoint and bucket: whether anonymous access worked."""
 
@@ -62,10 +85,11 @@ async def open_store(
     Raises
     ------
     CloudError
-        What the last way said, if none of them led in.
+        What the first way said, if none of them led in.
     """
     keys, witness = list(keys), list(witness)
     refusals: list[CloudError] = []
+    signed_as = ""
     empty: OpenedStore | None = None
     for place in aliases(location):
         for anonymous, candidate in _ways(place):
@@ -73,6 +97,8 @@ async def open_store(
                 opened = await _try(candidate, anonymous, keys, witness)
             except (AccessRefusedError, UnreachableError, ServerError) as error:
                 refusals.append(error)
+                if not anonymous:
+                    signed_as = _identity(candidate)
                 continue
             if any(opened.documents.values()):
                 _worked[_host(candidate)] = anonymous
@@ -81,7 +107,15 @@ async def open_store(
             empty = empty or opened
     if empty is not None and not any(isinstance(r, AccessRefusedError) for r in refusals):
         return empty
-    raise refusals[0]
+    refusal = refusals[0]
+    if signed_as and isinstance(refusal, AccessRefusedError):
+        refusal.hint = f"{signed_as} may not read it, or the keys are wrong or out of date."
+    raise refusal
+
+
+def _identity(location: Location) -> str:
+    profile = location.access.profile
+    return f"The profile {profile!r}" if profile else "The account of the environment's credentials"
 
 
 def _host(location: Location) -> tuple[str, str | None, str]:
@@ -114,13 +148,7 @@ def _has_credentials(location: Location) -> bool:
 
     Without this obstore would ask the cloud machine's metadata address and wait for it.
     """
-    names = {
-        "s3": ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-               "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
-        "gs": ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_KEY"),
-        "az": ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_KEY", "AZURE_CLIENT_ID", "AZURE_STORAGE_TOKEN"),
-    }  # fmt: skip
-    return any(os.environ.get(name) for name in names[location.kind])
+    return any(os.environ.get(name) for name in _CREDENTIALS[location.kind])
 
 
 def _is_our_endpoint(location: Location) -> bool:
@@ -140,26 +168,43 @@ async def _try(
     refusal = RefusalStore(SharingStore(counting))
     answers = await asyncio.gather(*(refusal.get(key) for key in keys), return_exceptions=True)
     documents: Documents = {}
-    errors: list[CloudError] = []
+    errors: dict[str, CloudError] = {}
     for key, answer in zip(keys, answers, strict=True):
         if isinstance(answer, CloudError):
-            errors.append(answer)
-            documents[key] = None
+            errors[key] = answer
         elif isinstance(answer, BaseException):
             raise answer
         else:
             documents[key] = answer
     found = [key for key in witness if documents.get(key)]
     if errors and not found:
-        redirected = next((e for e in errors if e.status == 301), None)
-        if redirected is not None and location.kind == "s3" and location.access.region is None:
-            region = await bucket_region(location)
-            if region:
-                access = replace(location.access, region=region)
-                return await _try(replace(location, access=access), anonymous, keys, witness)
-        raise errors[0]
+        region = await _region_elsewhere(location, errors.values())
+        if region:
+            access = replace(location.access, region=region)
+            return await _try(replace(location, access=access), anonymous, keys, witness)
+        raise next(iter(errors.values()))
+    for key, error in errors.items():
+        if _means_absent(error):
+            documents[key] = None
+        elif key in witness:
+            raise error
+        # Any other is left out, so that who needs it asks again and hears why it fails.
     refusal.witness = found[0] if found else None
     return OpenedStore(location, refusal, counting.traffic, documents)
+
+
+def _means_absent(error: CloudError) -> bool:
+    """Tell whether an error beside a readable key is how servers say that there is no such key."""
+    return isinstance(error, AccessRefusedError | PageError)
+
+
+async def _region_elsewhere(location: Location, errors: Iterable[CloudError]) -> str | None:
+    """Return the region of a bucket that the server said is in another one."""
+    if location.kind != "s3" or location.access.region is not None:
+        return None
+    if all(error.status != 301 for error in errors):
+        return None
+    return await bucket_region(location)
 
 
 async def bucket_region(location: Location) -> str | None:

@@ -21,25 +21,37 @@ from napari_omezarr_cloud.errors import (
     ServerError,
     UnreachableError,
 )
+from napari_omezarr_cloud.location import redacted
 
 if TYPE_CHECKING:
     from napari_omezarr_cloud.location import Location
 
-__all__ = ["is_broken_answer", "translate"]
+__all__ = ["PageError", "is_broken_answer", "translate"]
 
 _SIGNS = (
     # (what obstore's text holds, why, hint); the first that fits
-    (("dns error", "failed to lookup", "resolve"), "no such host", "Check the host's name."),
-    (("connection refused",), "the connection was refused", "Is the server running, on this port?"),
-    (("certificate", "tls"), "the encrypted connection failed", "Check https and certificates."),
-    (("timed out", "timeout"), "the server did not answer in time", "Try again later."),
+    (("dns error",), "no such host", "Check the host's name."),
+    (("connectionrefused",), "the connection was refused", "Is the server running, on this port?"),
+    (("invalidcertificate",), "the server's certificate is not trusted", "Is it the right host?"),
     (
-        ("connection reset", "connection closed", "broken pipe"),
-        "the connection broke",
-        "Try again.",
+        ("invalidmessage", "corruptmessage", "alertreceived", "handshake"),
+        "the encrypted connection failed",
+        "Does the server speak https? Try http, or another port.",
     ),
+    (("timedout", "kind: timeout"), "the server did not answer in time", "Try again later."),
+    (
+        ("connectionreset", "connectionaborted", "brokenpipe", "incompletemessage"),
+        "the server closed the connection without an answer",
+        "Try again later; perhaps the server speaks https only.",
+    ),
+    (("toomanyredirects",), "it leads round in a circle (too many redirects)", "Check the link."),
+    (("hyper::error( parse",), "what answers there is no web server", "Check host and port."),
     (("error sending request",), "the server cannot be reached", "Check the link and the network."),
 )
+
+
+class PageError(ServerError):
+    """A web page came instead of the file; many servers send one for keys that are not there."""
 
 
 def is_broken_answer(error: BaseException) -> bool:
@@ -48,16 +60,32 @@ def is_broken_answer(error: BaseException) -> bool:
 
 
 def translate(error: Exception, what: str, location: Location, key: str) -> CloudError:
-    """Return our error for one of obstore's; its text, which may hold a query, is not kept."""
+    """Return our error for one of obstore's, to be raised outside of its ``except`` block.
+
+    obstore's text and debug form hold the whole link, query and all. So its error must be neither
+    cause nor context of ours; the cause is its text without what is secret.
+    """
     if isinstance(error, CloudError):
         return error
+    ours = _ours(error, what, location, key)
+    ours.__cause__ = _told(error, location)
+    return ours
+
+
+def _told(error: Exception, location: Location) -> Exception:
+    first = str(error).partition("\n\n")[0]
+    return RuntimeError(f"{type(error).__name__}: {redacted(first, location.query)}")
+
+
+def _ours(error: Exception, what: str, location: Location, key: str) -> CloudError:
     place: dict[str, Any] = {"where": str(location), "key": key}
     if isinstance(error, FileNotFoundError):
         return NotFoundError(what, **place, why="there is nothing there", hint="Check the link.")
     if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
         return _refused(error, what, location, key)
     if isinstance(error, ValueError) and not isinstance(error, BaseError):
-        return LinkError(what, **place, why="the key is not a valid path")
+        why = "its path holds characters that cannot be asked for"
+        return LinkError(what, **place, why=why, hint="Check the link.")
     if isinstance(error, NotSupportedError):
         return ServerError(what, **place, why="the server cannot send parts of a file")
     return _generic(error, what, place)
@@ -81,7 +109,8 @@ def _refused(error: Exception, what: str, location: Location, key: str) -> Acces
 
 
 def _generic(error: Exception, what: str, place: dict[str, Any]) -> CloudError:
-    text = str(error).lower()
+    # Without links, whose words must not be taken for the library's.
+    text = " ".join(re.sub(r"\S+://\S+", "", str(error)).lower().split())
     status = re.search(r"non-2xx status code: (\d{3})", text)
     if "redirect without location" in text:
         why, hint = "the bucket is in another region", "Give its region."
@@ -95,6 +124,9 @@ def _generic(error: Exception, what: str, place: dict[str, Any]) -> CloudError:
         return ServerError(
             what, **place, why="the answer broke off before its end", hint="Try again later."
         )
+    if "missingcontentlength" in text:
+        why = "the server does not say how long the file is (no Content-Length)"
+        return ServerError(what, **place, why=why, hint="Its settings need to change.")
     for signs, why, hint in _SIGNS:
         if any(sign in text for sign in signs):
             return UnreachableError(what, **place, why=why, hint=hint)

@@ -29,7 +29,8 @@ class RefusalStore(StoreWrapper):
         super().__init__(inner)
         self.witness: str | None = None
         self.denied = 0
-        self._checked_at = -_RECHECK_S
+        self._checked_at = float("-inf")
+        self._let_in = True
         self._check = asyncio.Lock()
 
     async def get(self, key: str, byte_range: ByteRange | None = None) -> Bytes | None:
@@ -38,12 +39,17 @@ class RefusalStore(StoreWrapper):
         except AccessRefusedError:
             if self.witness is None or key == self.witness:
                 raise
-            await self._confirm_access(self.witness)
+            if not await self._is_let_in(self.witness):
+                raise
             self.denied += 1
             return None
 
-    async def _confirm_access(self, witness: str) -> None:
+    async def _is_let_in(self, witness: str) -> bool:
         async with self._check:
             if time.monotonic() - self._checked_at > _RECHECK_S:
-                await self._inner.get(witness)
+                try:
+                    self._let_in = await self._inner.get(witness) is not None
+                except AccessRefusedError:
+                    self._let_in = False
                 self._checked_at = time.monotonic()
+            return self._let_in

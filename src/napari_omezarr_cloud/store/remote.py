@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import obstore
 from obstore.store import AzureStore, GCSStore, HTTPStore, LocalStore, S3Store
 
-from napari_omezarr_cloud.errors import CloudError, LinkError, ServerError
-from napari_omezarr_cloud.store.failures import is_broken_answer, translate
+from napari_omezarr_cloud.errors import AccessRefusedError, CloudError, LinkError, NotFoundError
+from napari_omezarr_cloud.store.failures import PageError, is_broken_answer, translate
 from napari_omezarr_cloud.store.gate import Gate
 from napari_omezarr_cloud.store.protocol import ByteRange, Bytes, Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from napari_omezarr_cloud.location import Location
 
@@ -64,26 +65,39 @@ def build_obstore(location: Location, *, anonymous: bool) -> Any:
     ------
     LinkError
         If the location lacks something that its service needs.
+    NotFoundError, AccessRefusedError
+        If it is a local folder that is not there, or not to be read.
     """
     builders = {"s3": _s3, "gs": _gs, "az": _az, "http": _http, "file": _file}
     try:
         return builders[location.kind](location, anonymous)
-    except obstore.exceptions.BaseError as error:
-        raise LinkError(
+    except CloudError:
+        raise
+    except (obstore.exceptions.BaseError, ValueError) as error:
+        failure = LinkError(
             "Could not make sense of the link",
             where=str(location),
-            why=f"the {location.kind} client refused it ({type(error).__name__})",
-            hint="Check bucket, endpoint and region.",
-        ) from error
+            why="its path holds characters that cannot be asked for"
+            if isinstance(error, ValueError)
+            else f"the {location.kind} client refused it ({type(error).__name__})",
+            hint="Check bucket, key, endpoint and region.",
+        )
+    raise failure  # out here, since the library's error may hold the link's secrets
 
 
 def _s3(location: Location, anonymous: bool) -> Any:
     options: dict[str, Any] = {"skip_signature": anonymous}
-    if location.access.profile and not anonymous:
-        options["credential_provider"] = _profile_credentials(location)
+    profile = location.access.profile or _profile_of_environment()
+    if profile and not anonymous:
+        options["credential_provider"] = _profile_credentials(location, profile)
     if location.endpoint:
         options["endpoint"] = location.endpoint
-    region = location.access.region or os.environ.get("AWS_REGION") or "us-east-1"
+    region = (
+        location.access.region
+        or os.environ.get("AWS_REGION")
+        or os.environ.get("AWS_DEFAULT_REGION")
+        or "us-east-1"
+    )
     return S3Store(
         location.bucket,
         prefix=location.key or None,
@@ -94,7 +108,12 @@ def _s3(location: Location, anonymous: bool) -> Any:
     )
 
 
-def _profile_credentials(location: Location) -> Any:
+def _profile_of_environment() -> str | None:
+    """Return the profile that AWS' own tools would use; keys in the environment come first."""
+    return None if os.environ.get("AWS_ACCESS_KEY_ID") else os.environ.get("AWS_PROFILE")
+
+
+def _profile_credentials(location: Location, profile: str) -> Any:
     try:
         import boto3
         from obstore.auth.boto3 import Boto3CredentialProvider
@@ -108,12 +127,12 @@ def _profile_credentials(location: Location) -> Any:
     from botocore.exceptions import BotoCoreError
 
     try:
-        return Boto3CredentialProvider(boto3.Session(profile_name=location.access.profile))
-    except BotoCoreError as error:
+        return Boto3CredentialProvider(boto3.Session(profile_name=profile))
+    except (BotoCoreError, ValueError) as error:  # ValueError: a profile without keys
         raise LinkError(
             "Could not use the AWS profile",
             where=str(location),
-            why=f"boto3 has no usable profile {location.access.profile!r}",
+            why=f"boto3 has no usable profile {profile!r}",
             hint="See the names in ~/.aws/config.",
         ) from error
 
@@ -155,7 +174,18 @@ def _http(location: Location, anonymous: bool) -> Any:
 
 def _file(location: Location, anonymous: bool) -> Any:
     del anonymous
-    return LocalStore(location.key)
+    what, where = "Could not open the folder", str(location)
+    path = Path(location.key)
+    try:
+        if path.is_dir():
+            return LocalStore(path)
+        found = "it is a file, not a folder" if path.exists() else "there is no such folder"
+    except PermissionError as error:
+        why = "you may not look into the folder that holds it"
+        raise AccessRefusedError(what, where=where, why=why) from error
+    except OSError as error:  # a name that is too long, for instance
+        found = (error.strerror or "no such path").lower()
+    raise NotFoundError(what, where=where, why=found, hint="Check the path.")
 
 
 class RemoteStore:
@@ -176,24 +206,22 @@ class RemoteStore:
             for tries_left in reversed(range(_BROKEN_ANSWER_TRIES)):
                 try:
                     return await self._get(key, byte_range)
-                except FileNotFoundError:
-                    return None
-                except NotADirectoryError:
+                except (FileNotFoundError, NotADirectoryError):
                     return None
                 except Exception as error:  # obstore's own, of many types: translated in one place
                     # obstore retries before the first byte; an answer that breaks off is ours.
-                    if is_broken_answer(error) and tries_left:
-                        await asyncio.sleep(0.05)
-                        continue
-                    raise translate(error, "Could not read", self.location, key) from error
-        raise AssertionError("the loop returns or raises")
+                    if not (is_broken_answer(error) and tries_left):
+                        failure = translate(error, "Could not read", self.location, key)
+                        break
+                await asyncio.sleep(0.05)
+        raise failure
 
     async def _get(self, key: str, byte_range: ByteRange | None) -> Bytes:
         answer = await obstore.get_async(self._store, key, options=_options(byte_range))
         content_type = str(answer.attributes.get("Content-Type", ""))
         data = memoryview(await answer.bytes_async())
         if self.location.kind != "file" and content_type.startswith("text/html"):
-            raise ServerError(
+            raise PageError(
                 "Could not read",
                 where=self.where,
                 key=key,
@@ -203,37 +231,30 @@ class RemoteStore:
         return data
 
     async def put(self, key: str, data: Bytes) -> None:
-        async with self._gate.enter():
-            with _translated("Could not write", self.location, key):
-                await obstore.put_async(self._store, key, bytes(data))
+        raw = bytes(data)
+        await self._ask("Could not write", key, lambda: obstore.put_async(self._store, key, raw))
 
     async def delete(self, key: str) -> None:
-        async with self._gate.enter():
-            with _translated("Could not delete", self.location, key):
-                await obstore.delete_async(self._store, key)
+        await self._ask("Could not delete", key, lambda: obstore.delete_async(self._store, key))
 
     async def list(self, prefix: str = "") -> Sequence[Entry]:
-        async with self._gate.enter():
-            with _translated("Could not list", self.location, prefix or "/"):
-                found = await obstore.list_with_delimiter_async(self._store, prefix or None)
+        found = await self._ask(
+            "Could not list",
+            prefix or "/",
+            lambda: obstore.list_with_delimiter_async(self._store, prefix or None),
+        )
         base = prefix.rstrip("/") + "/" if prefix else ""
         folders = [Entry(p[len(base) :].rstrip("/"), True) for p in found["common_prefixes"]]
         files = [Entry(o["path"][len(base) :], False, o["size"]) for o in found["objects"]]
         return [*folders, *files]
 
-
-class _translated:
-    """Turn obstore's errors into ours, on the way out."""
-
-    def __init__(self, what: str, location: Location, key: str) -> None:
-        self._where = (what, location, key)
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, CloudError):
-            raise translate(error, *self._where) from error
+    async def _ask(self, what: str, key: str, request: Callable[[], Awaitable[Any]]) -> Any:
+        async with self._gate.enter():
+            try:
+                return await request()
+            except Exception as error:  # as in get
+                failure = translate(error, what, self.location, key)
+        raise failure
 
 
 def _options(byte_range: ByteRange | None) -> Any:

@@ -1,0 +1,254 @@
+"""What goes wrong between us and a server is said in one sentence, without secrets."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import threading
+import traceback
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from napari_omezarr_cloud.errors import (
+    AccessRefusedError,
+    CloudError,
+    LinkError,
+    NotFoundError,
+    ServerError,
+    UnreachableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from napari_omezarr_cloud.store import RemoteStore
+    from tests.fixtures.slow_http import SlowServer
+
+    Ask = Callable[[Any], Any]
+    StoreAt = Callable[..., RemoteStore]
+
+SECRET = "s3cr3t-t0ken"
+
+pytestmark = pytest.mark.usefixtures("impatient")
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[bytes], str]]:
+    """``answering(text)`` is the link of a server that says that to everybody and hangs up."""
+    listeners: list[socket.socket] = []
+
+    def start(answer: bytes) -> str:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+
+        def talk() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(4096)
+                    connection.sendall(answer)
+
+        threading.Thread(target=talk).start()
+        return f"http://127.0.0.1:{listener.getsockname()[1]}/x"
+
+    yield start
+    for listener in listeners:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+def closed_port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        return int(listener.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "status", "why"),
+    [
+        pytest.param(401, AccessRefusedError, 401, "refused access (401)", id="401"),
+        pytest.param(403, AccessRefusedError, 403, "refused access (403)", id="403"),
+        pytest.param(400, ServerError, 400, "answered 400", id="400"),
+        pytest.param(429, ServerError, 429, "answered 429", id="429"),
+        pytest.param(503, ServerError, 503, "answered 503", id="503"),
+        pytest.param("html", ServerError, None, "an HTML page", id="web page"),
+        pytest.param("hang", UnreachableError, None, "did not answer in time", id="hang"),
+        pytest.param("reset", UnreachableError, None, "closed the connection", id="reset"),
+        pytest.param("truncate", ServerError, None, "broke off", id="cut short"),
+    ],
+)
+def test_a_failing_server_is_named_with_key_and_reason(
+    server: SlowServer,
+    store_at: StoreAt,
+    ask: Ask,
+    fault: Any,
+    kind: type[CloudError],
+    status: int,
+    why: str,
+) -> None:
+    server.fault("key", fault)
+    store = store_at(f"{server.url}/bucket")
+
+    with pytest.raises(kind) as caught:
+        ask(store.get("key"))
+
+    assert (caught.value.key, caught.value.status) == ("key", status)
+    assert caught.value.where == f"{server.url}/bucket"
+    assert why in str(caught.value)
+
+
+def test_an_absent_key_is_no_failure(server: SlowServer, store_at: StoreAt, ask: Ask) -> None:
+    assert ask(store_at(f"{server.url}/bucket").get("nothing")) is None
+
+
+def test_an_answer_that_breaks_off_once_is_asked_for_again(
+    server: SlowServer, store_at: StoreAt, ask: Ask
+) -> None:
+    server.fault("key", "truncate", times=1)
+
+    found = ask(store_at(f"{server.url}/bucket").get("key"))
+
+    assert bytes(found) == bytes(range(200))
+    assert len(server.log) == 2
+
+
+@pytest.mark.parametrize(
+    ("link", "why"),
+    [
+        pytest.param("http://nothing-here.invalid/x", "no such host", id="DNS"),
+        pytest.param(f"http://127.0.0.1:{closed_port()}/x", "connection was refused", id="closed"),
+        # Words of the link are not taken for the library's.
+        pytest.param(
+            f"http://127.0.0.1:{closed_port()}/dns error, timedout, certificate.zarr",
+            "connection was refused",
+            id="words in the link",
+        ),
+    ],
+)
+def test_a_server_that_cannot_be_reached_says_why(
+    store_at: StoreAt, ask: Ask, link: str, why: str
+) -> None:
+    with pytest.raises(UnreachableError, match=why):
+        ask(store_at(link).get("key"))
+
+
+def test_an_https_link_to_a_server_without_it_says_so(
+    answering: Callable[[bytes], str], store_at: StoreAt, ask: Ask
+) -> None:
+    link = answering(b"HTTP/1.1 400 Bad Request\r\n\r\n").replace("http:", "https:")
+
+    with pytest.raises(UnreachableError, match=r"encrypted connection failed.*Try http"):
+        ask(store_at(link).get("key"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "why"),
+    [
+        pytest.param(b"hello\r\n\r\n", UnreachableError, "no web server", id="no HTTP"),
+        pytest.param(b"", UnreachableError, "closed the connection", id="nothing"),
+        pytest.param(
+            b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            UnreachableError,
+            "in a circle",
+            id="circle",
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+            ServerError,
+            "no Content-Length",
+            id="unknown length",
+        ),
+    ],
+)
+def test_an_answer_that_is_none_says_what_is_odd(
+    answering: Callable[[bytes], str],
+    store_at: StoreAt,
+    ask: Ask,
+    answer: bytes,
+    kind: type[CloudError],
+    why: str,
+) -> None:
+    with pytest.raises(kind, match=why):
+        ask(store_at(answering(answer)).get("key"))
+
+
+@pytest.mark.parametrize(
+    ("verb", "fault"),
+    [
+        *(("get", fault) for fault in (400, 403, 503, "html", "hang", "reset", "truncate")),
+        *((verb, fault) for verb in ("put", "delete", "list") for fault in (403, 503, "reset")),
+    ],
+)
+def test_no_text_of_an_error_holds_the_links_token(
+    server: SlowServer, store_at: StoreAt, ask: Ask, verb: str, fault: Any
+) -> None:
+    server.fault("bucket", fault)
+    store = store_at(f"{server.url}/bucket?token={SECRET}&sig=%2B{SECRET}")
+    arguments = {"get": ("key",), "put": ("key", b""), "delete": ("key",), "list": ()}
+
+    with pytest.raises(CloudError) as caught:
+        ask(getattr(store, verb)(*arguments[verb]))
+
+    assert SECRET in server.log[0].query
+    for text in texts_of(caught.value):
+        assert SECRET not in text
+
+
+def texts_of(error: BaseException) -> Iterator[str]:
+    """Yield every text that may reach a log, a window or another process."""
+    yield str(error)
+    yield repr(error)
+    yield "".join(traceback.format_exception(error))
+    yield pickle.dumps(error).decode("latin1")
+    yield str(vars(error))
+    for inner in (error.__cause__, error.__context__):
+        if inner is not None:
+            yield from texts_of(inner)
+
+
+def test_a_pickled_error_says_the_same(server: SlowServer, store_at: StoreAt, ask: Ask) -> None:
+    server.fault("key", 403)
+
+    with pytest.raises(AccessRefusedError) as caught:
+        ask(store_at(f"{server.url}/bucket").get("key"))
+
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (type(again), str(again)) == (type(caught.value), str(caught.value))
+
+
+def test_the_librarys_own_words_are_kept_as_the_cause(
+    server: SlowServer, store_at: StoreAt, ask: Ask
+) -> None:
+    server.fault("key", 503)
+
+    with pytest.raises(ServerError) as caught:
+        ask(store_at(f"{server.url}/bucket?token={SECRET}").get("key"))
+
+    assert "503 Service Unavailable" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        pytest.param("nothing.zarr", "no such folder", id="absent"),
+        pytest.param("file.zarr", "a file, not a folder", id="file"),
+        pytest.param("x" * 300, "too long", id="long name"),
+    ],
+)
+def test_a_local_folder_that_is_none_says_so(
+    store_at: StoreAt, tmp_path: Path, name: str, why: str
+) -> None:
+    (tmp_path / "file.zarr").touch()
+
+    with pytest.raises(NotFoundError, match=why):
+        store_at(str(tmp_path / name))
+
+
+def test_a_key_that_no_server_can_be_asked_for_is_refused(store_at: StoreAt) -> None:
+    with pytest.raises(LinkError, match="cannot be asked for"):
+        store_at("s3://bucket/a\x1b[31m.zarr")
