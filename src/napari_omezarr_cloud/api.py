@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.chunks.dask_view import dask_array
+from napari_omezarr_cloud.errors import RegionError
 from napari_omezarr_cloud.location import Location, parse_location
 from napari_omezarr_cloud.ngff import Axis, Channel, ImageLabel
 from napari_omezarr_cloud.pyramid import Grid, Pyramid, PyramidView, Region
@@ -121,15 +122,19 @@ class _Leveled:
         Raises
         ------
         RegionError
-            If the region leaves the level.
+            If there is no such level, the region leaves it, or it does not fit into memory.
         ChunkError
             If a chunk cannot be read; the message names it.
         """
-        source = self.pyramid.levels[level]
+        levels = self.pyramid.levels
+        if not -len(levels) <= level < len(levels):
+            why = f"there is no level {level}; the image has {len(levels)}"
+            raise RegionError("Could not read the level", where=self.pyramid.source, why=why)
+        source = levels[level]
         items = tuple(region) if region is not None else (slice(None),) * self.pyramid.ndim
         box = Region.from_slices(items, source.grid.shape)
         pixels = engine().load(source, box)
-        return pixels[tuple(0 if isinstance(part, int) else slice(None) for part in items)]
+        return pixels[tuple(slice(None) if isinstance(part, slice) else 0 for part in items)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,4 +5,14 @@ from napari_omezarr_cloud.chunks.compose import Peeked, chunk_count, nearest_chu
 from napari_omezarr_cloud.chunks.engine import Engine, Tier, Wish, engine
 from napari_omezarr_cloud.chunks.pools import Pools
 
-__all__ = ["ChunkCache", "Engine", "Peeked", "Pools", "Tier", "Wish", "chunk_count", "engine", "nearest_chunks"]
+__all__ = [
+    "ChunkCache",
+    "Engine",
+    "Peeked",
+    "Pools",
+    "Tier",
+    "Wish",
+    "chunk_count",
+    "engine",
+    "nearest_chunks",
+]

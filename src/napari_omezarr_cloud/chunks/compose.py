@@ -194,9 +194,7 @@ class _StandIn:
         if target.size:
             self._paint(target, positions, self._number + 1)
 
-    def _paint(
-        self, target: Array, positions: Sequence[npt.NDArray[np.intp]], number: int
-    ) -> None:
+    def _paint(self, target: Array, positions: Sequence[npt.NDArray[np.intp]], number: int) -> None:
         if number == len(self._levels):
             target[...] = self._fine.grid.fill_value
             return

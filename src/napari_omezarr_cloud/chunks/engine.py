@@ -188,7 +188,7 @@ class Engine:
                 "Could not load the region",
                 why=f"{region.start} to {region.stop} leaves the level of {level.grid.shape}",
             )
-        out: Array = np.empty(region.shape, level.grid.dtype)
+        out = _array_for(region, level)
         if out.size == 0:
             return out
         interest = _Interest(rank or (lambda: (float(Tier.VISIBLE), 0.5)))
@@ -413,6 +413,18 @@ class _Scope:
 
     async def region(self, level: Level, region: Region) -> Array:
         return await self._engine.region(level, region, rank=self._job.rank)
+
+
+def _array_for(region: Region, level: Level) -> Array:
+    try:
+        return np.empty(region.shape, level.grid.dtype)
+    except (MemoryError, ValueError) as error:  # ValueError: more than numpy can count
+        nbytes = region.size * level.grid.dtype.itemsize
+        raise RegionError(
+            "Could not load the region",
+            why=f"its {nbytes / 1e9:,.3g} GB do not fit into memory",
+            hint="Take a smaller region or a coarser level.",
+        ) from error
 
 
 def _constant(rank: Rank) -> Callable[[], Rank]:

@@ -66,7 +66,7 @@ def wait_for(future: Future[T], label: str) -> T:
     if not _is_window_served() or future.done():
         return future.result()
     loop, landing = QEventLoop(), _Landing()
-    landing.done.connect(loop.quit, Qt.ConnectionType.QueuedConnection)
+    landing.done.connect(loop.quit, Qt.ConnectionType.QueuedConnection)  # type: ignore[call-arg]
     landing.watch(future)
     dialog = QProgressDialog("", "Cancel", 0, 0, QApplication.activeWindow())
     text = QLabel(_shortened(label))
@@ -120,7 +120,7 @@ class Job(QObject, Generic[T]):
         super().__init__(parent)
         self._future: Future[T] | None = future
         self._on_done, self._on_error = on_done, on_error
-        self._ended.connect(self._finish, Qt.ConnectionType.QueuedConnection)
+        self._ended.connect(self._finish, Qt.ConnectionType.QueuedConnection)  # type: ignore[call-arg]
         future.add_done_callback(lambda _: self._tell())
 
     @property

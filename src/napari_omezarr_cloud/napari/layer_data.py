@@ -157,11 +157,16 @@ def to_layers(image: Image, *, rgb: bool | None = None) -> list[LayerData]:
     if rgb and axis is not None:
         return [_rgb_layer(image, axis)]
     channels = image.channels
+    dtype = image.pyramid.dtype
+    # napari refuses complex numbers; the magnitude is shown, the image object keeps the numbers.
+    magnitude = np.dtype(f"f{dtype.itemsize // 2}") if dtype.kind == "c" else None
     fixed: list[Mapping[int, int]] = (
         [{}] if axis is None else [{axis: i} for i in range(len(channels))]
     )
     return [
-        _channel_layer(image, PyramidView.of(image.pyramid, where), number, channel)
+        _channel_layer(
+            image, PyramidView.of(image.pyramid, where, shown_as=magnitude), number, channel
+        )
         for number, (where, channel) in enumerate(zip(fixed, channels, strict=True))
     ]
 
@@ -245,7 +250,11 @@ def labels_layer(labels: Labels, image_name: str, source: str) -> LayerData:
     """
     axis = channel_axis(labels.pyramid)
     fixed = {axis: 0} if axis is not None else {}
-    levels, attributes = pyramid_layer(PyramidView.of(labels.pyramid, fixed))
+    # napari would turn booleans into another array, which nobody could recognise as ours.
+    dtype = np.dtype("u1") if labels.pyramid.dtype.kind == "b" else None
+    view = PyramidView.of(labels.pyramid, fixed, shown_as=dtype)
+    arrays, attributes = pyramid_layer(view)
+    levels = _multiscale(arrays)
     attributes |= {
         "name": f"{image_name}: {labels.name}" if image_name != labels.name else labels.name,
         "opacity": 0.5,
@@ -261,6 +270,16 @@ def labels_layer(labels: Labels, image_name: str, source: str) -> LayerData:
     if features is not None:
         attributes["features"] = features
     return levels, attributes, "labels"
+
+
+def _multiscale(levels: list[Any]) -> Any:
+    """Return levels in napari's own word for them.
+
+    A plain list of one level, or of levels of one size, is no pyramid for its Labels.
+    """
+    from napari.layers._multiscale_data import MultiScaleData
+
+    return MultiScaleData(levels)
 
 
 def _features(properties: Mapping[int, Mapping[str, object]]) -> dict[str, list[Any]] | None:

@@ -50,7 +50,8 @@ class Transform:
         mapped = self.scale[axis] * positions + self.translation[axis]
         # The small shift makes exact halves fall to the lower voxel on every platform alike.
         found = np.ceil(mapped - 0.5 - 1e-9)
-        return np.clip(found, 0, size - 1).astype(np.intp)
+        clipped: npt.NDArray[np.intp] = np.clip(found, 0, size - 1).astype(np.intp)
+        return clipped
 
     def covering(self, region: Region, shape: tuple[int, ...]) -> Region:
         """Return the smallest region after this map that :meth:`nearest` may ask for."""

@@ -29,12 +29,15 @@ class PyramidView:
     """A choice from a pyramid.
 
     ``fixed`` gives an index for each axis that is left out, ``order`` the remaining axes of the
-    pyramid in the order of the view. Complex values are shown as their magnitude.
+    pyramid in the order of the view.
     """
 
     pyramid: Pyramid
     fixed: tuple[tuple[int, int], ...]
     order: tuple[int, ...]
+    shown_as: np.dtype[Any] | None = None
+    """A dtype for what napari does not show as it is; complex values become magnitudes. None: as
+    stored."""
 
     @classmethod
     def of(
@@ -42,11 +45,13 @@ class PyramidView:
         pyramid: Pyramid,
         fixed: Mapping[int, int] | None = None,
         order: Sequence[int] | None = None,
+        *,
+        shown_as: np.dtype[Any] | None = None,
     ) -> PyramidView:
         """Return a view; ``order`` defaults to the remaining axes as they are."""
         fixed = fixed or {}
         rest = [axis for axis in range(pyramid.ndim) if axis not in fixed]
-        return cls(pyramid, tuple(sorted(fixed.items())), tuple(order or rest))
+        return cls(pyramid, tuple(sorted(fixed.items())), tuple(order or rest), shown_as)
 
     @property
     def axes(self) -> tuple[Axis, ...]:
@@ -58,8 +63,8 @@ class PyramidView:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        dtype = self.pyramid.dtype
-        return np.dtype(f"f{dtype.itemsize // 2}") if dtype.kind == "c" else dtype
+        """Type of the view's voxels."""
+        return self.shown_as or self.pyramid.dtype
 
     def level(self, number: int) -> Level:
         return self.pyramid.levels[number]
@@ -67,7 +72,7 @@ class PyramidView:
     def grid(self, number: int) -> Grid:
         """Return shape, chunks and dtype of a level as seen through the view."""
         grid = self.level(number).grid
-        fill = abs(grid.fill_value) if grid.dtype.kind == "c" else grid.fill_value
+        fill = self._converted(np.asarray(grid.fill_value))[()]
         return Grid(self._pick(grid.shape), self._pick(grid.chunks), self.dtype, fill)
 
     def transform(self, number: int) -> Transform:
@@ -94,7 +99,13 @@ class PyramidView:
         return tuple(whole)
 
     def reduce(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return an array of an expanded region as the view shows it (no copy but for complex)."""
+        """Return an array of an expanded region as the view shows it; no copy of what is stored."""
         pixels = np.transpose(pixels, (*(axis for axis, _ in self.fixed), *self.order))
         pixels = pixels[(0,) * len(self.fixed)]
-        return np.abs(pixels) if pixels.dtype.kind == "c" else pixels
+        return self._converted(pixels)
+
+    def _converted(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if self.shown_as is None:
+            return pixels
+        values = np.abs(pixels) if pixels.dtype.kind == "c" else pixels
+        return values.astype(self.shown_as, copy=False)
