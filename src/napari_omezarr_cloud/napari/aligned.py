@@ -75,7 +75,7 @@ def sampling(
     for axis, size in enumerate(level.shape):
         mine = partner[axis]
         first, last = (0, 1) if mine is None else (seen.region.start[mine], seen.region.stop[mine])
-        rows.append(whole.nearest(axis, first, last, size))
+        rows.append(whole.nearest(axis, np.arange(first, last), size))
     region = Region(tuple(int(r.min()) for r in rows), tuple(int(r.max()) + 1 for r in rows))
     order = [
         partner.index(axis) if axis in partner else None for axis in range(len(seen.region.start))

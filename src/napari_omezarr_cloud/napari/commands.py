@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["bind_keys", "open_url_dialog"]
+__all__ = ["auto_contrast_visible", "bind_keys", "open_url_dialog"]
 
 _OPEN_URL_KEY = "Alt-U"
 
@@ -35,3 +35,17 @@ def _show_open_url(viewer: Any) -> None:
     from napari_omezarr_cloud.napari.open_url import show_dialog
 
     show_dialog(viewer)
+
+
+def auto_contrast_visible() -> None:
+    """Set contrast from what is visible, in the viewer in front.
+
+    Of the selected image layers; where none is selected, of all that are shown.
+    """
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        from napari_omezarr_cloud.napari.auto_contrast import contrast_of_visible
+
+        contrast_of_visible(viewer)

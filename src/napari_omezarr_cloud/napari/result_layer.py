@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_omezarr_cloud.napari.contrast import limits_of
+from napari_omezarr_cloud.napari.auto_contrast import sampled_limits
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, LayerData
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    import numpy.typing as npt
 
     from napari_omezarr_cloud.napari.visible import VisibleRegion
     from napari_omezarr_cloud.process import Operation, Parameter, Value
@@ -23,9 +21,6 @@ __all__ = ["Appearance", "appearance_of", "placement_over", "result_layer", "res
 
 _KEEP_BRIGHTNESS = ("Filters", "Projections")
 """Groups whose results stay in the image's own range: comparing them wants the same contrast."""
-
-_ENOUGH = 1 << 20
-"""Pixels from which contrast is guessed; more would not change it."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +86,13 @@ def result_name(
 ) -> str:
     """Return a name that says what was done: ``"Gaussian blur (sigma 1 µm) of nuclei"``."""
     settings = [_setting(p, values[p.name], in_um) for p in op.parameters if p.name in values]
-    told = ", ".join(text for text in settings if text)
+    # "Otsu threshold (threshold 9049)" says it twice.
+    named = op.title.lower()
+    told = ", ".join(
+        text.removeprefix(f"{label} ") if label in named else text
+        for label, text in settings
+        if text
+    )
     return f"{op.title}{f' ({told})' if told else ''} of {' and '.join(names)}"
 
 
@@ -121,25 +122,17 @@ def result_layer(
     # Over everything below: added to its source it would only look brighter.
     attributes |= {"rgb": appearance.rgb, "blending": "translucent_no_depth"}
     if not appearance.rgb:
-        limits = appearance.contrast_limits or _limits(snapshot.pixels)
+        limits = appearance.contrast_limits or sampled_limits(snapshot.pixels) or [0.0, 1.0]
         attributes |= {"colormap": appearance.colormap, "contrast_limits": limits}
     return snapshot.pixels, attributes, "image"
 
 
-def _setting(parameter: Parameter, value: Value, in_um: bool) -> str:
+def _setting(parameter: Parameter, value: Value, in_um: bool) -> tuple[str, str]:
+    """Return what is set, and that with its value."""
     label = parameter.label.lower()
     if parameter.type == "bool":
-        return label if value else ""
+        return label, label if value else ""
     if isinstance(value, float):
         unit = ("µm" if in_um else "px") if parameter.type == "length" else parameter.unit
-        return f"{label} {value:.4g}{f' {unit}' if unit else ''}"
-    return f"{label} {value}"
-
-
-def _limits(pixels: npt.NDArray[Any]) -> list[float]:
-    """Return contrast limits from the pixels, or from evenly spread ones of very many."""
-    step = max(1, pixels.size // _ENOUGH)
-    limits = limits_of(pixels.reshape(-1)[::step]) or [0.0, 1.0]
-    low, high = limits
-    # napari takes neither equal limits nor a difference lost in rounding.
-    return [low, high if np.float32(high) > np.float32(low) else low + max(1.0, abs(low))]
+        return label, f"{label} {value:.4g}{f' {unit}' if unit else ''}"
+    return label, f"{label} {value}"

@@ -72,6 +72,15 @@ class VisibleRegion:
         """Bytes of these pixels in memory."""
         return self.region.size * self.level.dtype.itemsize
 
+    @property
+    def pixel_size(self) -> tuple[float, bool]:
+        """Finest size of a pixel on screen, and whether it is in µm; else in level-0 pixels."""
+        sizes = [self.pixel_um[axis] for axis in self.displayed]
+        lengths = [size for size in sizes if size is not None]
+        if len(lengths) == len(sizes):
+            return min(lengths), True
+        return min(abs(self.level.to_data.scale[axis]) for axis in self.displayed), False
+
 
 def has_pixels(layer: Any) -> bool:
     """Tell whether a layer shows an array of pixels: an image or labels, whoever made it."""

@@ -187,7 +187,7 @@ class OpenDialog(QDialog):
     def _unfold(self, is_open: bool) -> None:
         self.unfold.setArrowType(Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow)
         self.advanced.setVisible(is_open)
-        self.adjustSize()
+        self.resize(self.width(), self._needed_height())
 
     def _set_opening(self, is_opening: bool) -> None:
         self.is_opening = is_opening
@@ -199,6 +199,12 @@ class OpenDialog(QDialog):
     def _say(self, text: str, *, is_wrong: bool = False) -> None:
         self.status.setText(_breakable(text))
         self.status.setStyleSheet(f"color: {_warning_color()}" if is_wrong else "")
+        # Qt would squeeze the fields for more lines; shrinking while one types would be restless.
+        self.resize(self.width(), max(self.height(), self._needed_height()))
+
+    def _needed_height(self) -> int:
+        layout = self.layout()
+        return layout.totalHeightForWidth(self.width()) if layout is not None else 0
 
     # what the person does
 
@@ -274,7 +280,7 @@ def _text(text: str = "") -> QLabel:
 
 def _breakable(text: str) -> str:
     """Let a long link be wrapped: after slashes, and within words no line could hold."""
-    return re.sub(r"(/(?=[^/])|\S{40}(?=\S))", "\\1\u200b", text)
+    return re.sub(r"(/(?=[^/])|\S{12}(?=\S))", "\\1\u200b", text)
 
 
 def _complaint(error: LinkError) -> str:

@@ -1,0 +1,83 @@
+"""Apply, cancel, how far it is, how it ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+if TYPE_CHECKING:
+    from napari_omezarr_cloud.napari.snapshot import Progress
+
+__all__ = ["RunBar"]
+
+
+class RunBar(QWidget):
+    """Two buttons, a progress bar and a sentence; it only asks, others do."""
+
+    apply_requested = Signal()
+    cancel_requested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.apply_button = QPushButton("Apply to view")
+        self.apply_button.setToolTip("Run on the visible pixels; the result becomes a new layer")
+        self.cancel_button = QPushButton("Cancel")
+        self.progress = QProgressBar()
+        self.message = plain_label()
+        self._may_apply = True
+        self.apply_button.clicked.connect(self.apply_requested)
+        self.cancel_button.clicked.connect(self.cancel_requested)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.apply_button, 1)
+        buttons.addWidget(self.cancel_button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(buttons)
+        layout.addWidget(self.progress)
+        layout.addWidget(self.message)
+        self.show_idle()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether something can be cancelled."""
+        return bool(self.cancel_button.isEnabled())
+
+    def allow(self, may_apply: bool) -> None:
+        """Say whether there is anything to apply."""
+        self._may_apply = may_apply
+        self.apply_button.setEnabled(may_apply and not self.is_running)
+
+    def show_running(self, progress: Progress) -> None:
+        """Show how far it is."""
+        self.cancel_button.setEnabled(True)
+        self.apply_button.setEnabled(False)
+        self.message.setText("")
+        self.message.setVisible(False)
+        if progress.is_computing:
+            self.progress.setRange(0, 0)
+            self.progress.setFormat("computing…")
+        else:
+            self.progress.setRange(0, progress.chunks)
+            self.progress.setValue(min(progress.loaded, progress.chunks))
+            self.progress.setFormat("%v of %m chunks loaded")
+        self.progress.setVisible(True)
+
+    def show_idle(self, message: str = "", *, color: str = "") -> None:
+        """Show how it ended, as plain text."""
+        self.cancel_button.setEnabled(False)
+        self.apply_button.setEnabled(self._may_apply)
+        self.progress.setVisible(False)
+        self.message.setStyleSheet(f"color: {color}" if color else "")
+        self.message.setText(message)
+        self.message.setVisible(bool(message))
+
+
+def plain_label() -> QLabel:
+    """Return a label for text of others: no markup, wrapped, can be copied."""
+    label = QLabel()
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label
