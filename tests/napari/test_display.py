@@ -17,7 +17,7 @@ from napari_omezarr_cloud.napari.display import display_of
 from napari_omezarr_cloud.store import remote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.fixtures.slow_http import SlowServer
@@ -33,13 +33,14 @@ def write_image(
     group = zarr.open_group(folder, mode="w", zarr_format=3)
     datasets = []
     for number, level in enumerate(levels):
-        array = group.create_array(str(number), data=level, chunks=chunks)
-        del array
-        factor = [levels[0].shape[i] / n if a in "yx" else 1.0 for i, (a, n) in
-                  enumerate(zip(axes, level.shape, strict=True))]  # fmt: skip
-        shift = [(f - 1) / 2 for f in factor]
-        datasets.append({"path": str(number), "coordinateTransformations": [
-            {"type": "scale", "scale": factor}, {"type": "translation", "translation": shift}]})  # fmt: skip
+        group.create_array(str(number), data=level, chunks=chunks)
+        shapes = zip(axes, levels[0].shape, level.shape, strict=True)
+        factor = [whole / n if axis in "yx" else 1.0 for axis, whole, n in shapes]
+        transforms = [
+            {"type": "scale", "scale": factor},
+            {"type": "translation", "translation": [(f - 1) / 2 for f in factor]},
+        ]
+        datasets.append({"path": str(number), "coordinateTransformations": transforms})
     kinds = {"t": "time", "c": "channel"}
     listed = [{"name": a, "type": kinds.get(a, "space")} for a in axes]
     group.attrs["ome"] = {
