@@ -21,6 +21,7 @@ from napari_omezarr_cloud.store import Traffic, io_thread
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
+    from os import PathLike
 
     import dask.array as da
     import numpy as np
@@ -172,7 +173,7 @@ class Image(_Leveled):
 
     @cached_property
     def channels(self) -> tuple[Channel, ...]:
-        """One per index of the channel axis, in its order; one for an image without such an axis."""
+        """One per index of the channel axis, in its order; one where there is no such axis."""
         return channels_of(self.opened.image, self.pyramid)
 
     @cached_property
@@ -218,7 +219,7 @@ async def _open(location: Location) -> Image:
     return Image(opened.pyramid, opened)
 
 
-def open_async(link: str | Location, **access: Any) -> Future[Image]:
+def open_async(link: str | PathLike[str] | Location, **access: Any) -> Future[Image]:
     """Begin to open a link and return at once; cancelling the future aborts its requests.
 
     Takes what :func:`open` takes; raises ``LinkError`` at once, everything else from the future.
@@ -228,7 +229,7 @@ def open_async(link: str | Location, **access: Any) -> Future[Image]:
 
 
 def open(
-    link: str | Location,
+    link: str | PathLike[str] | Location,
     *,
     endpoint: str | None = None,
     region: str | None = None,
@@ -240,7 +241,8 @@ def open(
     Parameters
     ----------
     link
-        ``s3://bucket/key``, ``https://…``, ``gs://…``, ``az://…``, or a local path.
+        ``s3://bucket/key``, ``https://…``, ``gs://…``, ``az://…``, or a local path; a
+        ``Location`` says itself how to get in, and what follows is not looked at.
     endpoint
         Of an S3 server other than Amazon's.
     region
@@ -265,7 +267,7 @@ def open(
 
 
 def _parse(
-    text: str,
+    text: str | PathLike[str],
     *,
     endpoint: str | None = None,
     region: str | None = None,
