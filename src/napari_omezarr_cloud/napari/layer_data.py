@@ -256,7 +256,7 @@ def labels_layer(labels: Labels, image_name: str, source: str) -> LayerData:
     arrays, attributes = pyramid_layer(view)
     levels = _multiscale(arrays)
     attributes |= {
-        "name": f"{image_name}: {labels.name}" if image_name != labels.name else labels.name,
+        "name": labels.name if labels.name == image_name else f"{image_name}: labels {labels.name}",
         "opacity": 0.5,
         "metadata": {METADATA_KEY: {"source": source, "labels": labels.name}},
     }

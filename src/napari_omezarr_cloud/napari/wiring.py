@@ -9,6 +9,7 @@ from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, QTimer
 
 from napari_omezarr_cloud.napari import display
+from napari_omezarr_cloud.napari.compat import show_scale_bar
 from napari_omezarr_cloud.napari.commands import bind_keys
 from napari_omezarr_cloud.napari.contrast import correct_guess
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, LayerData, labels_layer
@@ -84,6 +85,8 @@ class _Watch(QObject):
         if viewer is not None and len(viewer.layers) == 1:
             start_dims(viewer, event.value)
         _welcome(event.value)
+        if viewer is not None and display.display_of(event.value) is not None:
+            show_scale_bar(viewer)
 
     def on_removed(self, event: Any) -> None:
         display.release(event.value)
