@@ -1,7 +1,8 @@
 """Images and labels → what napari's layers are made of. Pure: no napari, no Qt, no waiting.
 
 Here OME-Zarr's words become napari's: scale and translation → ``scale`` and ``translate``,
-window → ``contrast_limits``, colour → ``colormap``, axis names and units → ``axis_labels``, ``units``.
+window → ``contrast_limits``, colour → ``colormap``, axis names and units → ``axis_labels`` and
+``units``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_omezarr_cloud.chunks.dask_view import dask_array
+from napari_omezarr_cloud.ngff.units import micrometres, time_unit
 from napari_omezarr_cloud.pyramid import PyramidView
 from napari_omezarr_cloud.pyramid.channels import channel_axis, is_rgb
 
@@ -37,39 +39,6 @@ LayerData = tuple[Any, dict[str, Any], str]
 METADATA_KEY = "omezarr"
 """Where our layers carry where they came from: written here, read by display and the widgets."""
 
-_MICROMETRES = {
-    "angstrom": 1e-4,
-    "nanometer": 1e-3,
-    "micrometer": 1.0,
-    "micron": 1.0,
-    "millimeter": 1e3,
-    "centimeter": 1e4,
-    "decimeter": 1e5,
-    "meter": 1e6,
-    "kilometer": 1e9,
-    "picometer": 1e-6,
-    "femtometer": 1e-9,
-    "inch": 25400.0,
-    "foot": 304800.0,
-    "yard": 914400.0,
-    "mile": 1.609344e9,
-}
-_SHORT = {"nm": "nanometer", "um": "micrometer", "µm": "micrometer", "μm": "micrometer",
-          "mm": "millimeter", "cm": "centimeter", "m": "meter", "å": "angstrom"}  # fmt: skip
-_SECONDS = {
-    "second": "second",
-    "s": "second",
-    "millisecond": "millisecond",
-    "ms": "millisecond",
-    "microsecond": "microsecond",
-    "nanosecond": "nanosecond",
-    "minute": "minute",
-    "min": "minute",
-    "hour": "hour",
-    "h": "hour",
-    "day": "day",
-}
-
 _PALETTES: dict[int, Sequence[str]] = {
     1: ("gray",),
     2: ("#00FF00", "#FF00FF"),
@@ -89,12 +58,11 @@ class _Unit:
 
 
 def _unit(axis: Axis) -> _Unit:
-    """Return the unit a layer gets: µm for every length (mixed units make napari keep wrong levels)."""
-    word = (axis.unit or "").strip().lower()
-    word = _SHORT.get(word, word)
-    if word in _MICROMETRES:
-        return _Unit("micrometer", _MICROMETRES[word])
-    return _Unit(_SECONDS.get(word, "pixel"), 1.0)
+    """Return the unit a layer gets: µm for every length, as mixed ones mislead napari."""
+    factor = micrometres(axis.unit)
+    if factor is not None:
+        return _Unit("micrometer", factor)
+    return _Unit(time_unit(axis.unit) or "pixel", 1.0)
 
 
 def length_factor(axis: Axis) -> float:
