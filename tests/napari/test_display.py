@@ -135,7 +135,7 @@ def test_the_gui_thread_never_fetches_nor_decodes(
     make_napari_viewer: Any, qtbot: Any, served: SlowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads = set()
-    fetch, wait = remote.RemoteStore._get, engine()._io.wait
+    fetch, wait = remote.RemoteStore._get, engine().io.wait
 
     async def spy(self: Any, *args: Any) -> Any:
         threads.add(threading.get_ident())
@@ -148,7 +148,7 @@ def test_the_gui_thread_never_fetches_nor_decodes(
     monkeypatch.setattr(remote.RemoteStore, "_get", spy)
     viewer = make_napari_viewer(show=True)
     layer = viewer.open(f"{served.url}/stack.zarr", plugin=PLUGIN)[0]
-    monkeypatch.setattr(engine()._io, "wait", no_wait)
+    monkeypatch.setattr(engine().io, "wait", no_wait)
     qtbot.waitUntil(lambda: complete(layer), timeout=20000)
     viewer.scene.camera.zoom *= 4
     viewer.dims.set_current_step(0, 4)

@@ -6,31 +6,19 @@ wanted, and refreshes the layer when chunks arrive.
 
 from __future__ import annotations
 
-import math
 import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QTimer
 
-from napari_omezarr_cloud.chunks import (
-    Engine,
-    Peeked,
-    Tier,
-    Wish,
-    chunk_count,
-    engine,
-    nearest_chunks,
-)
+from napari_omezarr_cloud.chunks import Peeked, chunk_count, engine
 from napari_omezarr_cloud.chunks.dask_view import reader_of
-from napari_omezarr_cloud.napari.slicing import (
-    Look,
-    can_hook,
-    hook_slicing,
-    unhook_slicing,
-)
+from napari_omezarr_cloud.napari.look import Look, first_look, wish_list
+from napari_omezarr_cloud.napari.refresh import refresher
+from napari_omezarr_cloud.napari.slicing import can_hook, hook_slicing, unhook_slicing
 from napari_omezarr_cloud.pyramid import Index, PyramidView, Region
 
 if TYPE_CHECKING:
@@ -41,112 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["Display", "adopt", "display_of", "expect", "release", "view_behind", "view_of"]
 
 Array = npt.NDArray[Any]
-
-_RHYTHM_MS = 33
-_MAX_WISHES = 1024
-"""More chunks than this, or a quarter of the cache, are not asked for at once; what is beyond is
-asked for as one comes nearer."""
-
-
-def wish_list(view: PyramidView, look: Look, here: Engine) -> list[Wish]:
-    """Return what a look needs, most urgent first: the coarsest level, then the level itself.
-
-    The coarsest gives every place a stand-in; of the level, the centre comes before the edges.
-    """
-    last = len(view.pyramid.levels) - 1
-    wishes: list[Wish] = []
-    if look.number != last:
-        wishes += _wishes(view, _same_place(view, look, last), order=0)
-    wishes += _wishes(view, look, order=1)
-    return [wish for wish in wishes if (wish.level.key, wish.index) not in here.cache]
-
-
-def _same_place(view: PyramidView, look: Look, number: int) -> Look:
-    """Return the look at another level that covers the same world."""
-    across = view.transform(look.number).to(view.transform(number))
-    region = across.covering(look.region, view.grid(number).shape)
-    return Look(number, region, look.displayed, (1,) * view.ndim)
-
-
-def _wishes(view: PyramidView, look: Look, *, order: int) -> list[Wish]:
-    level = view.level(look.number)
-    region = view.expand(look.region)
-    grid = level.grid
-    chunk_bytes = math.prod(grid.chunks) * grid.dtype.itemsize
-    most = min(_MAX_WISHES, max(16, engine().cache.max_bytes // 4 // chunk_bytes))
-    return [
-        Wish(level, tuple(row[:-1]), (float(Tier.VISIBLE), float(order), float(row[-1])))
-        for row in nearest_chunks(region, grid.chunks, most).tolist()
-    ]
-
-
-class _Bridge(QObject):
-    """Brings the engine's news to the GUI thread, at most once per rhythm."""
-
-    arrived = Signal()
-    settled = Signal()
-    """A layer was painted with the last chunk it waited for."""
-    failed = Signal(str)
-    """A chunk in view cannot be read; told once per layer and cause."""
-
-    def __init__(self, source: Engine) -> None:
-        super().__init__()
-        self._displays: weakref.WeakSet[Display] = weakref.WeakSet()
-        self._is_told = False
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._refresh_next)
-        self.arrived.connect(self._wait_a_beat)
-        self._end = source.subscribe(self._hear)
-
-    def add(self, display: Display) -> None:
-        self._displays.add(display)
-
-    def _hear(self, level: int, indices: Sequence[Index]) -> None:
-        """On the engine's loop: mark who is concerned, and wake the GUI thread once."""
-        concerned = [d for d in list(self._displays) if d.hears(level, indices)]
-        if concerned:
-            self.wake()
-
-    def wake(self) -> None:
-        """Have the GUI thread look for news soon; any thread."""
-        if not self._is_told:
-            self._is_told = True
-            try:
-                self.arrived.emit()
-            except RuntimeError:  # the application is gone, and this object with it
-                self._end()
-
-    def _wait_a_beat(self) -> None:
-        if not self._timer.isActive():
-            self._timer.start(_RHYTHM_MS)
-
-    def _refresh_next(self) -> None:
-        """Refresh one layer, and come back for the next: between two the window answers."""
-        self._is_told = False
-        for sentence in [s for d in list(self._displays) for s in d.new_failures()]:
-            self.failed.emit(sentence)
-        stale = [d for d in list(self._displays) if d.is_stale]
-        if not stale:
-            return
-        first = min(stale, key=lambda d: d.refreshed_at)
-        first.refresh()
-        if not first.missing:
-            self.settled.emit()
-        pause = 0 if len(stale) > 1 else _RHYTHM_MS
-        # A slow refresh (a big volume, software OpenGL) must leave as much time as it takes.
-        self._timer.start(max(pause, int(first.cost_s * 1000)))
-
-
-_bridge: _Bridge | None = None
-
-
-def bridge() -> _Bridge:
-    """Return the bridge of this process; on the GUI thread."""
-    global _bridge
-    if _bridge is None:
-        _bridge = _Bridge(engine())
-    return _bridge
 
 
 class Display:
@@ -172,7 +54,7 @@ class Display:
     def paint(self, look: Look, thumbnail: Look) -> tuple[Array, Array]:
         """Return the pixels of both looks and ask for what is missing; any thread."""
         view = self.view
-        wishes = wish_list(view, look, self._engine)
+        wishes = wish_list(view, look, self._engine.cache)
         # Before peeking: a chunk that comes in between must be heard, or it is never painted.
         self._awaited = frozenset((wish.level.key, wish.index) for wish in wishes)
         seen = self._peek(look)
@@ -186,7 +68,7 @@ class Display:
             self._engine.want(self._token, wishes)
         self._has_wishes = bool(wishes)
         if wishes and self._engine.has_failures:
-            bridge().wake()  # what failed before this layer was there is told as well
+            refresher().wake()  # what failed before this layer was there is told as well
         return pixels, small
 
     def _peek(self, look: Look) -> Peeked:
@@ -304,7 +186,7 @@ def adopt(layer: Any) -> Display | None:
     _show_honest_values(layer, display)
     _displays[layer] = display
     engine().cache.pin(view.level(len(view.pyramid.levels) - 1).key)
-    bridge().add(display)
+    refresher().add(display)
     return display
 
 
@@ -367,28 +249,5 @@ def expect(
     here = engine()
     for view in views:
         look = first_look(view, canvas_px, planes)
-        here.want(("expected", view), wish_list(view, look, here))
+        here.want(("expected", view), wish_list(view, look, here.cache))
         QTimer.singleShot(5000, lambda view=view: here.leave(("expected", view)))
-
-
-def first_look(
-    view: PyramidView, canvas_px: tuple[int, int], planes: Mapping[str, int]
-) -> Look:
-    """Return the look at a whole image fitted on the canvas."""
-    is_rgb = view.axes[-1].type == "channel"
-    displayed = tuple(range(view.ndim - is_rgb))[-2:]
-    number = 0
-    for candidate in range(len(view.pyramid.levels)):
-        shape = view.grid(candidate).shape
-        if all(shape[a] >= n * 0.95 for a, n in zip(displayed, canvas_px, strict=True)):
-            number = candidate
-    shape, finest = view.grid(number).shape, view.grid(0).shape
-    across = view.transform(0).to(view.transform(number))
-    start, stop = [0] * view.ndim, list(shape)
-    for axis in range(view.ndim - is_rgb):
-        if axis not in displayed:
-            # napari puts the sliders of a first image on its middle, rounded down.
-            plane = planes.get(view.axes[axis].name, (finest[axis] - 1) // 2)
-            start[axis] = int(across.nearest(axis, np.array([plane]), shape[axis])[0])
-            stop[axis] = start[axis] + 1
-    return Look(number, Region(tuple(start), tuple(stop)), displayed, (1,) * view.ndim)

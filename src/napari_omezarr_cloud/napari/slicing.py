@@ -8,31 +8,20 @@ stays what it was. When napari loads progressively by itself (napari#9067), this
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_omezarr_cloud.napari.look import Look
 from napari_omezarr_cloud.pyramid import PyramidView, Region, Transform
 
 _LIMITS = {1: (8192, 8192), 2: (8192, 40_000_000), 3: (2048, 48_000_000)}
 """Most pixels along one displayed axis, and in all, by the number of displayed axes."""
 
-__all__ = ["Look", "Painter", "can_hook", "hook_slicing", "unhook_slicing"]
+__all__ = ["Painter", "can_hook", "hook_slicing", "unhook_slicing"]
 
 Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Look:
-    """What napari asks a layer for: a region of a level of the view, and which axes are on screen."""
-
-    number: int
-    region: Region
-    displayed: tuple[int, ...]
-    stride: tuple[int, ...]
-    """Every n-th voxel per axis is painted; 1 but for what is too large for the screen."""
 
 
 class Painter(Protocol):

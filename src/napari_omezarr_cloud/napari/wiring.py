@@ -9,10 +9,11 @@ from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, QTimer
 
 from napari_omezarr_cloud.napari import display
-from napari_omezarr_cloud.napari.compat import show_scale_bar
 from napari_omezarr_cloud.napari.commands import bind_keys
+from napari_omezarr_cloud.napari.compat import show_scale_bar
 from napari_omezarr_cloud.napari.contrast import correct_guess
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, LayerData, labels_layer
+from napari_omezarr_cloud.napari.refresh import refresher
 from napari_omezarr_cloud.napari.volume import choose_levels
 
 if TYPE_CHECKING:
@@ -66,8 +67,8 @@ def attach(viewer: Any) -> None:
     viewer.layers.events.inserted.connect(watch.on_inserted)
     viewer.layers.events.removed.connect(watch.on_removed)
     viewer.dims.events.ndisplay.connect(watch.on_ndisplay)
-    display.bridge().settled.connect(watch.on_settled)
-    display.bridge().failed.connect(watch.on_failed)
+    refresher().settled.connect(watch.on_settled)
+    refresher().failed.connect(watch.on_failed)
     bind_keys(viewer)
     for layer in list(viewer.layers):
         _welcome(layer)

@@ -1,0 +1,167 @@
+"""Jobs: each produces some chunks of a level once, for everyone who wants one of them.
+
+All of it runs on the I/O loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextvars import copy_context
+from typing import TYPE_CHECKING
+
+from napari_omezarr_cloud.errors import CloudError, OperationError
+from napari_omezarr_cloud.store.gate import RANK, Rank
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari_omezarr_cloud.chunks.cache import ChunkCache
+    from napari_omezarr_cloud.pyramid import Chunk, Index, Level, Runner
+
+__all__ = ["Interest", "Job", "JobTable"]
+
+Key = tuple[int, "Index"]
+
+_RETRY_AFTER_S = 30.0
+"""How long a failed chunk is left alone by those who only wish for it."""
+
+
+class Interest:
+    """Somebody who wants chunks; ``rank`` says how soon, and may change its mind."""
+
+    def __init__(self, rank: Callable[[], Rank]) -> None:
+        self.rank = rank
+
+
+class Job:
+    """Chunks of one level that are produced together, and everyone who wants one of them."""
+
+    def __init__(self, level: Level, indices: tuple[Index, ...]) -> None:
+        self.level = level
+        self.indices = indices
+        self.interests: set[Interest] = set()
+        self.task: asyncio.Task[dict[Index, Chunk]]
+
+    def rank(self) -> Rank:
+        """Return the rank of the most urgent of those who want it."""
+        return min((i.rank() for i in self.interests), default=(float("inf"),))
+
+
+class JobTable:
+    """The jobs under way, and the chunks that failed.
+
+    Parameters
+    ----------
+    cache
+        Where produced chunks go.
+    runner
+        What a job's level may use; called with the job.
+    tell
+        Called with a level and chunks that came or failed.
+    """
+
+    def __init__(
+        self,
+        cache: ChunkCache,
+        runner: Callable[[Job], Runner],
+        tell: Callable[[Level, Sequence[Index]], None],
+    ) -> None:
+        self._cache = cache
+        self._runner = runner
+        self._tell = tell
+        self._jobs: dict[Key, Job] = {}
+        self.failures: dict[Key, tuple[float, CloudError]] = {}
+        """When and why chunks failed that were not produced since."""
+
+    def __len__(self) -> int:
+        return len({id(job) for job in list(self._jobs.values())})
+
+    def join(
+        self, level: Level, indices: Sequence[Index], interest: Interest, *, even_failed: bool
+    ) -> list[Job]:
+        """Return the jobs that produce these chunks, starting those that do not run yet.
+
+        Parameters
+        ----------
+        level, indices
+            Chunks that are not in the cache.
+        interest
+            Who wants them; must be given back to `leave`.
+        even_failed
+            Try again what failed a moment ago.
+        """
+        jobs: dict[int, Job] = {}
+        fresh: list[Index] = []
+        for index in indices:
+            job = self._jobs.get((level.key, index))
+            if job is not None:
+                jobs[id(job)] = job
+            elif even_failed or not self._failed_just_now(level, index):
+                fresh.append(index)
+        for group in level.jobs(fresh) if fresh else ():
+            job = self._start(Job(level, tuple(group)), interest)
+            jobs[id(job)] = job
+        for job in jobs.values():
+            job.interests.add(interest)
+        return list(jobs.values())
+
+    def leave(self, job: Job, interest: Interest) -> None:
+        """Take an interest from a job; without any it is cancelled, in flight too."""
+        job.interests.discard(interest)
+        if not job.interests and not job.task.done():
+            # Out of the table first: who asks from now on must not join a job that is dying.
+            self._remove(job)
+            job.task.cancel()
+
+    def forget(self, levels: set[int]) -> None:
+        """Forget the failures of these levels."""
+        for key in [key for key in list(self.failures) if key[0] in levels]:
+            self.failures.pop(key, None)
+
+    def _start(self, job: Job, interest: Interest) -> Job:
+        for index in job.indices:
+            self._jobs[job.level.key, index] = job
+        context = copy_context()
+        context.run(RANK.set, job.rank)
+        job.interests.add(interest)  # before it runs: its first request asks for its rank
+        job.task = asyncio.get_running_loop().create_task(self._run(job), context=context)
+        # Whoever waits takes the exception; where nobody does any more, it has been recorded.
+        job.task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return job
+
+    def _failed_just_now(self, level: Level, index: Index) -> bool:
+        found = self.failures.get((level.key, index))
+        return found is not None and time.monotonic() - found[0] < _RETRY_AFTER_S
+
+    async def _run(self, job: Job) -> dict[Index, Chunk]:
+        try:
+            chunks = await self._produce(job)
+        except CloudError as error:
+            now = time.monotonic()
+            for index in job.indices:
+                self.failures[job.level.key, index] = (now, error)
+            self._tell(job.level, job.indices)
+            raise
+        finally:
+            self._remove(job)
+        for index, chunk in chunks.items():
+            self.failures.pop((job.level.key, index), None)
+            self._cache.put(job.level.key, index, chunk, is_derived=job.level.is_derived)
+        self._tell(job.level, job.indices)
+        return chunks
+
+    async def _produce(self, job: Job) -> dict[Index, Chunk]:
+        try:
+            return dict(await job.level.produce(job.indices, self._runner(job)))
+        except (CloudError, asyncio.CancelledError):
+            raise
+        except Exception as error:  # an operation's own bug must not vanish with its task
+            why = f"{type(error).__name__}: {error}"
+            what = "Could not compute a chunk"
+            raise OperationError(what, where=job.level.name, why=why) from error
+
+    def _remove(self, job: Job) -> None:
+        for index in job.indices:
+            if self._jobs.get((job.level.key, index)) is job:
+                del self._jobs[job.level.key, index]
