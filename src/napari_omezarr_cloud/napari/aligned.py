@@ -107,7 +107,7 @@ def _partners(matrix: npt.NDArray[Any], other: Any) -> list[int | None]:
     linked = np.abs(matrix) > 1e-6 * np.abs(matrix).max()
     if (linked.sum(axis=0) > 1).any() or (linked.sum(axis=1) > 1).any():
         raise OperationError(
-            f"Could not combine the layer with {other.name!r}",
+            f"Could not combine the layer with “{other.name}”",
             why="they are rotated or sheared against each other",
             hint="Choose layers of the same image.",
         )
@@ -158,7 +158,7 @@ def _covered(
         inside = np.flatnonzero((where > -0.5 - 1e-6) & (where < level.shape[axis] - 0.5 + 1e-6))
         if inside.size == 0:
             raise RegionError(
-                f"Nothing of {other.name!r} is where the first layer is in view",
+                f"Nothing of “{other.name}” is where the first layer is in view",
                 hint="Choose layers of the same image, or move to where both are.",
             )
         if mine is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_omezarr_cloud.errors import CloudError, OperationError
 from napari_omezarr_cloud.napari.background import Job
 from napari_omezarr_cloud.napari.contrast import limits_of
 from napari_omezarr_cloud.napari.notices import tell_error, tell_warning
@@ -38,6 +39,8 @@ def sampled_limits(pixels: npt.NDArray[Any]) -> list[float] | None:
 
     They always differ, also in single precision, as napari needs it.
     """
+    if pixels.dtype.kind == "b":
+        return [0.0, 1.0]
     flat = pixels.reshape(-1)
     limits = limits_of(flat[:: max(1, flat.size // _ENOUGH)])
     if limits is None:
@@ -60,7 +63,7 @@ def contrast_of_visible(viewer: Any) -> None:
         if seen is None:
             continue
         if seen.nbytes > _MAX_BYTES:
-            tell_warning(f"Too much of {layer.name!r} is in view to look at all of it. Zoom in.")
+            tell_warning(f"Too much of “{layer.name}” is in view to look at all of it. Zoom in.")
             continue
         _begin(layer, LayerPixels.of(layer, seen.level.number), seen.region)
 
@@ -88,7 +91,13 @@ def _begin(layer: Any, source: LayerPixels, region: Region) -> None:
     if layer in _jobs:
         _jobs[layer].cancel()
     future = io_thread().submit(_limits(source, region))
-    _jobs[layer] = Job(future, apply, lambda error: tell_error(str(error)))
+    _jobs[layer] = Job(future, apply, _on_error)
+
+
+def _on_error(error: BaseException) -> None:
+    if not isinstance(error, CloudError):
+        error = OperationError("Could not set the contrast", why=str(error))
+    tell_error(error)
 
 
 async def _limits(source: LayerPixels, region: Region) -> list[float] | None:

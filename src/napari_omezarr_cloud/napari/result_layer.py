@@ -134,5 +134,10 @@ def _setting(parameter: Parameter, value: Value, in_um: bool) -> tuple[str, str]
         return label, label if value else ""
     if isinstance(value, float):
         unit = ("µm" if in_um else "px") if parameter.type == "length" else parameter.unit
-        return label, f"{label} {value:.4g}{f' {unit}' if unit else ''}"
+        return label, f"{label} {_digits(value)}{f' {unit}' if unit else ''}"
     return label, f"{label} {value}"
+
+
+def _digits(value: float) -> str:
+    """Return four digits, and a grey value of a 16-bit camera in full."""
+    return f"{value:.0f}" if 1e3 <= abs(value) < 1e9 else f"{value:.4g}"

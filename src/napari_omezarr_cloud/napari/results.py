@@ -55,7 +55,7 @@ class ResultLayers:
         made_from, made_by = self._made_by
         is_same = made_from() is source and made_by == operation
         pixels, attributes, kind = data
-        is_alike = layer._type_string == kind and layer.data.ndim == pixels.ndim
+        is_alike = type(layer).__name__.lower() == kind and layer.data.ndim == pixels.ndim
         is_alike = is_alike and getattr(layer, "rgb", False) == attributes.get("rgb", False)
         return layer if is_same and is_alike else None
 

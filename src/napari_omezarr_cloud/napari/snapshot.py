@@ -149,7 +149,7 @@ def plan_snapshot(
     first = layers[0]
     seen = visible_region(viewer, first)
     if seen is None:
-        raise RegionError(f"Nothing of {first.name!r} is in view", hint="Move it into view.")
+        raise RegionError(f"Nothing of “{first.name}” is in view", hint="Move it into view.")
     folded = _folded_axis(op, values, first, seen)
     if folded is not None:
         seen = _all_planes(seen, folded)
@@ -242,7 +242,7 @@ def _folded_axis(
     if name not in foldable_axes(layer):
         raise OperationError(
             f"{op.title} cannot fold {name}",
-            why=f"{layer.name!r} has one plane along it",
+            why=f"“{layer.name}” has one plane along it",
             hint=f"Choose {' or '.join(foldable_axes(layer))}.",
         )
     folded = seen.axes.index(name)
@@ -286,8 +286,12 @@ def _bytes_of(each: _Input) -> int:
 
 
 def _check_size(plan: Plan) -> None:
-    # Most of scikit-image works in float64, on a copy, and gives a third array.
-    needed = plan.nbytes + 2 * 8 * plan.seen.region.size
+    # Most of scikit-image works in float64, on a copy, and gives a third array; a projection
+    # goes through its planes and keeps one.
+    one = plan.seen.region.size
+    if plan.task.folded is not None:
+        one //= plan.seen.shape[plan.task.folded]
+    needed = plan.nbytes + 2 * 8 * one
     if needed > _MAX_BYTES:
         raise RegionError(
             "The region is too large",

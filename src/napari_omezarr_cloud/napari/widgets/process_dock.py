@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_omezarr_cloud.errors import CloudError
+from napari_omezarr_cloud.errors import CloudError, OperationError
 from napari_omezarr_cloud.napari.background import Job
 from napari_omezarr_cloud.napari.inputs import foldable_axes, other_input
 from napari_omezarr_cloud.napari.notices import tell_error
@@ -71,6 +71,8 @@ class ProcessDock(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
+        # napari hands out a proxy that nobody holds: a weak reference to it is dead at once.
+        viewer = getattr(viewer, "__wrapped__", viewer)
         self._viewer = weakref.ref(viewer)
         self._results = ResultLayers()
         self._job: Job[Result] | None = None
@@ -204,6 +206,8 @@ class ProcessDock(QWidget):
         """Follow another layer or operation."""
         op = self.operation_box.operation
         self._watch.watch_layer(self.source_box.layer)
+        if not self.is_running:
+            self.run_bar.show_idle()  # what was said was said of another choice
         self.help.setText(op.help)
         needs_two = len(op.inputs) > 1
         self._other_label.setText(op.inputs[-1].capitalize())
@@ -290,10 +294,12 @@ class ProcessDock(QWidget):
 
     def _on_error(self, error: BaseException) -> None:
         self._end()
-        title = self.operation_box.operation.title
-        sentence = str(error) if isinstance(error, CloudError) else f"{title} failed: {error}"
+        if not isinstance(error, CloudError):
+            title = self.operation_box.operation.title
+            error = OperationError(f"{title} failed", why=str(error) or type(error).__name__)
+        sentence = str(error)
         self.run_bar.show_idle(sentence, color=self._error_color())
-        tell_error(sentence)
+        tell_error(error)
         self.failed.emit(sentence)
 
     def _error_color(self) -> str:

@@ -25,6 +25,7 @@ class RunBar(QWidget):
         self.apply_button.setToolTip("Run on the visible pixels; the result becomes a new layer")
         self.cancel_button = QPushButton("Cancel")
         self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
         self.message = plain_label()
         self._may_apply = True
         self.apply_button.clicked.connect(self.apply_requested)
@@ -53,22 +54,22 @@ class RunBar(QWidget):
         """Show how far it is."""
         self.cancel_button.setEnabled(True)
         self.apply_button.setEnabled(False)
-        self.message.setText("")
-        self.message.setVisible(False)
-        if progress.is_computing:
-            self.progress.setRange(0, 0)
-            self.progress.setFormat("computing…")
-        else:
-            self.progress.setRange(0, progress.chunks)
-            self.progress.setValue(min(progress.loaded, progress.chunks))
-            self.progress.setFormat("%v of %m chunks loaded")
+        loaded = min(progress.loaded, progress.chunks)
+        # A range of nothing makes the bar run to and fro.
+        self.progress.setRange(0, 0 if progress.is_computing else progress.chunks)
+        self.progress.setValue(loaded)
         self.progress.setVisible(True)
+        told = "Computing…" if progress.is_computing else f"{loaded} of {progress.chunks} chunks"
+        self._say(told)
 
     def show_idle(self, message: str = "", *, color: str = "") -> None:
         """Show how it ended, as plain text."""
         self.cancel_button.setEnabled(False)
         self.apply_button.setEnabled(self._may_apply)
         self.progress.setVisible(False)
+        self._say(message, color)
+
+    def _say(self, message: str, color: str = "") -> None:
         self.message.setStyleSheet(f"color: {color}" if color else "")
         self.message.setText(message)
         self.message.setVisible(bool(message))
