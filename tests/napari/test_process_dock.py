@@ -261,7 +261,7 @@ def test_colours_are_treated_one_by_one_or_refused_in_words(
 def test_the_form_says_what_is_in_view_and_follows_it(
     viewer: Any, dock: ProcessDock, shown: Any, stack: Written, qtbot: Any
 ) -> None:
-    assert dock.region.text() == "Open an image first."
+    assert dock.region.text() == "There is no image to work on. Open one first."
     assert not dock.run_bar.apply_button.isEnabled()
 
     shown(stack)
@@ -483,11 +483,22 @@ def test_closing_the_viewer_while_it_works_is_quiet(make_napari_viewer: Any, qtb
     qtbot.wait(100)
 
 
-def test_the_dock_is_found_in_the_plugin_menu(make_napari_viewer: Any) -> None:
-    viewer = make_napari_viewer(show=True)
-
+def test_the_dock_is_found_in_the_plugin_menu(viewer: Any, qtbot: Any) -> None:
     _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Process what is visible")
 
     assert isinstance(widget, ProcessDock)
+    qtbot.waitUntil(widget.isVisible)
     layer = viewer.add_image(pattern((40, 40)))
     assert widget.source_box.layer is layer
+
+
+def test_a_script_need_not_show_the_dock(make_napari_viewer: Any, qtbot: Any) -> None:
+    viewer = make_napari_viewer(show=True)
+    dock = ProcessDock(viewer)
+    qtbot.addWidget(dock)
+    layer = viewer.add_image(pattern((40, 40)))
+    dock.choose("sobel")
+
+    result = apply(dock, qtbot)
+
+    np.testing.assert_array_equal(result.data, filters.sobel(layer.data.astype(float)))

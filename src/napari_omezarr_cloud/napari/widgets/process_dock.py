@@ -26,7 +26,8 @@ from napari_omezarr_cloud.napari.visible import visible_region
 from napari_omezarr_cloud.napari.widgets.layer_box import LayerBox
 from napari_omezarr_cloud.napari.widgets.operation_box import OperationBox
 from napari_omezarr_cloud.napari.widgets.operation_form import OperationForm
-from napari_omezarr_cloud.napari.widgets.run_bar import RunBar, plain_label
+from napari_omezarr_cloud.napari.widgets.plain_label import PlainLabel
+from napari_omezarr_cloud.napari.widgets.run_bar import RunBar
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -105,6 +106,7 @@ class ProcessDock(QWidget):
         OperationError
             If there is no operation of this name.
         """
+        self._catch_up()
         if layer is not None:
             self.source_box.choose(layer)
         if operation is not None:
@@ -117,12 +119,11 @@ class ProcessDock(QWidget):
     def apply(self) -> None:
         """Run on what is visible now; returns at once. `applied` or `failed` tells the end."""
         self.cancel()
+        self._catch_up()
         try:
             plan = self._plan()
         except CloudError as error:
             self._on_error(error)
-            return
-        if plan is None:
             return
         self.form.keep()
         source, op = weakref.ref(self.source_box.layer), plan.task.operation
@@ -161,10 +162,10 @@ class ProcessDock(QWidget):
         self.source_box = LayerBox(viewer, follows=True)
         self.other_box = LayerBox(viewer, follows=False)
         self.operation_box = OperationBox()
-        self.help = plain_label()
+        self.help = PlainLabel()
         self.form = OperationForm()
-        self.region = plain_label()
-        self.note = plain_label()
+        self.region = PlainLabel()
+        self.note = PlainLabel()
         self.replace = QCheckBox("Replace the last result")
         self.replace.setToolTip(
             "Change the result of the same operation on the same layer instead of adding one"
@@ -227,9 +228,6 @@ class ProcessDock(QWidget):
         except CloudError as error:
             self._tell(str(error), "", may_apply=False)
             return
-        if plan is None:
-            self._tell("Open an image first.", "", may_apply=False)
-            return
         note = ""
         if plan.is_too_coarse:
             note = "Too coarse to preview: at this level it is less than half a pixel. Zoom in."
@@ -246,11 +244,17 @@ class ProcessDock(QWidget):
         elif self.form.operation is not op:
             self.form.show_operation(op, 1.0, in_um=False)
 
-    def _plan(self) -> Plan | None:
-        """Return what *Apply* would do now; None without a layer."""
+    def _catch_up(self) -> None:
+        """Take over layers that came while the dock was hidden, or has not been shown yet."""
+        self.source_box.refresh()
+        self.other_box.refresh()
+        self._look()
+
+    def _plan(self) -> Plan:
+        """Return what *Apply* would do now; raises what speaks against it."""
         viewer, layer, op = self._viewer(), self.source_box.layer, self.operation_box.operation
         if viewer is None or layer is None or layer not in viewer.layers:
-            return None
+            raise OperationError("There is no image to work on", hint="Open one first.")
         layers = [layer]
         if len(op.inputs) > 1 and self.other_box.layer is not None:
             layers.append(self.other_box.layer)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from napari_omezarr_cloud.napari.widgets.plain_label import PlainLabel
 
 if TYPE_CHECKING:
     from napari_omezarr_cloud.napari.snapshot import Progress
@@ -26,7 +28,7 @@ class RunBar(QWidget):
         self.cancel_button = QPushButton("Cancel")
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
-        self.message = plain_label()
+        self.message = PlainLabel()
         self._may_apply = True
         self.apply_button.clicked.connect(self.apply_requested)
         self.cancel_button.clicked.connect(self.cancel_requested)
@@ -73,12 +75,3 @@ class RunBar(QWidget):
         self.message.setStyleSheet(f"color: {color}" if color else "")
         self.message.setText(message)
         self.message.setVisible(bool(message))
-
-
-def plain_label() -> QLabel:
-    """Return a label for text of others: no markup, wrapped, can be copied."""
-    label = QLabel()
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setWordWrap(True)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    return label
