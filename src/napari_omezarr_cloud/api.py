@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import zarr
 
-__all__ = ["Image", "Labels", "Level", "open", "open_async"]
+__all__ = ["Image", "Labels", "Level", "locate", "open", "open_async"]
 
 
 class Level:
@@ -66,6 +67,16 @@ class Level:
     def dtype(self) -> np.dtype[Any]:
         """Type of the voxels, in this machine's byte order."""
         return self._grid.dtype
+
+    @property
+    def chunk_count(self) -> int:
+        """How many chunks the level has, stored or not."""
+        return math.prod(self._grid.chunk_counts)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all voxels, decoded."""
+        return self._grid.nbytes
 
     @property
     def scale(self) -> tuple[float, ...]:
@@ -224,7 +235,7 @@ def open_async(link: str | PathLike[str] | Location, **access: Any) -> Future[Im
 
     Takes what :func:`open` takes; raises ``LinkError`` at once, everything else from the future.
     """
-    location = link if isinstance(link, Location) else _parse(link, **access)
+    location = link if isinstance(link, Location) else locate(link, **access)
     return io_thread().submit(_open(location))
 
 
@@ -262,11 +273,11 @@ def open(
         If it is no OME-Zarr image, or one of a kind that cannot be shown.
     """
     if not isinstance(link, Location):
-        link = _parse(link, endpoint=endpoint, region=region, anonymous=anonymous, profile=profile)
+        link = locate(link, endpoint=endpoint, region=region, anonymous=anonymous, profile=profile)
     return io_thread().wait(_open(link))
 
 
-def _parse(
+def locate(
     text: str | PathLike[str],
     *,
     endpoint: str | None = None,
@@ -274,6 +285,15 @@ def _parse(
     anonymous: bool | None = None,
     profile: str | None = None,
 ) -> Location:
+    """Understand a link; asks no server.
+
+    Takes what :func:`open` takes. What is given here counts more than what the link says.
+
+    Raises
+    ------
+    LinkError
+        If the text is no link.
+    """
     chosen: dict[str, Any] = {"region": region, "anonymous": anonymous, "profile": profile}
     given = {name: value for name, value in chosen.items() if value is not None}
     location = parse_location(text, endpoint=endpoint)
