@@ -11,7 +11,6 @@ import pytest
 import napari_omezarr_cloud as noc
 from napari_omezarr_cloud.errors import (
     AccessRefusedError,
-    CloudError,
     LinkError,
     NotFoundError,
     ServerError,

@@ -178,7 +178,8 @@ def _file(location: Location, anonymous: bool) -> Any:
     path = Path(location.key)
     try:
         if path.is_dir():
-            return LocalStore(path)
+            # Folders that are left empty would still be listed, as if something were there.
+            return LocalStore(path, automatic_cleanup=True)
         found = "it is a file, not a folder" if path.exists() else "there is no such folder"
     except PermissionError as error:
         why = "you may not look into the folder that holds it"
