@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from napari_omezarr_cloud.location import Location
 
-__all__ = ["main"]
+__all__ = ["build_parser", "main"]
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        given = _parser().parse_args(arguments)
+        given = build_parser().parse_args(arguments)
         code: int = given.run(given)
         if sys.stdout is not None:  # a program may be started without one
             sys.stdout.flush()
@@ -84,7 +84,8 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all verbs; each names its function as ``run``."""
     parser = _Parser(
         prog="omezarr",
         description="Look at OME-Zarr images where they are, in the cloud or in a folder.",
