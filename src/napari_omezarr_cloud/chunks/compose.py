@@ -234,8 +234,12 @@ def _by_chunk(
 
 
 def _take(chunk: Array, local: Sequence[npt.NDArray[np.intp]]) -> Array:
-    """Repeat a chunk's voxels to a finer grid, axis by axis (smallest results first)."""
-    for axis in sorted(range(chunk.ndim), key=lambda a: len(local[a]) / chunk.shape[a]):
+    """Repeat a chunk's voxels to a finer grid, axis by axis.
+
+    What shrinks goes first. Of what grows, the last axis: its voxels are gathered one by one, while
+    it is small; those of the axes before it are copied in runs.
+    """
+    for axis in sorted(range(chunk.ndim), key=lambda a: (len(local[a]) > chunk.shape[a], -a)):
         places = local[axis]
         if len(places) == 1:
             chunk = chunk[(slice(None),) * axis + (slice(places[0], places[0] + 1),)]

@@ -40,6 +40,7 @@ class Display:
         self._engine = engine()
         self._token = object()  # what the engine knows us by: it must not keep the layer alive
         self._awaited: frozenset[tuple[int, Index]] = frozenset()
+        self._arrived = 0
         self._has_wishes = False
         self.is_stale = False
         self.refreshed_at = 0.0
@@ -57,6 +58,10 @@ class Display:
         wishes = wish_list(view, look, self._engine.cache)
         # Before peeking: a chunk that comes in between must be heard, or it is never painted.
         self._awaited = frozenset((wish.level.key, wish.index) for wish in wishes)
+        self._arrived = 0
+        if wishes or self._has_wishes:
+            self._engine.want(self._token, wishes)  # before painting: requests need not wait for it
+        self._has_wishes = bool(wishes)
         seen = self._peek(look)
         pixels = view.reduce(seen.pixels)
         small = pixels if thumbnail == look else view.reduce(self._peek(thumbnail).pixels)
@@ -64,9 +69,6 @@ class Display:
         self.missing = seen.missing
         chunks = view.level(look.number).grid.chunks
         self.wanted = chunk_count(view.expand(look.region), chunks)
-        if wishes or self._has_wishes:
-            self._engine.want(self._token, wishes)
-        self._has_wishes = bool(wishes)
         if wishes and self._engine.has_failures:
             refresher().wake()  # what failed before this layer was there is told as well
         return pixels, small
@@ -79,9 +81,16 @@ class Display:
     def hears(self, level: int, indices: Sequence[Index]) -> bool:
         """Tell whether these chunks are awaited, and note that the layer is stale."""
         awaited = self._awaited
-        if any((level, index) in awaited for index in indices):
+        here = sum((level, index) in awaited for index in indices)
+        if here:
+            self._arrived += here
             self.is_stale = True
-        return self.is_stale
+        return here > 0
+
+    @property
+    def has_all(self) -> bool:
+        """Whether nothing is awaited any more: the next picture is the last."""
+        return self._arrived >= len(self._awaited)
 
     def refresh(self) -> None:
         """Paint again, now; on the GUI thread."""

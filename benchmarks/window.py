@@ -1,0 +1,159 @@
+"""One run in a real napari window, in a process of its own: what a person waited for.
+
+``python -m benchmarks.window TASK``, TASK being JSON (who, url, folder, image, warm, steps),
+prints one JSON line: per step the seconds until the picture last changed, the longest time in
+which the window did not answer, requests, chunks and bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+QUIET_S = 1.0
+LIMIT_S = 60.0
+
+
+class Watch:
+    """Notes when new pixels were drawn, and how long the event loop was away."""
+
+    def __init__(self, viewer: Any, server: str) -> None:
+        from qtpy.QtCore import QTimer
+        from qtpy.QtWidgets import QApplication
+
+        self._server = server
+        self._pump = QApplication.processEvents
+        self._changed = self._ticked = time.perf_counter()
+        self._gap = 0.0
+        self._is_new = False
+        viewer.layers.events.inserted.connect(self._on_inserted)
+        # There is no public event for "the canvas has been drawn".
+        scene = viewer.window._qt_viewer.canvas._scene_canvas
+        scene.events.draw.connect(self._on_drawn, position="last")
+        self._timer = QTimer()
+        self._timer.timeout.connect(self._tick)
+        self._timer.start(2)
+
+    def _on_inserted(self, event: Any) -> None:
+        self._on_pixels()
+        event.value.events.set_data.connect(self._on_pixels)
+
+    def _on_pixels(self, event: Any = None) -> None:
+        self._is_new = True
+
+    def _on_drawn(self, event: Any = None) -> None:
+        if self._is_new:
+            self._is_new = False
+            self._changed = time.perf_counter()
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self._gap = max(self._gap, now - self._ticked)
+        self._ticked = now
+
+    def during(self, action: Callable[[], object]) -> dict[str, float]:
+        """Do it, wait until all is quiet, and return what was seen."""
+        self._ask("/__reset")
+        started = self._changed = self._ticked = time.perf_counter()
+        self._gap = 0.0
+        action()
+        self._tick()
+        asked_at = time.perf_counter()
+        while time.perf_counter() - started < LIMIT_S:
+            self._pump()
+            time.sleep(0.001)
+            now = time.perf_counter()
+            if now - max(self._changed, started) > QUIET_S and now - asked_at > 0.3:
+                gap = self._gap
+                log = self._ask("/__log")
+                self._gap, self._ticked, asked_at = gap, time.perf_counter(), time.perf_counter()
+                if all(exchange["end"] is not None for exchange in log):
+                    break
+        log = self._ask("/__log")
+        good = [exchange for exchange in log if exchange["status"] in (200, 206)]
+        return {
+            "complete_s": max(self._changed - started, 0.0),
+            "gap_s": self._gap,
+            "requests": len(log),
+            "chunks": sum(not e["path"].endswith((".json", ".zarray", ".zattrs")) for e in good),
+            "nbytes": sum(exchange["nbytes"] for exchange in good),
+        }
+
+    def _ask(self, path: str) -> Any:
+        with urllib.request.urlopen(self._server + path) as answer:
+            return json.load(answer)
+
+
+def opener(viewer: Any, task: dict[str, Any]) -> Callable[[str], object]:
+    """Return what opens an image: a plugin's reader, or the same pixels from memory."""
+    if task["who"] != "memory":
+        return lambda name: viewer.open(f"{task['url']}/{name}", plugin=task["who"])
+    import zarr
+
+    def load(name: str) -> list[Any]:
+        group = zarr.open_group(f"{task['folder']}/{name}", mode="r")
+        return [group[key][...] for key in sorted(group.array_keys())]
+
+    loaded = {name: load(name) for name in (task["warm"], task["image"])}
+
+    def add(name: str) -> None:
+        for number, color in enumerate(("green", "magenta")):
+            levels = [level[number] for level in loaded[name]]
+            scale = [0.1 if axis >= levels[0].ndim - 2 else 1.0 for axis in range(levels[0].ndim)]
+            viewer.add_image(
+                levels, multiscale=True, contrast_limits=[0, 20000], colormap=color,
+                blending="additive", scale=scale,
+            )  # fmt: skip
+
+    return add
+
+
+def main() -> None:
+    """Run the steps that the command line names."""
+    task = json.loads(sys.argv[1])
+    import napari
+    from qtpy.QtWidgets import QApplication
+
+    viewer = napari.Viewer()
+    viewer.window.resize(1300, 950)
+    watch = Watch(viewer, task["url"])
+    show = opener(viewer, task)
+    # Imports and first-use costs, which every way pays alike, off the clock.
+    show(task["warm"])
+    viewer.layers.clear()
+    for _ in range(50):
+        QApplication.processEvents()
+        time.sleep(0.01)
+
+    def pan() -> None:
+        camera = viewer.scene.camera
+        z, y, x = camera.center
+        for step in range(1, 13):
+            camera.center = (z, y, x + step * 180 / camera.zoom)
+            until = time.perf_counter() + 0.05
+            while time.perf_counter() < until:
+                QApplication.processEvents()
+                time.sleep(0.001)
+
+    steps: dict[str, Callable[[], object]] = {
+        "open": lambda: show(task["image"]),
+        "zoom": lambda: setattr(viewer.scene.camera, "zoom", viewer.scene.camera.zoom * 6),
+        "pan": pan,
+        "back": lambda: setattr(viewer.scene.camera, "zoom", viewer.scene.camera.zoom / 6),
+        "z": lambda: viewer.dims.set_current_step(0, viewer.dims.current_step[0] + 17),
+        "3d": lambda: setattr(viewer.dims, "ndisplay", 3),
+    }
+    print(json.dumps({name: watch.during(steps[name]) for name in task["steps"]}))
+    sys.stdout.flush()
+    os._exit(0)  # nothing of napari's closing is of interest
+
+
+if __name__ == "__main__":
+    main()
