@@ -182,6 +182,24 @@ def test_a_region_that_does_not_fit_into_memory_is_refused(tmp_path: Path) -> No
         image.read()
 
 
+def test_an_open_image_shows_no_token(
+    slow_server: Callable[..., SlowServer], ome_zarr: Callable[[str], Written]
+) -> None:
+    path = ome_zarr("v04 with labels").path
+    server = slow_server(path.parent)
+    image = noc.open(f"{server.url}/{path.name}?token=s3cr3t-t0ken")
+    level = image.levels[0]
+    pixels = image.read(2)
+
+    layers = [attributes for _, attributes, _ in noc.to_layers(image)]
+    shown = [image, image.location, image.pyramid, image.opened, image.labels, image.traffic]
+    shown += [level, level.zarr, level.zarr.store, level.dask.name, level.dask, layers]
+
+    assert pixels.any()
+    assert all("s3cr3t-t0ken" in exchange.query for exchange in server.log)
+    assert "s3cr3t-t0ken" not in "".join(form(each) for each in shown for form in (str, repr))
+
+
 # ---- requests -----------------------------------------------------------------------------------
 
 

@@ -157,6 +157,11 @@ class Labels(_Leveled):
     label: ImageLabel
     """Colours and properties by label value."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was odd in the metadata and how it was taken, in sentences."""
+        return self.pyramid.notes
+
     def __repr__(self) -> str:
         return f"<Labels {self.name!r}: {len(self.levels)} levels, {self.levels[0]!r}>"
 

@@ -95,6 +95,18 @@ def test_anonymous_means_that_the_keys_are_not_used(as_user: S3Server) -> None:
         noc.open(f"s3://{as_user.private}/{NAME}", anonymous=True)
 
 
+def test_a_web_link_is_signed_for_the_profile_that_is_named(
+    stored: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    keys = f"aws_access_key_id={stored.access_key}\naws_secret_access_key={stored.secret_key}\n"
+    (tmp_path / "credentials").write_text(f"[lab]\n{keys}")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+
+    image = noc.open(f"{stored.endpoint}/{stored.private}/{NAME}", profile="lab")
+
+    assert image.levels[0].shape == (6, 96, 80)
+
+
 def test_a_web_link_to_the_environments_endpoint_is_signed_where_needed(as_user: S3Server) -> None:
     image = noc.open(f"{as_user.endpoint}/{as_user.private}/{NAME}")
 

@@ -10,6 +10,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from obstore.exceptions import GenericError
 
 from napari_omezarr_cloud.errors import (
     AccessRefusedError,
@@ -19,6 +20,8 @@ from napari_omezarr_cloud.errors import (
     ServerError,
     UnreachableError,
 )
+from napari_omezarr_cloud.location import parse_location
+from napari_omezarr_cloud.store.failures import translate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -230,6 +233,16 @@ def test_the_librarys_own_words_are_kept_as_the_cause(
         ask(store_at(f"{server.url}/bucket?token={SECRET}").get("key"))
 
     assert "503 Service Unavailable" in str(caught.value.__cause__)
+
+
+def test_a_cloud_machine_that_is_none_means_that_there_are_no_keys() -> None:
+    # Asked for real, this address answers on some machines, and keeps others waiting.
+    words = "Error performing PUT http://169.254.169.254/latest/api/token in 1ms - timed out"
+
+    error = translate(GenericError(words), "Could not read", parse_location("s3://b/x"), "key")
+
+    assert isinstance(error, AccessRefusedError)
+    assert "nothing to sign with" in str(error)
 
 
 @pytest.mark.parametrize(

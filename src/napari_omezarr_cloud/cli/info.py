@@ -86,7 +86,7 @@ def _label_facts(labels: Labels) -> Facts:
         "levels": [_level_facts(level, labels.axes) for level in labels.levels],
         "color_count": len(labels.label.colors),
         "property_count": len(labels.label.properties),
-        "notes": list(labels.pyramid.notes),
+        "notes": list(labels.notes),
     }
 
 

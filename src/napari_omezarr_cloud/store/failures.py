@@ -108,7 +108,18 @@ def _refused(error: Exception, what: str, location: Location, key: str) -> Acces
     )
 
 
+_CLOUD_MACHINE = "169.254.169.254"
+"""Where a program on a cloud machine asks for its account; elsewhere nobody answers."""
+
+
 def _generic(error: Exception, what: str, place: dict[str, Any]) -> CloudError:
+    if _CLOUD_MACHINE in str(error):
+        return AccessRefusedError(
+            what,
+            **place,
+            why="requests were to be signed, and there is nothing to sign with",
+            hint="Name a profile, set credentials in the environment, or allow anonymous access.",
+        )
     # Without links, whose words must not be taken for the library's.
     text = " ".join(re.sub(r"\S+://\S+", "", str(error)).lower().split())
     status = re.search(r"non-2xx status code: (\d{3})", text)
