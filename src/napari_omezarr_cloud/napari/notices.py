@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QMainWindow
+
+if TYPE_CHECKING:
+    from napari_omezarr_cloud.errors import CloudError
 
 __all__ = ["plain", "tell_error", "tell_warning"]
 
@@ -20,9 +25,20 @@ def plain(text: str) -> str:
     return text.replace("<", "<\u200b").replace("&", "&\u200b")
 
 
-def tell_error(sentence: str) -> None:
+def tell_error(error: CloudError) -> None:
     """Notify about something that failed; on the GUI thread."""
-    _when_seen(plain(sentence), _PATIENCE_MS)
+    _when_seen(plain(_why_first(error)), _PATIENCE_MS)
+
+
+def _why_first(error: CloudError) -> str:
+    """Return an error's sentence with the cause in front: napari cuts off all but a few words."""
+    if not error.why:
+        return str(error)
+    what = error.what[:1].lower() + error.what[1:]
+    place = f" at {error.where}" if error.where else ""
+    key = f" (key {error.key})" if error.key else ""
+    hint = f" {error.hint}" if error.hint else ""
+    return f"{error.why[:1].upper()}{error.why[1:]}: {what}{place}{key}.{hint}"
 
 
 def tell_warning(sentence: str) -> None:

@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
     from napari_omezarr_cloud.location import Location
 
-__all__ = ["NO_LAYERS", "open_layers", "show_image"]
+__all__ = ["NO_LAYERS", "open_layers", "read_link", "show_image"]
 
 NO_LAYERS: list[Any] = [(None,)]
 """What npe2 takes for "read, and nothing to add": the layers are added by ourselves, or not."""
 
 
-def open_layers(link: str) -> list[Any]:
-    """Open a link and return its layers for npe2.
+def read_link(link: str) -> list[Any]:
+    """Open a link for npe2: `open_layers`, with what fails told in the way of the one who asked.
 
-    A script gets an exception where something fails. Someone at the window gets a sentence, and
-    napari nothing to add: an exception there would become a dialog that offers other readers for
-    a server that does not answer.
+    A script gets an exception. Someone at the window gets a sentence, and napari nothing to add:
+    an exception there would become a dialog that offers other readers for a server that does not
+    answer.
 
     Raises
     ------
@@ -48,13 +48,13 @@ def open_layers(link: str) -> list[Any]:
     """
     asker = who_asks()
     if not asker.is_by_hand:
-        return _open_for(asker, parse_location(link))
+        return open_layers(link)
     try:
-        return _open_for(asker, parse_location(link))
+        return open_layers(link)
     except CancelledError:
         return NO_LAYERS
     except CloudError as error:
-        tell_error(str(error))
+        tell_error(error)
         if isinstance(error, MetadataError) and _can_ask_others(asker, link):
             raise  # something is there, and it is not for us: napari asks who else shall try
         return NO_LAYERS
@@ -70,7 +70,22 @@ def _can_ask_others(asker: Asker, link: str) -> bool:
     return any(reader.plugin_name != preferences.PLUGIN for reader in readers)
 
 
-def _open_for(asker: Asker, location: Location) -> list[Any]:
+def open_layers(link: str) -> list[Any]:
+    """Open a link and return its layers for whoever asks napari for them.
+
+    Returns
+    -------
+    list of (data, attributes, layer type)
+        Or `NO_LAYERS`, where they were added here already.
+
+    Raises
+    ------
+    CloudError
+        With what failed, where and why.
+    concurrent.futures.CancelledError
+        If the person cancelled.
+    """
+    asker, location = who_asks(), parse_location(link)
     image = wait_for(open_async(location), f"Opening {location}")
     viewer = asker.viewer
     if not asker.has_window:
@@ -105,19 +120,19 @@ def _handed_over(asker: Asker, layers: list[LayerData], location: Location) -> l
     return NO_LAYERS
 
 
-def image_layers(image: Image) -> list[LayerData]:
+def image_layers(image: Image, *, rgb: bool | None = None) -> list[LayerData]:
     """Return an image's own layers; one that is a label image becomes labels."""
     label = image.opened.image.label
     if label is not None and image.pyramid.dtype.kind in "biu":
         labels = Labels(image.pyramid, image.name, label)
         return [labels_layer(labels, image.name, str(image.location))]
-    return to_layers(image)
+    return to_layers(image, rgb=rgb)
 
 
-def show_image(viewer: Any, image: Image) -> list[Any]:
+def show_image(viewer: Any, image: Image, *, rgb: bool | None = None) -> list[Any]:
     """Add an open image to a viewer, labels when they come; on the GUI thread."""
     wiring.attach(viewer)
-    layers = image_layers(image)
+    layers = image_layers(image, rgb=rgb)
     _expect(image, layers, viewer)
     added = wiring.add_layers(
         viewer, [_hidden(layer) for layer in layers], source=str(image.location)

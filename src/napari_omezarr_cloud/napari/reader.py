@@ -28,6 +28,9 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | None:
 
 
 def _may_be_ours(path: str) -> bool:
+    if path.lower().startswith(("http://", "https://")):
+        # The manifest lets only those through that end like no other file, or were meant for us.
+        return True
     if "://" in path or not Path(path).is_dir():
         return looks_like_ome_zarr(path)
     # Every folder is offered to every reader of folders: ours is one with zarr's own files.
@@ -36,7 +39,8 @@ def _may_be_ours(path: str) -> bool:
 
 def read(path: str | Sequence[str]) -> list[Any]:
     """Open links and return their layers; the window stays alive meanwhile."""
-    from napari_omezarr_cloud.napari.opening import open_layers
+    from napari_omezarr_cloud.napari.opening import NO_LAYERS, read_link
 
     paths = [path] if isinstance(path, str) else list(path)
-    return [layer for each in paths for layer in open_layers(each)]
+    layers = [layer for each in paths for layer in read_link(each) if layer[0] is not None]
+    return layers or NO_LAYERS
