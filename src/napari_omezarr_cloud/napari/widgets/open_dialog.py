@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qtpy.QtCore import QMimeData
-    from qtpy.QtGui import QDragEnterEvent, QDropEvent
+    from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 
 __all__ = ["OpenDialog"]
 
@@ -187,7 +187,7 @@ class OpenDialog(QDialog):
     def _unfold(self, is_open: bool) -> None:
         self.unfold.setArrowType(Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow)
         self.advanced.setVisible(is_open)
-        self.resize(self.width(), self._needed_height())
+        self._fit()
 
     def _set_opening(self, is_opening: bool) -> None:
         self.is_opening = is_opening
@@ -200,11 +200,18 @@ class OpenDialog(QDialog):
         self.status.setText(_breakable(text))
         self.status.setStyleSheet(f"color: {_warning_color()}" if is_wrong else "")
         # Qt would squeeze the fields for more lines; shrinking while one types would be restless.
-        self.resize(self.width(), max(self.height(), self._needed_height()))
+        self._fit(at_least=self.height())
 
-    def _needed_height(self) -> int:
+    def _fit(self, at_least: int = 0) -> None:
         layout = self.layout()
-        return layout.totalHeightForWidth(self.width()) if layout is not None else 0
+        if layout is not None:
+            layout.activate()
+            self.resize(self.width(), max(layout.totalHeightForWidth(self.width()), at_least))
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Begin at the size that the text of now needs."""
+        super().showEvent(event)
+        self._fit()
 
     # what the person does
 
@@ -284,7 +291,9 @@ def _breakable(text: str) -> str:
 
 
 def _complaint(error: LinkError) -> str:
-    return _capitalised(f"{error.why or error.what}. {error.hint}".strip())
+    """Return an error's sentence without the link, which stands right above it."""
+    why = f": {error.why}" if error.why else ""
+    return f"{error.what}{why}. {error.hint}".strip()
 
 
 def _capitalised(text: str) -> str:
