@@ -5,7 +5,6 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, QTimer
 
 from napari_omezarr_cloud.napari import display
@@ -14,6 +13,7 @@ from napari_omezarr_cloud.napari.compat import show_scale_bar
 from napari_omezarr_cloud.napari.contrast import correct_guess
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, LayerData, labels_layer
 from napari_omezarr_cloud.napari.refresh import refresher
+from napari_omezarr_cloud.napari.notices import tell_warning
 from napari_omezarr_cloud.napari.volume import choose_levels
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class _Watch(QObject):
 
     def on_failed(self, sentence: str) -> None:
         if self._viewer() is not None:
-            show_warning(sentence)
+            tell_warning(sentence)
 
 
 def _welcome(layer: Any) -> None:
