@@ -12,8 +12,8 @@ from napari_omezarr_cloud.napari.commands import bind_keys
 from napari_omezarr_cloud.napari.compat import show_scale_bar
 from napari_omezarr_cloud.napari.contrast import correct_guess
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, LayerData, labels_layer
-from napari_omezarr_cloud.napari.refresh import refresher
 from napari_omezarr_cloud.napari.notices import tell_warning
+from napari_omezarr_cloud.napari.refresh import refresher
 from napari_omezarr_cloud.napari.volume import choose_levels
 
 if TYPE_CHECKING:
