@@ -141,7 +141,7 @@ def _check_extents(name: str, value: object, *, at_least: int) -> None:
     )
     if not good:
         shown = str(value)[:80]
-        raise MetadataError("Could not read the array", why=f"its {name} is {shown}")
+        raise MetadataError("Could not read the array", why=f"{shown} cannot be its {name}")
 
 
 def _grid(
