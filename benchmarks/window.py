@@ -32,10 +32,11 @@ class Watch:
         self._pump = QApplication.processEvents
         self._changed = self._ticked = time.perf_counter()
         self._gap = 0.0
-        self._is_new = False
+        self._is_new = self._is_drawing_new = False
         viewer.layers.events.inserted.connect(self._on_inserted)
         # There is no public event for "the canvas has been drawn".
         scene = viewer.window._qt_viewer.canvas._scene_canvas
+        scene.events.draw.connect(self._on_draw, position="first")
         scene.events.draw.connect(self._on_drawn, position="last")
         self._timer = QTimer()
         self._timer.timeout.connect(self._tick)
@@ -48,9 +49,12 @@ class Watch:
     def _on_pixels(self, event: Any = None) -> None:
         self._is_new = True
 
+    def _on_draw(self, event: Any = None) -> None:
+        # napari may slice within a draw, whose pixels are seen in the next one only.
+        self._is_drawing_new, self._is_new = self._is_new, False
+
     def _on_drawn(self, event: Any = None) -> None:
-        if self._is_new:
-            self._is_new = False
+        if self._is_drawing_new:
             self._changed = time.perf_counter()
 
     def _tick(self) -> None:
@@ -70,7 +74,8 @@ class Watch:
             self._pump()
             time.sleep(0.001)
             now = time.perf_counter()
-            if now - max(self._changed, started) > QUIET_S and now - asked_at > 0.3:
+            is_quiet = not self._is_new and now - max(self._changed, started) > QUIET_S
+            if is_quiet and now - asked_at > 0.3:
                 gap = self._gap
                 log = self._ask("/__log")
                 self._gap, self._ticked, asked_at = gap, time.perf_counter(), time.perf_counter()

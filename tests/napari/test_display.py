@@ -205,6 +205,8 @@ def test_a_volume_is_coarse_at_once_and_then_finer(
     np.testing.assert_array_equal(layer._slice.image.raw, served.truth["stack"])
     viewer.dims.ndisplay = 2
     assert layer.locked_data_level is None
+    # napari's own slicing thread holds the viewer as long as it works on it.
+    qtbot.waitUntil(lambda: complete(layer), timeout=20000)
 
 
 def test_a_bad_chunk_is_told_and_never_painted_as_zeros(

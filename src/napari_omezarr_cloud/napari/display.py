@@ -16,7 +16,7 @@ from qtpy.QtCore import QTimer
 
 from napari_omezarr_cloud.chunks import Peeked, chunk_count, engine
 from napari_omezarr_cloud.chunks.dask_view import reader_of
-from napari_omezarr_cloud.napari.look import Look, first_look, wish_list
+from napari_omezarr_cloud.napari.look import Look, first_look, same_place, wish_list
 from napari_omezarr_cloud.napari.refresh import refresher
 from napari_omezarr_cloud.napari.slicing import can_hook, hook_slicing, unhook_slicing
 from napari_omezarr_cloud.pyramid import Index, PyramidView, Region
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 __all__ = ["Display", "adopt", "display_of", "expect", "release", "view_behind", "view_of"]
 
 Array = npt.NDArray[Any]
+
+
+_MANY = 1 << 14
+"""Chunks in one look beyond which those in memory are counted, not those in the look."""
 
 
 class Display:
@@ -52,8 +56,8 @@ class Display:
         self.wanted = 0
         """Chunks of the shown level in view."""
 
-    def paint(self, look: Look, thumbnail: Look) -> tuple[Array, Array]:
-        """Return the pixels of both looks and ask for what is missing; any thread."""
+    def paint(self, look: Look, thumbnail: Look) -> tuple[Look, Array, Array]:
+        """Return what is painted for a look, and ask for what is missing; any thread."""
         view = self.view
         wishes = wish_list(view, look, self._engine.cache)
         # Before peeking: a chunk that comes in between must be heard, or it is never painted.
@@ -62,16 +66,47 @@ class Display:
         if wishes or self._has_wishes:
             self._engine.want(self._token, wishes)  # before painting: requests need not wait for it
         self._has_wishes = bool(wishes)
-        seen = self._peek(look)
+        painted = self._stand_in(look) or look
+        seen = self._peek(painted)
         pixels = view.reduce(seen.pixels)
-        small = pixels if thumbnail == look else view.reduce(self._peek(thumbnail).pixels)
+        small = pixels if thumbnail == painted else view.reduce(self._peek(thumbnail).pixels)
         self.look = look
-        self.missing = seen.missing
-        chunks = view.level(look.number).grid.chunks
-        self.wanted = chunk_count(view.expand(look.region), chunks)
+        self.wanted = chunk_count(view.expand(look.region), self._chunks(look))
+        self.missing = seen.missing if painted is look else self.wanted - self._present(look)
         if wishes and self._engine.has_failures:
             refresher().wake()  # what failed before this layer was there is told as well
-        return pixels, small
+        return painted, pixels, small
+
+    def _stand_in(self, look: Look) -> Look | None:
+        """Return the coarser look to paint instead of one of which nothing is here.
+
+        It is painted as it is, not blown up to the finer grid: the graphics card does that better.
+        A volume is shown as a whole or not at all: mending it piece by piece costs a copy of all of
+        it each time.
+        """
+        present = self._present(look)
+        here = chunk_count(self.view.expand(look.region), self._chunks(look)) == present
+        last = len(self.view.pyramid.levels) - 1
+        if here or look.number == last or (present and len(look.displayed) == 2):
+            return None
+        for number in range(look.number + 1, last + 1):
+            coarse = same_place(self.view, look, number)
+            total = chunk_count(self.view.expand(coarse.region), self._chunks(coarse))
+            if number == last or self._present(coarse) == total:
+                return coarse
+        return None
+
+    def _chunks(self, look: Look) -> tuple[int, ...]:
+        return self.view.level(look.number).grid.chunks
+
+    def _present(self, look: Look) -> int:
+        """Return how many chunks of a look are in memory."""
+        level, region = self.view.level(look.number), self.view.expand(look.region)
+        cache = self._engine.cache
+        if chunk_count(region, level.grid.chunks) > _MANY:
+            here = (level.grid.region_of(index) for index in cache.indices(level.key))
+            return sum(not box.intersect(region).is_empty for box in here)
+        return sum((level.key, index) in cache for index in level.grid.touching(region))
 
     def _peek(self, look: Look) -> Peeked:
         view = self.view

@@ -14,7 +14,7 @@ from napari_omezarr_cloud.pyramid import PyramidView, Region
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Look", "first_look", "wish_list"]
+__all__ = ["Look", "first_look", "same_place", "wish_list"]
 
 _MAX_WISHES = 1024
 """More chunks than this, or a quarter of the cache, are not asked for at once; what is beyond is
@@ -40,12 +40,12 @@ def wish_list(view: PyramidView, look: Look, cache: ChunkCache) -> list[Wish]:
     last = len(view.pyramid.levels) - 1
     wishes: list[Wish] = []
     if look.number != last:
-        wishes += _wishes(view, _same_place(view, look, last), cache, order=0)
+        wishes += _wishes(view, same_place(view, look, last), cache, order=0)
     wishes += _wishes(view, look, cache, order=1)
     return [wish for wish in wishes if (wish.level.key, wish.index) not in cache]
 
 
-def _same_place(view: PyramidView, look: Look, number: int) -> Look:
+def same_place(view: PyramidView, look: Look, number: int) -> Look:
     """Return the look at another level that covers the same world."""
     across = view.transform(look.number).to(view.transform(number))
     region = across.covering(look.region, view.grid(number).shape)

@@ -29,8 +29,11 @@ class Painter(Protocol):
 
     view: PyramidView
 
-    def paint(self, look: Look, thumbnail: Look) -> tuple[Array, Array]:
-        """Return the pixels of both looks, view axes, without waiting."""
+    def paint(self, look: Look, thumbnail: Look) -> tuple[Look, Array, Array]:
+        """Return the look that was painted, its pixels and the thumbnail's, without waiting.
+
+        What was painted may be a coarser level at the same place. Arrays have the view's axes.
+        """
         ...
 
 
@@ -66,7 +69,7 @@ def _peeking(base: Any, painter: Painter) -> Any:
         def _call_multi_scale(self) -> Any:
             look = _look(self, painter.view, self.data_level, self.corner_pixels)
             thumbnail = _look(self, painter.view, self.thumbnail_level, None)
-            pixels, small = painter.paint(look, thumbnail)
+            painted, pixels, small = painter.paint(look, thumbnail)
             order = self._get_order()
             from napari.layers._scalar_field._slice import (
                 _ScalarFieldSliceResponse,
@@ -76,7 +79,7 @@ def _peeking(base: Any, painter: Painter) -> Any:
             return _ScalarFieldSliceResponse(
                 image=_ScalarFieldView.from_view(np.transpose(_project(self, pixels), order)),
                 thumbnail=_ScalarFieldView.from_view(np.transpose(_project(self, small), order)),
-                tile_to_data=_tile_to_data(self, painter.view, look),
+                tile_to_data=_tile_to_data(self, painter.view, painted),
                 slice_input=self.slice_input,
                 request_id=self.id,
             )
@@ -168,7 +171,7 @@ def _tile_to_data(request: Any, view: PyramidView, look: Look) -> Any:
     """Return where the tile lies in napari's data space (voxels of level 0).
 
     In 2-D napari puts the *corner* of a pixel at its index and then moves everything by half a
-    level-0 pixel; in 3-D it adds half a pixel of the level itself, by the ratio of the shapes.
+    level-0 pixel; in 3-D it adds half a pixel of the level that was asked for, by shape ratio.
     """
     from napari.utils.transforms import Affine
 
@@ -182,5 +185,5 @@ def _tile_to_data(request: Any, view: PyramidView, look: Look) -> Any:
         if request.slice_input.ndisplay == 2:
             translate[axis] = first + 0.5 - factor / 2
         else:
-            translate[axis] = first - (request.downsample_factors[look.number][axis] - 1) / 2
+            translate[axis] = first - (request.downsample_factors[request.data_level][axis] - 1) / 2
     return Affine(name="tile2data", scale=scale, translate=translate, ndim=ndim)
