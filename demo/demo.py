@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "demo.png"
 LATENCY_S = 0.08
 STEP_S = 120.0
-"""The longest that one step may take, on a busy machine with software graphics, before we give up."""
+"""The longest that one step may take, also on a busy machine with software graphics."""
 
 
 def say(text: str) -> None:

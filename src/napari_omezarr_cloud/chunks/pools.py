@@ -16,7 +16,7 @@ __all__ = ["Pools"]
 
 
 class Pools:
-    """A decode and a compute pool, apart, so that a slow filter does not hold up arriving chunks."""
+    """A decode and a compute pool, apart: a slow filter must not hold up arriving chunks."""
 
     def __init__(
         self, decode_threads: int | None = None, compute_threads: int | None = None
@@ -34,7 +34,7 @@ class Pools:
         return await asyncio.get_running_loop().run_in_executor(self._decode, function, *args)
 
     async def compute(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Run ``function`` in the compute pool; one that has not started is dropped when cancelled."""
+        """Run ``function`` in the compute pool; if cancelled before it starts, it is dropped."""
         return await asyncio.get_running_loop().run_in_executor(self._compute, function, *args)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Contrast from the pixels: of the coarsest level where the file says nothing, of the view on demand."""
+"""Contrast from the pixels of the coarsest level, where the file says nothing of it."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class LevelFunction:
 
 @dataclass(frozen=True)
 class Source:
-    """One input of a derived level: a level of a view, and how its voxels relate to the result's."""
+    """One input of a derived level: a level of a view, on the result's grid or another."""
 
     view: PyramidView
     number: int
@@ -101,6 +101,7 @@ class DerivedLevel:
 
     @property
     def name(self) -> str:
+        """What messages call it."""
         return self.compute.name
 
     def jobs(self, indices: Sequence[Index]) -> Iterable[tuple[Index, ...]]:
@@ -142,6 +143,7 @@ class DerivedLevel:
         return union
 
     async def produce(self, indices: tuple[Index, ...], runner: Runner) -> Mapping[Index, Chunk]:
+        """Produce these chunks; awaits on the loop."""
         target = self._union(indices)
         seen = target.grow(self.compute.halo).within(self.grid.shape)
         arrays = await asyncio.gather(
@@ -162,7 +164,7 @@ class DerivedLevel:
         chunks: dict[Index, Chunk] = {}
         for index in indices:
             part = np.ascontiguousarray(result[self.grid.region_of(index).relative_to(seen)])
-            # A chunk that is a view would keep the whole union alive in a cache that counts it alone.
+            # A view would keep the whole union alive, in a cache that counts the chunk alone.
             part = part.copy() if part.base is not None else part
             part.flags.writeable = False
             chunks[index] = part

@@ -58,8 +58,9 @@ class ArrayDescription:
         return self.metadata.encode_chunk_key(index)
 
     def place_in_shard(self, index: Index) -> Index:
-        """Return a chunk's position inside its shard."""
-        assert self.sharding is not None
+        """Return a chunk's position inside its shard; of an array without shards, its own."""
+        if self.sharding is None:
+            return index
         per = self.sharding.chunks_per_shard
         return tuple(i % n for i, n in zip(index, per, strict=True))
 
@@ -151,7 +152,7 @@ def _grid(
         raise UnsupportedError(
             "Could not read the array", why=f"its dtype is {dtype}, which holds no numbers"
         )
-    # A chunk may be larger than the array; only what lies inside counts in memory, decoding needs all.
+    # A chunk may be larger than the array, but decoding needs all of it.
     nbytes = math.prod(chunks) * dtype.itemsize
     if nbytes > _MAX_CHUNK_BYTES:
         raise UnsupportedError(

@@ -36,7 +36,8 @@ def is_rgb(pyramid: Pyramid) -> bool:
     """Tell whether the channels are the colours of one picture: 3 or 4 of 8 bits, on the last axis.
 
     OME-Zarr has no word for it and puts channels before space; who puts them last wrote a
-    picture as imaging libraries do. Channels that come first are shown as channels, whatever their colours.
+    picture as imaging libraries do. Channels that come first are shown as channels, whatever
+    their colours.
     """
     axis = channel_axis(pyramid)
     last = pyramid.ndim - 1

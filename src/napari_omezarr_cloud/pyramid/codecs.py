@@ -1,7 +1,7 @@
 """Encoded bytes → voxels of one chunk, on whatever thread calls.
 
 The common codecs are called directly (a half to a quarter of the time that zarr's pipeline
-takes for a chunk of 128 KB); everything else goes through zarr-python, so that any codec it has is read.
+takes for a chunk of 128 KB); everything else goes through zarr-python, which knows many more.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def _zarr_decoder(metadata: ArrayV3Metadata, grid: Grid) -> Decoder:
 
 
 class _Inline(ThreadPoolExecutor):
-    """Runs what it is given at once: zarr's codecs hop threads, and this thread is the right one."""
+    """Runs what it is given at once: zarr's codecs hop threads, and this one is right."""
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         future: Future[T] = Future()

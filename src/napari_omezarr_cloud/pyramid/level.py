@@ -65,7 +65,7 @@ class Runner(Protocol):
 
 @dataclass(frozen=True)
 class Grid:
-    """Shape, chunking and type of a level; plain attributes, since napari reads them all the time."""
+    """Shape, chunking and type of a level."""
 
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
@@ -74,6 +74,7 @@ class Grid:
 
     @property
     def ndim(self) -> int:
+        """Number of axes."""
         return len(self.shape)
 
     @property
@@ -83,6 +84,7 @@ class Grid:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of the whole level, uncompressed."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def region_of(self, index: Index) -> Region:
@@ -103,10 +105,14 @@ class Level(Protocol):
         ...
 
     @property
-    def grid(self) -> Grid: ...
+    def grid(self) -> Grid:
+        """Shape, chunks and dtype."""
+        ...
 
     @property
-    def transform(self) -> Transform: ...
+    def transform(self) -> Transform:
+        """Where the voxels of this level lie."""
+        ...
 
     @property
     def name(self) -> str:
@@ -150,10 +156,12 @@ class Pyramid:
 
     @property
     def ndim(self) -> int:
+        """Number of axes."""
         return len(self.axes)
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """Type of the voxels."""
         return self.levels[0].grid.dtype
 
     def axis(self, name: str) -> int | None:

@@ -62,6 +62,7 @@ class Region:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Voxels per axis."""
         return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
 
     @property
@@ -74,10 +75,12 @@ class Region:
 
     @property
     def slices(self) -> tuple[slice, ...]:
+        """The box as an index into the level."""
         return tuple(map(slice, self.start, self.stop))
 
     @property
     def is_empty(self) -> bool:
+        """Whether there is no voxel in it."""
         return any(n <= 0 for n in self.shape)
 
     def within(self, shape: Sequence[int]) -> Region:
@@ -97,7 +100,7 @@ class Region:
         )
 
     def grow(self, margin: Sequence[int]) -> Region:
-        """Return the box with ``margin`` voxels more on each side of each axis; may leave the array."""
+        """Return the box with ``margin`` voxels more on each side; it may leave the array."""
         return Region(
             tuple(a - m for a, m in zip(self.start, margin, strict=True)),
             tuple(b + m for b, m in zip(self.stop, margin, strict=True)),

@@ -16,7 +16,7 @@ from napari_omezarr_cloud.store import ByteRange, Bytes, ByteStore
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from napari_omezarr_cloud.pyramid.array_metadata import ArrayDescription
+    from napari_omezarr_cloud.pyramid.array_metadata import ArrayDescription, Sharding
     from napari_omezarr_cloud.pyramid.region import Index
     from napari_omezarr_cloud.pyramid.transform import Transform
 
@@ -46,12 +46,15 @@ class StoredLevel:
 
     @property
     def name(self) -> str:
+        """What messages call it."""
         return self.path
 
     def jobs(self, indices: Sequence[Index]) -> Iterable[tuple[Index, ...]]:
+        """Group chunks that are best produced in one go."""
         return ((index,) for index in indices)
 
     async def produce(self, indices: tuple[Index, ...], runner: Runner) -> Mapping[Index, Chunk]:
+        """Produce these chunks; awaits on the loop."""
         chunks = await asyncio.gather(*(self._produce(index, runner) for index in indices))
         return dict(zip(indices, chunks, strict=True))
 
@@ -63,9 +66,10 @@ class StoredLevel:
         return await runner.decode(self._decode, raw, index, key)  # type: ignore[no-any-return]
 
     async def _fetch(self, key: str, index: Index, runner: Runner) -> Bytes | None:
-        if self.description.sharding is None:
+        sharding = self.description.sharding
+        if sharding is None:
             return await self.store.get(key)
-        table = await self._shard_index(key, runner)
+        table = await self._shard_index(key, sharding, runner)
         if table is None:
             return None
         offset, nbytes = map(int, table[self.description.place_in_shard(index)])
@@ -80,11 +84,15 @@ class StoredLevel:
             raise self._bad(key, "its shard is shorter than its index says")
         return raw
 
-    async def _shard_index(self, key: str, runner: Runner) -> npt.NDArray[np.uint64] | None:
+    async def _shard_index(
+        self, key: str, sharding: Sharding, runner: Runner
+    ) -> npt.NDArray[np.uint64] | None:
         """Return a shard's index; read once, shared by all who ask meanwhile, kept."""
         known = self._indices.get(key)
         if known is None:
-            known = self._indices[key] = asyncio.ensure_future(self._read_index(key, runner))
+            known = self._indices[key] = asyncio.ensure_future(
+                self._read_index(key, sharding, runner)
+            )
             if len(self._indices) > _KEPT_INDICES:
                 self._indices.popitem(last=False)
         else:
@@ -96,9 +104,9 @@ class StoredLevel:
             self._indices.pop(key, None)
             raise
 
-    async def _read_index(self, key: str, runner: Runner) -> npt.NDArray[np.uint64] | None:
-        sharding = self.description.sharding
-        assert sharding is not None
+    async def _read_index(
+        self, key: str, sharding: Sharding, runner: Runner
+    ) -> npt.NDArray[np.uint64] | None:
         size = sharding.index_nbytes
         part = ByteRange(-size) if sharding.index_at_end else ByteRange(0, size)
         raw = await self.store.get(key, part)

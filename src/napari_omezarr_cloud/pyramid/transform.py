@@ -25,7 +25,7 @@ class Transform:
     translation: tuple[float, ...]
 
     def to(self, other: Transform) -> Transform:
-        """Return the map from this level's voxels to another's: ``other = scale*i + translation``."""
+        """Return the map from our voxels to another level's: ``other = scale*i + translation``."""
         scale = tuple(a / b for a, b in zip(self.scale, other.scale, strict=True))
         translation = tuple(
             (a - b) / s

@@ -55,10 +55,12 @@ class PyramidView:
 
     @property
     def axes(self) -> tuple[Axis, ...]:
+        """Axes of the view, in its order."""
         return tuple(self.pyramid.axes[i] for i in self.order)
 
     @property
     def ndim(self) -> int:
+        """Number of axes."""
         return len(self.order)
 
     @property
@@ -67,6 +69,7 @@ class PyramidView:
         return self.shown_as or self.pyramid.dtype
 
     def level(self, number: int) -> Level:
+        """Return a level of the pyramid."""
         return self.pyramid.levels[number]
 
     def grid(self, number: int) -> Grid:
@@ -76,6 +79,7 @@ class PyramidView:
         return Grid(self._pick(grid.shape), self._pick(grid.chunks), self.dtype, fill)
 
     def transform(self, number: int) -> Transform:
+        """Where the voxels of this level lie."""
         transform = self.level(number).transform
         return Transform(self._pick(transform.scale), self._pick(transform.translation))
 
