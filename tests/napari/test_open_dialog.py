@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +72,10 @@ def said(dialog: OpenDialog) -> str:
 def drop(dialog: OpenDialog, mime: QMimeData) -> None:
     action, button = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton
     rest = (action, mime, button, Qt.KeyboardModifier.NoModifier)
-    QApplication.sendEvent(dialog, QDragEnterEvent(QPoint(9, 9), *rest))
+    with warnings.catch_warnings():  # Qt 6.12 wants another kind of point, which older ones refuse
+        warnings.simplefilter("ignore", DeprecationWarning)
+        enter = QDragEnterEvent(QPoint(9, 9), *rest)
+    QApplication.sendEvent(dialog, enter)
     QApplication.sendEvent(dialog, QDropEvent(QPointF(9, 9), *rest))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import warnings
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,10 @@ def drop(viewer: Any, url: str) -> None:
     action, button = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton
     rest = (action, mime, button, Qt.KeyboardModifier.NoModifier)
     canvas = viewer.window._qt_viewer
-    QApplication.sendEvent(canvas, QDragEnterEvent(QPoint(9, 9), *rest))
+    with warnings.catch_warnings():  # Qt 6.12 wants another kind of point, which older ones refuse
+        warnings.simplefilter("ignore", DeprecationWarning)
+        enter = QDragEnterEvent(QPoint(9, 9), *rest)
+    QApplication.sendEvent(canvas, enter)
     QApplication.sendEvent(canvas, QDropEvent(QPointF(9, 9), *rest))
 
 

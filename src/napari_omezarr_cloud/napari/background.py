@@ -6,7 +6,7 @@ from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from qtpy.QtCore import QCoreApplication, QEventLoop, QObject, Qt, QThread, QTimer, Signal
-from qtpy.QtWidgets import QApplication, QLabel, QProgressDialog
+from qtpy.QtWidgets import QApplication, QLabel, QMainWindow, QProgressDialog, QWidget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ _SHOW_AFTER_MS = 300
 
 
 def is_event_loop_running() -> bool:
-    """Tell whether a window is being served by the calling thread, so that waiting would freeze it."""
+    """Tell whether the calling thread serves a window, so that waiting would freeze it."""
     app = QCoreApplication.instance()
     if app is None or QThread.currentThread() is not app.thread():
         return False
@@ -68,7 +68,7 @@ def wait_for(future: Future[T], label: str) -> T:
     loop, landing = QEventLoop(), _Landing()
     landing.done.connect(loop.quit, Qt.ConnectionType.QueuedConnection)  # type: ignore[call-arg]
     landing.watch(future)
-    dialog = QProgressDialog("", "Cancel", 0, 0, QApplication.activeWindow())
+    dialog = QProgressDialog("", "Cancel", 0, 0, _window())
     text = QLabel(_shortened(label))
     text.setTextFormat(Qt.TextFormat.PlainText)  # a link may look like HTML
     dialog.setLabel(text)
@@ -95,6 +95,13 @@ def wait_for(future: Future[T], label: str) -> T:
     dialog.reset()
     dialog.deleteLater()
     return future.result()
+
+
+def _window() -> QWidget | None:
+    """Return the window in front, whose look a dialog takes over."""
+    shown = [each for each in QApplication.topLevelWidgets() if each.isVisible()]
+    windows = [each for each in shown if isinstance(each, QMainWindow)]
+    return QApplication.activeWindow() or next(iter(windows), None)
 
 
 def _shortened(text: str, most: int = 80) -> str:
@@ -125,6 +132,7 @@ class Job(QObject, Generic[T]):
 
     @property
     def is_running(self) -> bool:
+        """Whether its end is still to be told."""
         return self._future is not None
 
     def _tell(self) -> None:

@@ -1,4 +1,4 @@
-"""From a link to layers in a window: metadata first, the first pixels asked for, then the layers."""
+"""From a link to layers in a window: metadata first, first pixels asked for, then the layers."""
 
 from __future__ import annotations
 
@@ -70,8 +70,15 @@ def _can_ask_others(asker: Asker, link: str) -> bool:
     return any(reader.plugin_name != preferences.PLUGIN for reader in readers)
 
 
-def open_layers(link: str) -> list[Any]:
+def open_layers(link: str, *, rgb: bool | None = None) -> list[Any]:
     """Open a link and return its layers for whoever asks napari for them.
+
+    Parameters
+    ----------
+    link
+        A link or a local path.
+    rgb
+        As for `to_layers`.
 
     Returns
     -------
@@ -92,12 +99,12 @@ def open_layers(link: str) -> list[Any]:
         # For nobody, or for a viewer without a canvas: plain layers, visible and complete. Should
         # they come to a window later, they are found there.
         wiring.attach_all()
-        layers = image_layers(image) + _label_layers(image)
+        layers = image_layers(image, rgb=rgb) + _label_layers(image)
         return _handed_over(asker, layers, location)
     if not wiring.is_open(viewer):
         return NO_LAYERS  # closed while we waited
     wiring.attach(viewer)
-    layers = image_layers(image)
+    layers = image_layers(image, rgb=rgb)
     _expect(image, layers, viewer)
     if is_event_loop_running():
         wiring.labels_later(viewer, image)

@@ -34,7 +34,7 @@ def open_microscopy() -> list[LayerData]:
     OperationError
         If it cannot be written to the cache, or was cancelled.
     """
-    return _open("ihc.ome.zarr", _write_ihc)
+    return _open("ihc.ome.zarr", _write_ihc, rgb=True)
 
 
 def open_cell_volume() -> list[LayerData]:
@@ -60,12 +60,12 @@ def _write_spheroids(folder: Path) -> Path:
     return write_cell_volume(folder / "spheroids.ome.zarr", timepoints=3, width=1024)
 
 
-def _open(name: str, write: Callable[[Path], Path]) -> list[LayerData]:
+def _open(name: str, write: Callable[[Path], Path], *, rgb: bool | None = None) -> list[LayerData]:
     image = user_cache_path("napari-omezarr-cloud") / _FOLDER / name
     try:
         if not image.is_dir():
             wait_for(_in_thread(_make, image, write), f"Making the sample image {image.name}")
-        return open_layers(str(image))
+        return open_layers(str(image), rgb=rgb)
     except CancelledError as error:
         why = "it was cancelled"
         raise OperationError("The sample image was not opened", why=why) from error
