@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -112,7 +113,8 @@ def _shortened(text: str, most: int = 80) -> str:
 class Job(QObject, Generic[T]):
     """One piece of work whose end is told on the GUI thread, unless it was replaced before.
 
-    ``on_done`` gets the result, ``on_error`` the exception; after `cancel` neither is called.
+    ``on_done`` gets the result, ``on_error`` the exception; after `cancel` neither is called, nor
+    when nobody keeps this object any more.
     """
 
     _ended = Signal()
@@ -128,7 +130,15 @@ class Job(QObject, Generic[T]):
         self._future: Future[T] | None = future
         self._on_done, self._on_error = on_done, on_error
         self._ended.connect(self._finish, Qt.ConnectionType.QueuedConnection)  # type: ignore[call-arg]
-        future.add_done_callback(lambda _: self._tell())
+        reference = weakref.ref(self)
+
+        def tell(_: Future[T]) -> None:
+            # The future must not own this object: its last reference ends on another thread.
+            job = reference()
+            if job is not None:
+                job._tell()
+
+        future.add_done_callback(tell)
 
     @property
     def is_running(self) -> bool:

@@ -30,8 +30,6 @@ from napari_omezarr_cloud.napari.widgets.plain_label import PlainLabel
 from napari_omezarr_cloud.napari.widgets.run_bar import RunBar
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     import napari.viewer
     from qtpy.QtGui import QHideEvent, QShowEvent
 
@@ -47,13 +45,13 @@ class _Running:
     """What is under way; ends with the dock, whoever deletes it."""
 
     def __init__(self) -> None:
-        self.future: Future[Result] | None = None
+        self.job: Job[Result] | None = None
 
     def cancel(self, *_: object) -> None:
         """Give up what is under way."""
-        if self.future is not None:
-            self.future.cancel()
-            self.future = None
+        if self.job is not None:
+            self.job.cancel()
+            self.job = None
 
 
 class ProcessDock(QWidget):
@@ -76,7 +74,6 @@ class ProcessDock(QWidget):
         viewer = getattr(viewer, "__wrapped__", viewer)
         self._viewer = weakref.ref(viewer)
         self._results = ResultLayers()
-        self._job: Job[Result] | None = None
         self._progress: Progress | None = None
         self._running = _Running()
         self.destroyed.connect(self._running.cancel)
@@ -134,22 +131,22 @@ class ProcessDock(QWidget):
             self._end()
             self._show_result(result, source(), op, time.perf_counter() - started)
 
-        self._running.future = future
-        self._job = Job(future, on_done, self._on_error, self)
+        # Without a parent: who deletes a dock with PySide would leave it to be deleted twice.
+        self._running.job = Job(future, on_done, self._on_error)
         self._show_progress()
         self._clock.start()
 
     def cancel(self) -> None:
         """Give up what is under way, also what is being computed; nothing comes of it later."""
-        if self._job is not None:
-            self._job.cancel()
+        if self.is_running:
+            self._running.cancel()
             self._end()
             self.run_bar.show_idle("Cancelled.")
 
     @property
     def is_running(self) -> bool:
         """Whether a result is under way."""
-        return self._job is not None
+        return self._running.job is not None
 
     def look(self) -> None:
         """Show what would go in now; does nothing while the dock is hidden."""
@@ -275,9 +272,7 @@ class ProcessDock(QWidget):
 
     def _end(self) -> None:
         self._clock.stop()
-        if self._job is not None:
-            self._job.deleteLater()
-        self._job, self._progress, self._running.future = None, None, None
+        self._running.job, self._progress = None, None
 
     def _show_result(self, result: Result, source: Any, op: Operation, seconds: float) -> None:
         viewer = self._viewer()
