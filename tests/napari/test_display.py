@@ -13,6 +13,7 @@ import zarr
 from napari.settings import get_settings
 
 from napari_omezarr_cloud.chunks import engine
+from napari_omezarr_cloud.napari.commands import retry_failed
 from napari_omezarr_cloud.napari.display import display_of
 from napari_omezarr_cloud.store import remote
 
@@ -228,6 +229,21 @@ def test_a_bad_chunk_is_told_and_never_painted_as_zeros(
     assert layer._slice.image.raw.min() >= 100, "the hole shows the coarser level"
     assert shown.value_at((2, 80, 80)) is None
     assert shown.value_at((2, 10, 10)) == served.truth["stack"][2, 10, 10]
+
+
+def test_what_could_not_be_read_is_tried_again_on_demand(
+    make_napari_viewer: Any, qtbot: Any, served: SlowServer
+) -> None:
+    served.fault("stack.zarr/0/c/2/1/1", "short", times=1)
+    viewer = make_napari_viewer(show=True)
+    layer = viewer.open(f"{served.url}/stack.zarr", plugin=PLUGIN)[0]
+    shown = display_of(layer)
+    qtbot.waitUntil(lambda: bool(shown.failures()) and shown.missing == 1, timeout=20000)
+
+    retry_failed()
+
+    qtbot.waitUntil(lambda: complete(layer), timeout=20000)
+    np.testing.assert_array_equal(layer._slice.image.raw, served.truth["stack"][2])
 
 
 def test_hovering_gives_the_voxel_under_the_cursor(

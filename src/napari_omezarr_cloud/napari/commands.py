@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["auto_contrast_visible", "bind_keys", "open_url_dialog"]
+__all__ = ["auto_contrast_visible", "bind_keys", "open_url_dialog", "retry_failed"]
 
 _OPEN_URL_KEY = "Alt-U"
 
@@ -49,3 +49,14 @@ def auto_contrast_visible() -> None:
         from napari_omezarr_cloud.napari.auto_contrast import contrast_of_visible
 
         contrast_of_visible(viewer)
+
+
+def retry_failed() -> None:
+    """Ask again for what could not be read, in the viewer in front."""
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        from napari_omezarr_cloud.napari.display import retry
+
+        retry(viewer.layers)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from napari_omezarr_cloud.errors import CloudError
 
-__all__ = ["Display", "adopt", "display_of", "expect", "release", "view_behind", "view_of"]
+__all__ = ["Display", "adopt", "display_of", "expect", "release", "retry", "view_behind", "view_of"]
 
 Array = npt.NDArray[Any]
 
@@ -189,6 +189,10 @@ class Display:
         self._told |= set(fresh)
         return list(fresh.values())
 
+    def forgive(self) -> None:
+        """Tell of a failure again if it comes again."""
+        self._told.clear()
+
     def close(self) -> None:
         """Withdraw every wish."""
         self._awaited = frozenset()
@@ -274,6 +278,16 @@ def release(layer: Any) -> None:
     pyramid = display.view.pyramid
     if all(other.view.pyramid is not pyramid for other in _displays.values()):
         engine().forget(pyramid)
+
+
+def retry(layers: Iterable[Any]) -> None:
+    """Forget what failed and paint these layers again, which asks for it once more."""
+    engine().retry()
+    for layer in layers:
+        shown = display_of(layer)
+        if shown is not None:
+            shown.forgive()
+            shown.refresh()
 
 
 def expect(

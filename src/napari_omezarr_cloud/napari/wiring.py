@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer
@@ -61,6 +62,7 @@ def attach(viewer: Any) -> None:
     """Adopt our layers in a viewer from now on, and those it has."""
     if viewer in _watches:
         return
+    _tell_failures()
     watch = _Watch(viewer)
     # Bound methods are held weakly by napari's events: the watch must live as long as the viewer.
     _watches[viewer] = watch
@@ -68,10 +70,15 @@ def attach(viewer: Any) -> None:
     viewer.layers.events.removed.connect(watch.on_removed)
     viewer.dims.events.ndisplay.connect(watch.on_ndisplay)
     refresher().settled.connect(watch.on_settled)
-    refresher().failed.connect(watch.on_failed)
     bind_keys(viewer)
     for layer in list(viewer.layers):
         _welcome(layer)
+
+
+@cache
+def _tell_failures() -> None:
+    """Tell of chunks that cannot be read: once for all viewers, as napari's notifications are."""
+    refresher().failed.connect(tell_warning)
 
 
 class _Watch(QObject):
@@ -102,10 +109,6 @@ class _Watch(QObject):
         viewer = self._viewer()
         if viewer is not None and hasattr(viewer, "update_status_from_cursor"):
             viewer.update_status_from_cursor()
-
-    def on_failed(self, sentence: str) -> None:
-        if self._viewer() is not None:
-            tell_warning(sentence)
 
 
 def _welcome(layer: Any) -> None:
