@@ -136,16 +136,17 @@ def image_layers(image: Image, *, rgb: bool | None = None) -> list[LayerData]:
     return to_layers(image, rgb=rgb)
 
 
-def show_image(viewer: Any, image: Image, *, rgb: bool | None = None) -> list[Any]:
-    """Add an open image to a viewer, labels when they come; on the GUI thread."""
+def show_image(viewer: Any, image: Image, *, rgb: bool | None = None) -> None:
+    """Add an open image to a viewer, layer by layer, labels last; on the GUI thread."""
     wiring.attach(viewer)
     layers = image_layers(image, rgb=rgb)
     _expect(image, layers, viewer)
-    added = wiring.add_layers(
-        viewer, [_hidden(layer) for layer in layers], source=str(image.location)
+    wiring.add_one_by_one(
+        viewer,
+        [_hidden(layer) for layer in layers],
+        source=str(image.location),
+        then=lambda: wiring.labels_later(viewer, image),
     )
-    wiring.labels_later(viewer, image)
-    return added
 
 
 def _label_layers(image: Image) -> list[LayerData]:

@@ -18,13 +18,14 @@ from napari_omezarr_cloud.napari.refresh import refresher
 from napari_omezarr_cloud.napari.volume import choose_levels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from napari_omezarr_cloud.api import Image
 
 __all__ = [
     "HIDDEN_UNTIL_ADOPTED",
     "add_layers",
+    "add_one_by_one",
     "attach",
     "attach_all",
     "is_open",
@@ -37,6 +38,8 @@ class _Hidden(int):
 
 
 HIDDEN_UNTIL_ADOPTED = _Hidden(0)
+
+_FRAME_MS = 35
 
 _watches: weakref.WeakKeyDictionary[Any, _Watch] = weakref.WeakKeyDictionary()
 
@@ -153,7 +156,7 @@ def labels_later(viewer: Any, image: Image) -> None:
             return  # removed meanwhile
         source = str(image.location)
         pending = [labels_layer(each, image.name, source) for each in image.labels]
-        _one_by_one(reference, pending, source)
+        add_one_by_one(live, pending, source=source)
 
     QTimer.singleShot(0, look)
 
@@ -163,14 +166,30 @@ def _is_of(layer: Any, image: Image) -> bool:
     return view is not None and view.pyramid is image.pyramid
 
 
-def _one_by_one(reference: Any, pending: list[LayerData], source: str) -> None:
-    """Add layers a frame apart: each costs napari a tenth of a second or more."""
-    live = reference()
-    if live is None or not pending:
+def add_one_by_one(
+    viewer: Any,
+    layers: Sequence[LayerData],
+    *,
+    source: str,
+    then: Callable[[], None] = lambda: None,
+) -> None:
+    """Add layers a frame apart, the first one now: each costs napari a tenth of a second or more.
+
+    ``then`` is called after the last one; never, if the window was closed meanwhile.
+    """
+    if not layers:
+        then()
         return
-    first, *rest = pending
-    add_layers(live, [first], source=source)
-    QTimer.singleShot(35, lambda: _one_by_one(reference, rest, source))
+    first, *rest = layers
+    add_layers(viewer, [first], source=source)
+    reference = weakref.ref(viewer)
+
+    def go_on() -> None:
+        live = reference()
+        if live is not None and is_open(live):
+            add_one_by_one(live, rest, source=source, then=then)
+
+    QTimer.singleShot(_FRAME_MS, go_on)
 
 
 def start_dims(viewer: Any, layer: Any) -> None:
