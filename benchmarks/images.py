@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 __all__ = ["write_all"]
@@ -37,16 +39,26 @@ def write_all(folder: Path, *, quick: bool) -> None:
         Small ones, to see that the benchmarks run.
     """
     width, depth = (1024, 8) if quick else (8192, 64)
-    plane = _texture((2, width, width))
-    _write(folder / "plane04.zarr", plane, "cyx", (1, 512, 512), zarr_format=2)
-    _write(folder / "plane05.zarr", plane, "cyx", (1, 512, 512), zarr_format=3)
-    stack = _texture((2, depth, width // 8, width // 8))
-    _write(folder / "stack.zarr", stack, "czyx", (1, 16, 128, 128), zarr_format=3)
-    _write(folder / "tiny.zarr", plane[:, :256, :256], "cyx", (1, 128, 128), zarr_format=3)
-    _write_huge(folder / "huge.zarr")
+    plane, tiny = (2, width, width), (2, 256, 256)
+    stack = (2, depth, width // 8, width // 8)
+    planar, deep = (1, 512, 512), (1, 16, 128, 128)
+    writers: dict[str, Callable[[Path], None]] = {
+        "plane04.zarr": lambda at: _write(at, plane, "cyx", planar, zarr_format=2),
+        "plane05.zarr": lambda at: _write(at, plane, "cyx", planar, zarr_format=3),
+        "stack.zarr": lambda at: _write(at, stack, "czyx", deep, zarr_format=3),
+        "tiny.zarr": lambda at: _write(at, tiny, "cyx", (1, 128, 128), zarr_format=3),
+        "huge.zarr": _write_huge,
+    }
+    for name, write in writers.items():
+        if not (folder / name).exists():
+            # Renamed when complete: half an image must not be taken for one in the next run.
+            unfinished = folder / f"unfinished-{name}"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            write(unfinished)
+            unfinished.rename(folder / name)
 
 
-def _texture(shape: tuple[int, ...]) -> Any:
+def _texture(shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
     """Return uint16 noise over a slope: it compresses about as microscopy does."""
     rng = np.random.default_rng(0)
     tile = rng.integers(0, 3000, (*shape[:-2], 256, 256), dtype=np.uint16)
@@ -57,14 +69,12 @@ def _texture(shape: tuple[int, ...]) -> Any:
 
 
 def _write(
-    path: Path, pixels: Any, axes: str, chunks: tuple[int, ...], *, zarr_format: int
+    path: Path, shape: tuple[int, ...], axes: str, chunks: tuple[int, ...], *, zarr_format: int
 ) -> None:
-    if path.exists():
-        return
     group = zarr.open_group(path, mode="w", zarr_format=zarr_format)  # type: ignore[arg-type]
     keys: dict[str, Any] = {"encoding": {"name": "v2", "separator": "/"}}
     datasets = []
-    level, factor = pixels, 1
+    level, factor = _texture(shape), 1
     while True:
         name = str(len(datasets))
         extra = {} if zarr_format == 3 else {"chunk_key_encoding": keys["encoding"]}
@@ -95,8 +105,6 @@ def _describe(group: Any, axes: str, datasets: list[Any], zarr_format: int) -> N
 
 def _write_huge(path: Path) -> None:
     """Write 10 TB of nothing: 10⁸ chunks, of which none is stored."""
-    if path.exists():
-        return
     group = zarr.open_group(path, mode="w", zarr_format=3)
     datasets = []
     for number in range(8):
