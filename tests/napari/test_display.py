@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import zarr
 from napari.settings import get_settings
+from napari.utils.notifications import notification_manager
 
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.napari.commands import retry_failed
@@ -213,8 +214,6 @@ def test_a_volume_is_coarse_at_once_and_then_finer(
 def test_a_bad_chunk_is_told_and_never_painted_as_zeros(
     make_napari_viewer: Any, qtbot: Any, served: SlowServer, capsys: Any
 ) -> None:
-    from napari.utils.notifications import notification_manager
-
     served.fault("stack.zarr/0/c/2/1/1", "short")
     viewer = make_napari_viewer(show=True)
 
@@ -323,12 +322,15 @@ def test_another_napari_falls_back_to_its_own_slicing(
     from napari_omezarr_cloud.napari import display
 
     monkeypatch.setattr(display, "can_hook", lambda layer: False)
+    display._tell_plain_slicing.cache_clear()
     viewer = make_napari_viewer()
 
     layer = viewer.open(f"{served.url}/stack.zarr", plugin=PLUGIN)[0]
 
     assert display_of(layer) is None
     assert layer.visible
+    notes = [str(record.message) for record in notification_manager.records]
+    assert any("slices in a way" in note for note in notes)
     np.testing.assert_array_equal(layer._slice.image.raw.shape[-2:], (256, 256))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 import weakref
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from qtpy.QtCore import QTimer
 from napari_omezarr_cloud.chunks import Peeked, chunk_count, engine
 from napari_omezarr_cloud.chunks.dask_view import reader_of
 from napari_omezarr_cloud.napari.look import Look, first_look, same_place, wish_list
+from napari_omezarr_cloud.napari.notices import tell_warning
 from napari_omezarr_cloud.napari.refresh import refresher
 from napari_omezarr_cloud.napari.slicing import can_hook, hook_slicing, unhook_slicing
 from napari_omezarr_cloud.pyramid import Index, PyramidView, Region
@@ -227,15 +229,25 @@ def adopt(layer: Any) -> Display | None:
     view = view_of(layer)
     if view is None:
         return None
-    display = Display(layer, view)
     if not can_hook(layer):
+        _tell_plain_slicing()
         return None
+    display = Display(layer, view)
     hook_slicing(layer, display)
     _show_honest_values(layer, display)
     _displays[layer] = display
     engine().cache.pin(view.level(len(view.pyramid.levels) - 1).key)
     refresher().add(display)
     return display
+
+
+@cache
+def _tell_plain_slicing() -> None:
+    """Say once why this napari waits for the network as it does without us."""
+    tell_warning(
+        "This version of napari slices in a way that is not known here, so pictures appear only "
+        "when all their chunks have come. Please report it with napari's version."
+    )
 
 
 def _show_honest_values(layer: Any, display: Display) -> None:
