@@ -22,7 +22,7 @@ from napari_omezarr_cloud.napari.layer_data import (
 from napari_omezarr_cloud.napari.notices import tell_error
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from napari_omezarr_cloud.location import Location
 
@@ -136,17 +136,27 @@ def image_layers(image: Image, *, rgb: bool | None = None) -> list[LayerData]:
     return to_layers(image, rgb=rgb)
 
 
-def show_image(viewer: Any, image: Image, *, rgb: bool | None = None) -> None:
-    """Add an open image to a viewer, layer by layer, labels last; on the GUI thread."""
+def show_image(
+    viewer: Any,
+    image: Image,
+    *,
+    rgb: bool | None = None,
+    then: Callable[[], None] = lambda: None,
+) -> None:
+    """Add an open image to a viewer, layer by layer, labels last; on the GUI thread.
+
+    ``then`` is called when the image's own layers are there; its labels may come later.
+    """
     wiring.attach(viewer)
     layers = image_layers(image, rgb=rgb)
     _expect(image, layers, viewer)
-    wiring.add_one_by_one(
-        viewer,
-        [_hidden(layer) for layer in layers],
-        source=str(image.location),
-        then=lambda: wiring.labels_later(viewer, image),
-    )
+
+    def after() -> None:
+        wiring.labels_later(viewer, image)
+        then()
+
+    hidden = [_hidden(layer) for layer in layers]
+    wiring.add_one_by_one(viewer, hidden, source=str(image.location), then=after)
 
 
 def _label_layers(image: Image) -> list[LayerData]:

@@ -86,14 +86,14 @@ class _Queue(QObject):
     def _show(self, location: Location, image: Image) -> None:
         if not wiring.is_open(self._viewer):
             return
-        show_image(self._viewer, image, rgb=self._rgb)
+        self.shown += 1
+        # The next image waits for this one's layers, so that they lie in the order asked for.
+        show_image(self._viewer, image, rgb=self._rgb, then=self.next)
         if location.kind != "file":
             recent.remember(location)
-        self.shown += 1
         if self.shown == 1:  # now it is certain that there will be someone to read them
             for error in self.errors:
                 tell_error(error)
-        self.next()
 
     def _fail(self, error: BaseException) -> None:
         if not isinstance(error, CloudError):
