@@ -55,7 +55,8 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
-    assert done.stderr == ""
+    # vispy asks xdpyinfo or xrandr for the resolution, and says so where a machine has neither.
+    assert done.stderr.replace("WARNING: could not determine DPI\n", "") == ""
     assert done.returncode == 0
 
 
