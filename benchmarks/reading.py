@@ -28,6 +28,7 @@ def _python(code: str, *arguments: str) -> list[float]:
 
 _THROUGHPUT = """
     import asyncio, sys, time
+    from concurrent.futures import ThreadPoolExecutor
     import obstore
     from obstore.store import HTTPStore
     import napari_omezarr_cloud as noc
@@ -41,19 +42,19 @@ _THROUGHPUT = """
     keys = [f"0/{level.description.object_key(i)}" for i in level.grid.touching(box)]
     store = HTTPStore(url, client_options={"allow_http": True, "timeout": "300s"})
 
-    async def bare():
+    async def bare(decode=None):
         gate = asyncio.Semaphore(64)
         async def one(key):
             async with gate:
-                return await (await obstore.get_async(store, key)).bytes_async()
+                raw = await (await obstore.get_async(store, key)).bytes_async()
+            if decode is None:
+                return raw
+            return await asyncio.get_running_loop().run_in_executor(pool, decode, raw)
+        # Kept, as a reader keeps them: memory that is used again costs nothing.
         return await asyncio.gather(*map(one, keys))
 
-    def bare_and_decoded():
-        # What a reader cannot do without: the bytes, decoded by the same codecs, two at a time.
-        from concurrent.futures import ThreadPoolExecutor
-        raws = asyncio.run(bare())
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(level.description.decode, raws))
+    # What a reader cannot do without: decoded by the same codecs, while the next bytes come.
+    pool = ThreadPoolExecutor(2)
 
     def timed(work):
         started = time.perf_counter()
@@ -61,7 +62,8 @@ _THROUGHPUT = """
         return time.perf_counter() - started
 
     Engine(1 << 31).load(level, box)  # connections, imports
-    times = [(timed(lambda: asyncio.run(bare())), timed(bare_and_decoded),
+    times = [(timed(lambda: asyncio.run(bare())),
+              timed(lambda: asyncio.run(bare(level.description.decode))),
               timed(lambda: Engine(1 << 31).load(level, box))) for _ in range(rounds)]
     print(*(sorted(column)[len(times) // 2] for column in zip(*times)))
 """
@@ -75,7 +77,8 @@ def ask_throughput(urls: dict[str, str], rounds: int) -> Iterator[Row]:
             f"chunks at {latency}, fetched and decoded",
             f"{ours:.2f} s",
             "",
-            f"obstore {bare:.2f} s, with decoding {decoded:.2f} s ({decoded / ours:.2f}×)",
+            f"obstore {bare:.2f} s ({bare / ours:.2f}×), "
+            f"with decoding {decoded:.2f} s ({decoded / ours:.2f}×)",
             "≥ 0.85×",
             decoded / ours >= 0.85,
         )
