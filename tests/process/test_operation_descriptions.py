@@ -70,7 +70,7 @@ def test_every_description_is_complete(op: Operation) -> None:
     assert all(text and text == text.strip() and "\n" not in text for text in texts)
     assert op.help.endswith(".")
     assert (op.halo_rule is None) == (op.kind in ("unbounded", "objects", "table"))
-    assert op.output == "image" or not op.per_channel
+    assert op.output == "image" or op.colours != "each"
     assert validate(op, {}).keys() == {p.name for p in op.parameters}
     assert all(p.unit and p.minimum == 0 for p in op.parameters if p.type == "length")
 

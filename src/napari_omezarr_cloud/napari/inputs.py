@@ -10,9 +10,9 @@ from napari_omezarr_cloud.napari.visible import axis_names, has_pixels, level_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from napari_omezarr_cloud.process import Operation
+    from napari_omezarr_cloud.process import Input, Operation
 
-__all__ = ["foldable_axes", "is_labels", "other_input", "refusal"]
+__all__ = ["foldable_axes", "is_labels", "refusal", "suggested_input"]
 
 
 def is_labels(layer: Any) -> bool:
@@ -28,37 +28,59 @@ def foldable_axes(layer: Any) -> tuple[str, ...]:
     return tuple(name for name in ("z", "t") if sizes.get(name, 1) > 1)
 
 
-def refusal(op: Operation, layer: Any) -> str:
-    """Return why an operation cannot take a layer, as a sentence; empty where it can."""
+def refusal(op: Operation, wanted: Input, layer: Any) -> str:
+    """Return why an operation cannot take a layer as one of its inputs; empty where it can."""
     if not has_pixels(layer):
         return f"{op.title} works on images. Choose an image layer."
-    if is_labels(layer) and op.output != "labels":
+    if wanted.kind == "image" and is_labels(layer):
         return f"{op.title} works on grey values, not on labels. Choose an image layer."
-    if getattr(layer, "rgb", False) and not op.per_channel:
+    if wanted.kind == "labels" and not is_labels(layer):
+        return f"{op.title} needs labels as its {wanted.name}. Choose a labels layer."
+    is_rgb = bool(getattr(layer, "rgb", False))
+    if is_rgb and op.colours == "none":
         return f"{op.title} works on one value per pixel. Choose a layer without colours."
+    if not is_rgb and op.colours == "together":
+        return f"{op.title} needs a colour picture. Choose one, or open the image as RGB."
     if op.kind == "projection" and not foldable_axes(layer):
         return f"{op.title} needs several planes along z or t. This layer has one."
     return ""
 
 
-def other_input(op: Operation, layers: Iterable[Any], first: Any) -> Any | None:
-    """Return the layer that is taken with ``first`` where an operation needs two.
+def suggested_input(
+    op: Operation, wanted: Input, layers: Iterable[Any], first: Any, taken: Iterable[Any] = ()
+) -> Any | None:
+    """Return the layer that is taken beside ``first`` where an operation needs several.
 
     The next channel of the same image; else the nearest layer below or above that suits.
+
+    Parameters
+    ----------
+    op, wanted
+        The operation, and which of its inputs.
+    layers
+        Of the viewer, in its order.
+    first
+        The layer of the first input.
+    taken
+        Those of other inputs; they are not suggested again.
     """
-    suitable = [layer for layer in layers if layer is first or not refusal(op, layer)]
-    suitable = [layer for layer in suitable if is_labels(layer) == is_labels(first)]
-    if first not in suitable:
+    every = list(layers)
+    if first not in every:
         return None
-    at = suitable.index(first)
-    after = suitable[at + 1 :] + suitable[:at][::-1]
+    gone = {id(first), *(id(layer) for layer in taken)}
+    at = every.index(first)
+    around = [
+        layer
+        for layer in every[at + 1 :] + every[:at][::-1]
+        if id(layer) not in gone and not refusal(op, wanted, layer)
+    ]
     view = view_of(first)
     if view is not None:
-        siblings = [layer for layer in suitable if _is_sibling(view, view_of(layer))]
-        at = siblings.index(first)
-        around = siblings[at + 1 :] + siblings[:at]
-        after = around + after
-    return after[0] if after else None
+        siblings = [layer for layer in around if _is_sibling(view, view_of(layer))]
+        # The next channel, and after the last one the first.
+        siblings.sort(key=lambda layer: (every.index(layer) < at, every.index(layer)))
+        around = siblings + around
+    return around[0] if around else None
 
 
 def _is_sibling(view: Any, other: Any) -> bool:

@@ -36,7 +36,7 @@ def appearance_of(op: Operation, layers: Sequence[Any]) -> Appearance:
     """Return the look of a result; the contrast of the source only where it means the same."""
     first = layers[0]
     if getattr(first, "rgb", False):
-        return Appearance(rgb=True)
+        return Appearance(rgb=op.colours == "each")
     if len(layers) > 1 or not hasattr(first, "contrast_limits"):
         return Appearance()
     low, high = (float(n) for n in first.contrast_limits)

@@ -73,7 +73,7 @@ class _Input:
     pixels: LayerPixels
     region: Region
     sampling: Sampling | None
-    is_labels: bool
+    is_mask: bool
 
     @property
     def chunks(self) -> int:
@@ -81,7 +81,7 @@ class _Input:
 
     def fitted(self, pixels: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
         """Return what was read, on the voxels of the first input."""
-        if self.is_labels:  # what is an object counts, not its number
+        if self.is_mask:  # what is an object counts, not its number
             pixels = pixels != 0
         return pixels if self.sampling is None else self.sampling.take(pixels, shape)
 
@@ -142,8 +142,8 @@ def plan_snapshot(
     values = validate(op, values)
     if len(layers) != len(op.inputs):
         raise OperationError(f"{op.title} needs {len(op.inputs)} layers", why="one is not chosen")
-    for layer in layers:
-        reason = refusal(op, layer)
+    for wanted, layer in zip(op.inputs, layers, strict=True):
+        reason = refusal(op, wanted, layer)
         if reason:
             raise OperationError(reason.rstrip("."))
     first = layers[0]
@@ -153,7 +153,7 @@ def plan_snapshot(
     folded = _folded_axis(op, values, first, seen)
     if folded is not None:
         seen = _all_planes(seen, folded)
-    seen, inputs = _inputs(viewer, layers, seen)
+    seen, inputs = _inputs(viewer, op, layers, seen)
     space = tuple(axis for axis in seen.displayed if axis != folded)
     spacing, in_um = _spacing(op, seen, space)
     task = Task(
@@ -215,7 +215,7 @@ def _compute(plan: Plan, arrays: Sequence[npt.NDArray[Any]]) -> Result:
 
 
 def _inputs(
-    viewer: Any, layers: Sequence[Any], seen: VisibleRegion
+    viewer: Any, op: Operation, layers: Sequence[Any], seen: VisibleRegion
 ) -> tuple[VisibleRegion, tuple[_Input, ...]]:
     """Return what of the region all layers cover, and what to read of each."""
     first, *others = layers
@@ -224,10 +224,11 @@ def _inputs(
         seen, _ = sampling(viewer, first, seen, other)
     for other in others:  # again: a later one may have made the region smaller
         samplings.append(sampling(viewer, first, seen, other)[1])
-    inputs = [_Input(LayerPixels.of(first, seen.level.number), seen.region, None, is_labels(first))]
+    masks = [each.kind == "any" and is_labels(x) for each, x in zip(op.inputs, layers, strict=True)]
+    inputs = [_Input(LayerPixels.of(first, seen.level.number), seen.region, None, masks[0])]
     inputs += [
-        _Input(LayerPixels.of(other, each.level.number), each.region, each, is_labels(other))
-        for other, each in zip(others, samplings, strict=True)
+        _Input(LayerPixels.of(other, each.level.number), each.region, each, is_mask)
+        for other, each, is_mask in zip(others, samplings, masks[1:], strict=True)
     ]
     return seen, tuple(inputs)
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from napari_omezarr_cloud.process.dtypes import always_float32, difference_dtype
 from napari_omezarr_cloud.process.halo import pixelwise
-from napari_omezarr_cloud.process.operation import Operation
+from napari_omezarr_cloud.process.operation import Input, Operation
 
 __all__ = ["OPERATIONS", "difference", "ratio"]
 
@@ -37,10 +37,10 @@ OPERATIONS = (
         function=f"{__name__}:difference",
         kind="local",
         output="image",
-        inputs=("image", "other"),
+        inputs=(Input("image"), Input("other")),
         halo_rule=pixelwise,
         dtype_rule=difference_dtype,
-        per_channel=False,
+        colours="none",
         help="Image minus other. Signed, and wide enough that nothing wraps below 0.",
     ),
     Operation(
@@ -50,10 +50,10 @@ OPERATIONS = (
         function=f"{__name__}:ratio",
         kind="local",
         output="image",
-        inputs=("image", "other"),
+        inputs=(Input("image"), Input("other")),
         halo_rule=pixelwise,
         dtype_rule=always_float32,
-        per_channel=False,
+        colours="none",
         help="Image divided by other, as float32. 0/0 is 0; other divisions by 0 are infinite.",
     ),
 )

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_omezarr_cloud.process.dtypes import label_dtype
-from napari_omezarr_cloud.process.operation import Operation, Parameter
+from napari_omezarr_cloud.process.operation import Input, Operation, Parameter
 from napari_omezarr_cloud.process.thresholds import above
 
 __all__ = ["OPERATIONS", "label_regions"]
@@ -47,6 +47,7 @@ OPERATIONS = (
         function=f"{__name__}:label_regions",
         kind="objects",
         output="labels",
+        inputs=(Input("image", "any"),),
         parameters=(
             Parameter(
                 name="threshold",
@@ -66,7 +67,7 @@ OPERATIONS = (
             ),
         ),
         dtype_rule=label_dtype,
-        per_channel=False,
+        colours="none",
         help="Numbers each connected region, from 1; background is 0. Takes a mask or an image.",
     ),
 )

@@ -17,9 +17,12 @@ from napari_omezarr_cloud.process.dtypes import working_dtype
 from napari_omezarr_cloud.process.parameter import Parameter, ParameterType, Value
 
 __all__ = [
+    "Colours",
     "Dims",
     "DtypeRule",
     "HaloRule",
+    "Input",
+    "InputKind",
     "Kind",
     "Operation",
     "Output",
@@ -32,8 +35,28 @@ __all__ = [
 Kind = Literal["local", "unbounded", "global", "objects", "projection", "table"]
 Output = Literal["image", "mask", "labels", "table"]
 Dims = Literal["any", "plane"]
+InputKind = Literal["image", "mask", "labels", "any"]
+Colours = Literal["each", "together", "none"]
 HaloRule: TypeAlias = Callable[[Mapping[str, Any], int], tuple[int, ...]]
 DtypeRule: TypeAlias = Callable[[Sequence["np.dtype[Any]"]], "np.dtype[Any]"]
+
+
+@dataclass(frozen=True)
+class Input:
+    """One array that an operation takes.
+
+    Attributes
+    ----------
+    name
+        The word in recipes and messages, and (capitalised) in the form.
+    kind
+        ``image`` takes grey values; ``mask`` takes anything, of which what is not 0 is set, and
+        reaches the function as bool; ``labels`` takes numbers of objects, whole numbers; ``any``
+        takes grey values as they are, and labels as a mask.
+    """
+
+    name: str
+    kind: InputKind = "image"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +84,21 @@ class Operation:
         Parameters (lengths as a tuple in pixels, one per axis) and number of axes to pixels per
         axis and side; ``None`` where there is no finite halo.
     inputs
-        The arrays it takes, by name, in order.
+        The arrays it takes, in order; all of one shape.
     dims
         ``any`` runs on yx or zyx as it is, ``plane`` on each plane of a volume.
     fixed
         Keywords that are always passed; they win over a parameter of the same name.
-    per_channel
-        Whether a colour picture is treated channel by channel; where not, it is refused.
+    takes_spacing
+        Whether the function is also given ``spacing``: the size of a pixel per spatial axis, as a
+        tuple, in the unit of the lengths.
+    colours
+        What becomes of a colour picture: ``each`` treats every colour channel alone and gives a
+        colour picture; ``together`` *needs* one, is called with it (colours last), and gives one
+        value per pixel; ``none`` refuses one.
+    holds_gil
+        Whether the function keeps other threads from running for long, so that it is best run in
+        a process of its own.
     help
         One line: what it does, and the range of what comes out.
     """
@@ -82,10 +113,12 @@ class Operation:
     dtype_rule: DtypeRule
     halo_rule: HaloRule | None = None
     parameters: tuple[Parameter, ...] = ()
-    inputs: tuple[str, ...] = ("image",)
+    inputs: tuple[Input, ...] = (Input("image"),)
     dims: Dims = "any"
     fixed: tuple[tuple[str, Any], ...] = ()
-    per_channel: bool = True
+    takes_spacing: bool = False
+    colours: Colours = "each"
+    holds_gil: bool = False
 
     def halo(self, values: Mapping[str, Any], spacing: Sequence[float]) -> tuple[int, ...] | None:
         """Return how many pixels of source a block needs on each side, per spatial axis.
@@ -145,10 +178,18 @@ class Operation:
         OperationError
             For complex numbers and what is no number.
         """
-        working = [working_dtype(np.dtype(dtype)) for dtype in dtypes]
+        pairs = zip(self.inputs, dtypes, strict=True)
+        working = [_as_kind(each, working_dtype(np.dtype(dtype))) for each, dtype in pairs]
         if rgb and working[0].kind in "iu":
             return working[0]
         return self.dtype_rule(working)
+
+
+def _as_kind(wanted: Input, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype in which an input of this kind reaches the function."""
+    if wanted.kind == "mask":
+        return np.dtype(np.bool_)
+    return np.dtype(np.int32) if wanted.kind == "labels" and dtype.kind == "b" else dtype
 
 
 def validate(op: Operation, values: Mapping[str, Any]) -> dict[str, Value]:

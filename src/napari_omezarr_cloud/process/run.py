@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from napari_omezarr_cloud.errors import OperationError
 from napari_omezarr_cloud.process.dtypes import working_dtype
-from napari_omezarr_cloud.process.operation import Operation, validate
+from napari_omezarr_cloud.process.operation import Input, Operation, validate
 
 __all__ = ["run", "statistic"]
 
@@ -83,6 +83,8 @@ def run(
         checked |= _measured(op, images, checked)
         sizes_seen = sizes[-2:] if op.dims == "plane" else sizes
         keywords = op.in_pixels(checked, sizes_seen) | dict(op.fixed)
+        if op.takes_spacing:
+            keywords["spacing"] = sizes_seen
         function = _resolve(op.function)
 
         def call(*inputs: _Array) -> _Array:
@@ -90,8 +92,9 @@ def run(
 
         by_plane = op.dims == "plane" and len(sizes) == 3
         on_space = _along_first(call) if by_plane else call
-        result = _along_last(on_space)(*images) if rgb else on_space(*images)
-        dtype = op.output_dtype([image.dtype for image in images], rgb=rgb)
+        each = rgb and op.colours == "each"
+        result = _along_last(on_space)(*images) if each else on_space(*images)
+        dtype = op.output_dtype([image.dtype for image in images], rgb=each)
         result = _as_dtype(result, dtype)
     # A function may return its input where there is nothing to do; the caller may write to ours.
     return result.copy() if any(np.may_share_memory(result, a) for a in arrays) else result
@@ -140,27 +143,49 @@ def _prepared(op: Operation, arrays: Sequence[_Array], *, rgb: bool) -> list[_Ar
     if len(arrays) != len(op.inputs):
         raise OperationError(
             f"{op.title} needs {len(op.inputs)} input(s)",
-            why=f"it takes {' and '.join(op.inputs)}, and was given {len(arrays)}",
+            why=f"it takes {' and '.join(i.name for i in op.inputs)}, and was given {len(arrays)}",
         )
-    if rgb and not op.per_channel:
+    if op.colours == "together" and not rgb:
+        raise OperationError(
+            f"{op.title} needs a colour picture",
+            why="this one has one value per pixel",
+            hint="Open the image with its colours as one layer (rgb).",
+        )
+    if rgb and op.colours == "none":
         raise OperationError(
             f"{op.title} cannot run on a colour picture",
             why="it works on one value per pixel",
             hint="Take one channel, or make it grey first.",
         )
     images = [np.asarray(array) for array in arrays]
-    images = [image.astype(working_dtype(image.dtype), copy=False) for image in images]
+    images = [_as_kind(op, each, image) for each, image in zip(op.inputs, images, strict=True)]
     _check_shapes(op, images, rgb=rgb)
     return images
 
 
+def _as_kind(op: Operation, wanted: Input, array: _Array) -> _Array:
+    """Return an array as an input of this kind reaches the function."""
+    array = array.astype(working_dtype(array.dtype), copy=False)
+    if wanted.kind == "mask" and array.dtype.kind != "b":
+        return np.asarray(array != 0)
+    if wanted.kind == "labels" and array.dtype.kind == "b":
+        return array.astype(np.int32)
+    if wanted.kind == "labels" and array.dtype.kind == "f":
+        raise OperationError(
+            f"{op.title} needs labels as its {wanted.name}",
+            why=f"these are {array.dtype} grey values",
+            hint="Make labels first, for instance with Label connected regions.",
+        )
+    return array
+
+
 def _check_shapes(op: Operation, images: Sequence[_Array], *, rgb: bool) -> None:
     shape = images[0].shape
-    for name, image in zip(op.inputs[1:], images[1:], strict=True):
+    for each, image in zip(op.inputs[1:], images[1:], strict=True):
         if image.shape != shape:
             raise OperationError(
                 f"{op.title} needs inputs of one size",
-                why=f"{op.inputs[0]} has shape {shape}, {name} has {image.shape}",
+                why=f"{op.inputs[0].name} has shape {shape}, {each.name} has {image.shape}",
                 hint="Choose layers of the same image.",
             )
     folded = int(op.kind == "projection")

@@ -79,10 +79,11 @@ class Task:
         # Measured first and then given: what is shown as measured is what was used.
         values |= statistic(op, inputs, values, rgb=self.rgb)
         result = run(op, inputs, values, spacing=self.spacing, rgb=self.rgb)
-        shape = [
-            n if axis in self.space or (self.rgb and axis == arrays[0].ndim - 1) else 1
-            for axis, n in enumerate(arrays[0].shape)
-        ]
+        whole = arrays[0].shape
+        axes = whole[:-1] if self.rgb else whole
+        shape = [n if axis in self.space else 1 for axis, n in enumerate(axes)]
+        if self.rgb and op.colours == "each":
+            shape.append(whole[-1])
         return Snapshot(result.reshape(shape), values)
 
     def _reduced(self, array: _Array) -> _Array:

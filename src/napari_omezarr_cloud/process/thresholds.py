@@ -73,7 +73,7 @@ OPERATIONS = (
         ),
         halo_rule=pixelwise,
         dtype_rule=mask_dtype,
-        per_channel=False,
+        colours="none",
         help="Marks what is bright, at the grey value that parts dark and bright best.",
     ),
 )

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_omezarr_cloud.errors import CloudError, OperationError
 from napari_omezarr_cloud.napari.background import Job
-from napari_omezarr_cloud.napari.inputs import foldable_axes, other_input
+from napari_omezarr_cloud.napari.inputs import foldable_axes, suggested_input
 from napari_omezarr_cloud.napari.notices import tell_error
 from napari_omezarr_cloud.napari.region_text import position_text, region_text
 from napari_omezarr_cloud.napari.results import ResultLayers
@@ -208,7 +208,7 @@ class ProcessDock(QWidget):
             self.run_bar.show_idle()  # what was said was said of another choice
         self.help.setText(op.help)
         needs_two = len(op.inputs) > 1
-        self._other_label.setText(op.inputs[-1].capitalize())
+        self._other_label.setText(op.inputs[-1].name.capitalize())
         self._other_label.setVisible(needs_two)
         self.other_box.setVisible(needs_two)
         self._look()
@@ -219,7 +219,9 @@ class ProcessDock(QWidget):
         if viewer is not None and layer is not None:
             # Each time: the layer that was suggested may be gone, or a better one have come.
             op = self.operation_box.operation
-            self.other_box.suggest(other_input(op, viewer.layers, layer))
+            if len(op.inputs) > 1:
+                other = suggested_input(op, op.inputs[1], viewer.layers, layer)
+                self.other_box.suggest(other)
         try:
             plan = self._plan()
         except CloudError as error:
