@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,7 +62,6 @@ class Engine:
         self._wishes = WishLists(self.cache, self._jobs)
         self._listeners: list[Callable[[int, Sequence[Index]], None]] = []
         self._lock = threading.Lock()
-        self._watched: weakref.WeakSet[Pyramid] = weakref.WeakSet()
 
     # ---- asking without waiting -------------------------------------------------------------
 
@@ -197,18 +195,11 @@ class Engine:
 
     # ---- computing and ending ---------------------------------------------------------------
 
-    async def compute(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Run a pure function in the compute pool; awaits on the loop."""
-        return await self._pools.compute(function, *args)
-
-    def watch(self, pyramid: Pyramid) -> None:
-        """Free a pyramid's memory when the last reference to it is gone."""
-        with self._lock:
-            if pyramid in self._watched:
-                return
-            self._watched.add(pyramid)
-        keys = [level.key for level in pyramid.levels]
-        weakref.finalize(pyramid, self.cache.drop, keys).atexit = False
+    async def compute(
+        self, function: Callable[..., Any], *args: Any, in_process: bool = False
+    ) -> Any:
+        """Run a pure function in the compute pool or a process; awaits on the loop."""
+        return await self._pools.compute(function, *args, in_process=in_process)
 
     def forget(self, pyramid: Pyramid) -> None:
         """Free the memory of a pyramid that is no longer shown, and its failures."""

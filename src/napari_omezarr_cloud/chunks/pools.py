@@ -33,7 +33,9 @@ class Pools:
         """Run ``function`` in the decode pool."""
         return await asyncio.get_running_loop().run_in_executor(self._decode, function, *args)
 
-    async def compute(self, function: Callable[..., Any], *args: Any) -> Any:
+    async def compute(
+        self, function: Callable[..., Any], *args: Any, in_process: bool = False
+    ) -> Any:
         """Run ``function`` in the compute pool; if cancelled before it starts, it is dropped."""
         return await asyncio.get_running_loop().run_in_executor(self._compute, function, *args)
 

@@ -54,8 +54,10 @@ class Runner(Protocol):
         """Run a short function that turns bytes into voxels in the decode pool."""
         ...
 
-    async def compute(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Run a pure array function in the compute pool."""
+    async def compute(
+        self, function: Callable[..., Any], *args: Any, in_process: bool = False
+    ) -> Any:
+        """Run a pure array function in the compute pool, or in a process, where it can be killed."""
         ...
 
     async def region(self, level: Level, region: Region) -> Array:
