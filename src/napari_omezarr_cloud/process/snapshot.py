@@ -1,13 +1,14 @@
-"""One operation on one region, as arrays: the half of a snapshot that knows no window.
+"""One operation on arrays with all axes of their image.
 
-A layer's array has more axes than an operation works on: sliders, one voxel thick, and the axis
-that a projection folds. Here they are put aside and put back, so that the result has the axes of
-its source and can be laid over it.
+An image has more axes than an operation works on: time, channels, and the axis that a projection
+folds. Here they are put aside and put back, so that the result has the axes of its source and can
+be laid over it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -60,7 +61,7 @@ class Task:
     rgb: bool = False
 
     def run(self, arrays: Sequence[_Array]) -> Snapshot:
-        """Compute, in the calling thread.
+        """Compute, in the calling thread, and tell what was measured.
 
         Parameters
         ----------
@@ -74,23 +75,72 @@ class Task:
             If the arrays or values do not suit the operation.
         """
         op = self.operation
-        inputs = [self._reduced(array) for array in arrays]
         values = validate(op, self.values)
         # Measured first and then given: what is shown as measured is what was used.
-        values |= statistic(op, inputs, values, rgb=self.rgb)
-        result = run(op, inputs, values, spacing=self.spacing, rgb=self.rgb)
-        whole = arrays[0].shape
-        axes = whole[:-1] if self.rgb else whole
-        shape = [n if axis in self.space else 1 for axis, n in enumerate(axes)]
-        if self.rgb and op.colours == "each":
-            shape.append(whole[-1])
-        return Snapshot(result.reshape(shape), values)
+        values |= self.measure(arrays)
+        return Snapshot(replace(self, values=values)(arrays), values)
 
-    def _reduced(self, array: _Array) -> _Array:
-        """Return the array with the axes the operation knows: folded first, colours last."""
+    def measure(self, arrays: Sequence[_Array]) -> dict[str, float]:
+        """Return what the operation needs to be measured first, over all of the arrays.
+
+        Raises
+        ------
+        OperationError
+            If there is nothing that can be measured.
+        """
+        inputs = [self._ordered(array) for array in arrays]
+        if math.prod(inputs[0].shape[: len(self._others(inputs[0].ndim))]) > 1:
+            plane = 2 + self.rgb
+            inputs = [array.reshape(-1, *array.shape[-plane:]) for array in inputs]
+        else:
+            inputs = [array[(0,) * len(self._others(array.ndim))] for array in inputs]
+        return statistic(self.operation, inputs, self.values, rgb=self.rgb)
+
+    def __call__(self, arrays: Sequence[_Array]) -> _Array:
+        """Return the result for arrays of any extent: each position along the other axes alone.
+
+        Parameters
+        ----------
+        arrays
+            As for `run`, but as thick along the other axes as one likes.
+
+        Returns
+        -------
+        ndarray
+            In the axes of the arrays: one voxel thick along the folded one, and without colours
+            where the operation takes them together.
+        """
+        inputs = [self._ordered(array) for array in arrays]
+        others = len(self._others(arrays[0].ndim))
+        where = list(np.ndindex(inputs[0].shape[:others]))
+        parts = [self._run([array[index] for array in inputs]) for index in where]
+        result = parts[0][np.newaxis] if len(parts) == 1 else np.stack(parts)
+        return self._restored(result, arrays[0].shape)
+
+    def _run(self, inputs: Sequence[_Array]) -> _Array:
+        return run(self.operation, inputs, self.values, spacing=self.spacing, rgb=self.rgb)
+
+    def _others(self, ndim: int) -> tuple[int, ...]:
+        """Return the axes of which every position is treated alone."""
+        known = {*self.space, self.folded, ndim - 1 if self.rgb else None}
+        return tuple(axis for axis in range(ndim) if axis not in known)
+
+    def _order(self, ndim: int) -> tuple[int, ...]:
+        """Return the axes as the operation knows them: others, folded, space, colours."""
         front = () if self.folded is None else (self.folded,)
-        colour = (array.ndim - 1,) if self.rgb else ()
-        kept = (*front, *self.space, *colour)
-        rest = tuple(axis for axis in range(array.ndim) if axis not in kept)
-        reduced: _Array = np.transpose(array, (*rest, *kept))[(0,) * len(rest)]
-        return reduced
+        colour = (ndim - 1,) if self.rgb else ()
+        return (*self._others(ndim), *front, *self.space, *colour)
+
+    def _ordered(self, array: _Array) -> _Array:
+        ordered: _Array = np.transpose(array, self._order(array.ndim))
+        return ordered
+
+    def _restored(self, result: _Array, shape: tuple[int, ...]) -> _Array:
+        """Give a result (others flattened, space, colours) the axes of its source."""
+        ndim = len(shape)
+        order = [axis for axis in self._order(ndim) if axis != self.folded]
+        if self.rgb and self.operation.colours != "each":
+            order.remove(ndim - 1)
+        result = result.reshape([shape[axis] for axis in order])
+        result = np.transpose(result, np.argsort(order))
+        return result if self.folded is None else np.expand_dims(result, self.folded)
