@@ -225,13 +225,11 @@ class Image(_Leveled):
 
 
 def _labels(opened: OpenedLabels) -> Labels:
-    engine().watch(opened.pyramid)
     return Labels(opened.pyramid, opened.name, opened.label or ImageLabel())
 
 
 async def _open(location: Location) -> Image:
     opened = await open_image(location)
-    engine().watch(opened.pyramid)
     return Image(opened.pyramid, opened)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.pyramid import Chunk, Index
@@ -33,6 +33,7 @@ class ChunkCache:
         self._derived: OrderedDict[Key, Chunk] = OrderedDict()
         self._pinned: OrderedDict[Key, Chunk] = OrderedDict()
         self._pins: set[int] = set()
+        self._abandoned: deque[int] = deque()
 
     def __len__(self) -> int:
         return len(self._fetched) + len(self._derived) + len(self._pinned)
@@ -69,6 +70,7 @@ class ChunkCache:
                 table = self._derived if is_derived else self._fetched
             table[key] = chunk
             self.nbytes += chunk.nbytes
+            self._drop_abandoned()
             self._evict()
 
     def _evict(self) -> None:
@@ -84,12 +86,33 @@ class ChunkCache:
 
     def drop(self, levels: Iterable[int]) -> None:
         """Forget all chunks of these levels."""
-        gone = set(levels)
         with self._lock:
-            self._pins -= gone
-            for table in (self._fetched, self._derived, self._pinned):
-                for key in [key for key in table if key[0] in gone]:
-                    self.nbytes -= table.pop(key).nbytes
+            self._drop(set(levels))
+
+    def abandon(self, level: int) -> None:
+        """Forget a level that nobody can ask for any more; may be called by a garbage collector.
+
+        That runs anywhere, also in a thread that is inside this cache: then it is done later.
+        """
+        self._abandoned.append(level)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._drop_abandoned()
+            finally:
+                self._lock.release()
+
+    def _drop_abandoned(self) -> None:
+        gone = set()
+        while self._abandoned:
+            gone.add(self._abandoned.popleft())
+        if gone:
+            self._drop(gone)
+
+    def _drop(self, gone: set[int]) -> None:
+        self._pins -= gone
+        for table in (self._fetched, self._derived, self._pinned):
+            for key in [key for key in table if key[0] in gone]:
+                self.nbytes -= table.pop(key).nbytes
 
     def resize(self, max_bytes: int) -> None:
         """Change the bound; evicts at once what no longer fits."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import weakref
 from contextvars import copy_context
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,7 @@ class JobTable:
         self._jobs: dict[Key, Job] = {}
         self.failures: dict[Key, tuple[float, CloudError]] = {}
         """When and why chunks failed that were not produced since."""
+        self._watched: weakref.WeakSet[Level] = weakref.WeakSet()
 
     def __len__(self) -> int:
         return len({id(job) for job in list(self._jobs.values())})
@@ -119,7 +121,14 @@ class JobTable:
         for key in [key for key in list(self.failures) if key[0] in levels]:
             self.failures.pop(key, None)
 
+    def _watch(self, level: Level) -> None:
+        """Free a level's memory when the last reference to it is gone."""
+        if level not in self._watched:
+            self._watched.add(level)
+            weakref.finalize(level, self._cache.abandon, level.key).atexit = False
+
     def _start(self, job: Job, interest: Interest) -> Job:
+        self._watch(job.level)
         for index in job.indices:
             self._jobs[job.level.key, index] = job
         context = copy_context()
