@@ -1,4 +1,4 @@
-"""Where decoding and computing happen: two pools that never wait for anything."""
+"""Where decoding and computing happen: two pools that never wait for anything, and processes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from napari_omezarr_cloud.chunks.workers import NotSendableError, Workers, packed_call
 from napari_omezarr_cloud.store import forbid_waiting
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Pools:
         self._compute = ThreadPoolExecutor(
             compute_threads or max(1, cores), "omezarr-compute", initializer=forbid_waiting
         )
+        self.workers = Workers()
 
     async def decode(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run ``function`` in the decode pool."""
@@ -36,10 +38,33 @@ class Pools:
     async def compute(
         self, function: Callable[..., Any], *args: Any, in_process: bool = False
     ) -> Any:
-        """Run ``function`` in the compute pool; if cancelled before it starts, it is dropped."""
-        return await asyncio.get_running_loop().run_in_executor(self._compute, function, *args)
+        """Run ``function`` in the compute pool; if cancelled before it starts, it is dropped.
+
+        Parameters
+        ----------
+        function, args
+            Pure, and for a process: importable, with arguments that can be pickled.
+        in_process
+            Run it in a process of its own, which cancelling kills. What cannot be sent there, such
+            as a function of a notebook, runs in the compute pool all the same.
+
+        Raises
+        ------
+        OperationError
+            In a process only: if it ended, or if the function raised what is no `CloudError`.
+        """
+        loop = asyncio.get_running_loop()
+        if in_process and self.workers.can_start:
+            message = await loop.run_in_executor(self._compute, packed_call, function, args)
+            if message is not None:
+                try:
+                    return await self.workers.run(message)
+                except NotSendableError:
+                    pass
+        return await loop.run_in_executor(self._compute, function, *args)
 
     def close(self) -> None:
         """Drop what has not started."""
         self._decode.shutdown(wait=False, cancel_futures=True)
         self._compute.shutdown(wait=False, cancel_futures=True)
+        self.workers.close()
