@@ -158,17 +158,22 @@ class Workers:
         """Look after one process, and after its successors."""
         process: _Process | None = None
         while (call := self._next()) is not None:
-            if process is None or process.is_gone:
-                process = self._start()
+            process = self._alive(process) or self._start()
             if process is None:
                 call.fail(NotSendableError())
             elif call.begin(process):
                 self._answer(call, process)
-            if process is not None and process.is_gone:
-                self._end(process)
+            process = self._alive(process)
             del call  # its arrays would be kept until the next one comes
         if process is not None:
             self._end(process)
+
+    def _alive(self, process: _Process | None) -> _Process | None:
+        """Return the process, unless it ended."""
+        if process is not None and process.is_gone:
+            self._end(process)
+            return None
+        return process
 
     def _answer(self, call: _Call, process: _Process) -> None:
         try:
