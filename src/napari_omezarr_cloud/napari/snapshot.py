@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.errors import OperationError, RegionError
 from napari_omezarr_cloud.napari.aligned import Sampling, sampling
 from napari_omezarr_cloud.napari.inputs import foldable_axes, is_labels, refusal
@@ -184,7 +185,8 @@ def start_snapshot(plan: Plan) -> tuple[Future[Result], Progress]:
     -------
     future
         Gives the result, or raises ``ChunkError``, ``OperationError`` … Cancelling it gives up
-        what is being loaded; what is being computed cannot be interrupted and is dropped.
+        what is being loaded; what is being computed in a thread cannot be interrupted and is
+        dropped, and of an operation that holds the GIL the process is killed.
     progress
         How far it is.
     """
@@ -196,13 +198,23 @@ async def _load_and_compute(plan: Plan, progress: Progress) -> Result:
     reading = [each.pixels.read(each.region, progress.count) for each in plan.inputs]
     arrays = await asyncio.gather(*reading)
     progress.is_computing = True
-    return await asyncio.wrap_future(in_thread(_compute, plan, arrays))
+    if not plan.task.operation.holds_gil:
+        return await asyncio.wrap_future(in_thread(_compute, plan, arrays))
+    fitted = await asyncio.wrap_future(in_thread(_fitted, plan, arrays))
+    snapshot = await engine().compute(plan.task.run, fitted, in_process=True)
+    return await asyncio.wrap_future(in_thread(_result, plan, snapshot))
 
 
 def _compute(plan: Plan, arrays: Sequence[npt.NDArray[Any]]) -> Result:
+    return _result(plan, plan.task.run(_fitted(plan, arrays)))
+
+
+def _fitted(plan: Plan, arrays: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
     shape = plan.seen.shape
-    fitted = [each.fitted(a, shape) for each, a in zip(plan.inputs, arrays, strict=True)]
-    snapshot = plan.task.run(fitted)
+    return [each.fitted(a, shape) for each, a in zip(plan.inputs, arrays, strict=True)]
+
+
+def _result(plan: Plan, snapshot: Snapshot) -> Result:
     layer = result_layer(
         plan.task.operation,
         snapshot,
