@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_omezarr_cloud.errors import OperationError
 
@@ -19,8 +20,11 @@ __all__ = [
     "always_float32",
     "difference_dtype",
     "floating",
+    "given_dtype",
     "label_dtype",
     "mask_dtype",
+    "sum_dtype",
+    "to_float",
     "unchanged",
     "working_dtype",
 ]
@@ -64,9 +68,23 @@ def floating(dtypes: Sequence[_DType]) -> _DType:
     return np.dtype(np.float32 if dtypes[0] == np.float32 else np.float64)
 
 
+def to_float(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return an image in the dtype of `floating`, its values as they are.
+
+    Most of scikit-image brings integers to 0..1 where it is given them; floats it takes as they
+    are.
+    """
+    return image.astype(floating([image.dtype]), copy=False)
+
+
 def always_float32(dtypes: Sequence[_DType]) -> _DType:
     """Return float32, whatever comes in."""
     return np.dtype(np.float32)
+
+
+def given_dtype(dtypes: Sequence[_DType], *, dtype: _DType) -> _DType:
+    """Return ``dtype``, whatever comes in."""
+    return dtype
 
 
 def mask_dtype(dtypes: Sequence[_DType]) -> _DType:
@@ -94,6 +112,12 @@ def difference_dtype(dtypes: Sequence[_DType]) -> _DType:
         if limits.min <= lowest and highest <= limits.max:
             return np.dtype(candidate)
     return np.dtype(np.float64)
+
+
+def sum_dtype(dtypes: Sequence[_DType]) -> _DType:
+    """Return float32 where it holds the values of every input exactly, else float64."""
+    exact = all(d.itemsize <= 2 or d == np.float32 for d in dtypes)
+    return np.dtype(np.float32 if exact else np.float64)
 
 
 def _limits(dtype: _DType) -> tuple[int, int]:

@@ -6,14 +6,15 @@ Nothing here loads scikit-image: ``function`` is a path, resolved when the opera
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from napari_omezarr_cloud.errors import OperationError
-from napari_omezarr_cloud.process.dtypes import working_dtype
+from napari_omezarr_cloud.process.dtypes import given_dtype, working_dtype
 from napari_omezarr_cloud.process.parameter import Parameter, ParameterType, Value
 
 __all__ = [
@@ -33,7 +34,7 @@ __all__ = [
 ]
 
 Kind = Literal["local", "unbounded", "global", "objects", "projection", "table"]
-Output = Literal["image", "mask", "labels", "table"]
+Output = Literal["image", "mask", "labels", "table", "any"]
 Dims = Literal["any", "plane"]
 InputKind = Literal["image", "mask", "labels", "any"]
 Colours = Literal["each", "together", "none"]
@@ -77,7 +78,8 @@ class Operation:
         ``objects`` gives labels, which must be merged across blocks; ``projection`` folds one
         axis; ``table`` gives rows.
     output
-        What comes back: ``image``, ``mask`` (bool), ``labels`` (whole numbers) or ``table``.
+        What comes back: ``image``, ``mask`` (bool), ``labels`` (whole numbers), ``table``, or
+        ``any``, which only a run can tell: an image or a mask.
     dtype_rule
         Input dtypes to output dtype.
     halo_rule
@@ -119,6 +121,24 @@ class Operation:
     takes_spacing: bool = False
     colours: Colours = "each"
     holds_gil: bool = False
+
+    @property
+    def is_described(self) -> bool:
+        """Whether what comes back is known beforehand, so that it can be a live layer."""
+        return self.output != "any"
+
+    def output_of(self, dtype: np.dtype[Any]) -> Output:
+        """Return what a result of this dtype is, where only a run could tell."""
+        if self.is_described:
+            return self.output
+        return "mask" if dtype.kind == "b" else "image"
+
+    def settled(self, dtype: np.dtype[Any]) -> Operation:
+        """Return this operation described by one run of it, which gave a result of this dtype."""
+        if self.is_described:
+            return self
+        rule = partial(given_dtype, dtype=dtype)
+        return replace(self, output=self.output_of(dtype), dtype_rule=rule)
 
     def halo(self, values: Mapping[str, Any], spacing: Sequence[float]) -> tuple[int, ...] | None:
         """Return how many pixels of source a block needs on each side, per spatial axis.
@@ -176,8 +196,13 @@ class Operation:
         Raises
         ------
         OperationError
-            For complex numbers and what is no number.
+            For complex numbers and what is no number, and where only a run can tell.
         """
+        if not self.is_described:
+            raise OperationError(
+                f"What {self.title} gives is not known before it has run",
+                hint="Apply it to the view.",
+            )
         pairs = zip(self.inputs, dtypes, strict=True)
         working = [_as_kind(each, working_dtype(np.dtype(dtype))) for each, dtype in pairs]
         if rgb and working[0].kind in "iu":

@@ -10,11 +10,12 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from napari_omezarr_cloud.errors import OperationError
+from napari_omezarr_cloud.process.literal import plain_literal
 
 __all__ = ["Parameter", "ParameterType", "Value"]
 
-ParameterType = Literal["float", "int", "bool", "choice", "length"]
-Value: TypeAlias = bool | int | float | str | None
+ParameterType = Literal["float", "int", "bool", "choice", "length", "text", "literal"]
+Value: TypeAlias = "bool | int | float | str | tuple[Value, ...] | None"
 
 _NOUNS = {"float": "a number", "length": "a number", "int": "a whole number"}
 
@@ -29,8 +30,10 @@ class Parameter:
         The keyword of the function; scikit-image's own name where it has one.
     type
         ``"length"`` is a number in µm where the image has length units, else in level-0 pixels.
+        ``"text"`` is any text; ``"literal"`` a number, a word, ``None`` or a tuple of them, which
+        a person types as in Python.
     default
-        Used where nothing is set. ``None`` needs a ``statistic``.
+        Used where nothing is set. ``None`` needs a ``statistic`` or a ``literal``.
     label, help
         What the form shows: a word or two, and one line.
     minimum, maximum
@@ -44,6 +47,8 @@ class Parameter:
         As shown after the value.
     statistic
         Path of a function that measures this value from the image when it is ``None``.
+    is_required
+        Whether there is no default, so that nothing can be computed until a value is given.
     """
 
     name: str
@@ -57,6 +62,7 @@ class Parameter:
     choices: tuple[str, ...] = ()
     unit: str | None = None
     statistic: str | None = None
+    is_required: bool = False
 
     @property
     def expected(self) -> str:
@@ -65,6 +71,10 @@ class Parameter:
             return "one of " + ", ".join(self.choices)
         if self.type == "bool":
             return "true or false"
+        if self.type == "text":
+            return "a text"
+        if self.type == "literal":
+            return "a value as Python has it: 3, 0.5, None, (1, 2) or a word"
         automatic = ", or nothing for automatic" if self.statistic else ""
         return _NOUNS[self.type] + self._range() + automatic
 
@@ -83,15 +93,22 @@ class Parameter:
         OperationError
             If the value has the wrong type or is out of range; it names both and what is allowed.
         """
+        if self.is_required and (value is None or (isinstance(value, str) and not value)):
+            raise OperationError(
+                f"{operation} needs a value for {self.name}",
+                why="it has no default",
+                hint=self.help,
+            )
         if value is None and self.statistic is not None:
             return None
+        if self.type == "literal":
+            try:
+                return plain_literal(value)
+            except ValueError as exc:
+                raise self._refused(value, operation) from exc
         plain = self._plain(value)
         if plain is None:
-            raise OperationError(
-                f"{operation} cannot use {self.name} = {value!r}",
-                why=f"{self.label} must be {self.expected}",
-                hint=f"The default is {'automatic' if self.default is None else self.default}.",
-            )
+            raise self._refused(value, operation)
         return plain
 
     def for_pixel_size(self, pixel_size: float | None) -> Parameter:
@@ -116,10 +133,21 @@ class Parameter:
             unit="px" if pixel_size is None else "µm",
         )
 
+    def _refused(self, value: object, operation: str) -> OperationError:
+        automatic = self.default is None and self.statistic is not None
+        default = f"The default is {'automatic' if automatic else self.default}."
+        return OperationError(
+            f"{operation} cannot use {self.name} = {value!r}",
+            why=f"{self.label} must be {self.expected}",
+            hint="" if self.is_required else default,
+        )
+
     def _plain(self, value: object) -> Value:
         """Return the value as bool, int, float or str; None where it is not allowed."""
         if self.type == "choice":
             return str(value) if value in self.choices else None
+        if self.type == "text":
+            return value if isinstance(value, str) else None
         if isinstance(value, bool | np.bool_):
             return bool(value) if self.type == "bool" else None
         if self.type == "bool" or not isinstance(value, Real):

@@ -15,27 +15,16 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from napari_omezarr_cloud.errors import OperationError
+from napari_omezarr_cloud.errors import CloudError, OperationError
 from napari_omezarr_cloud.process.dtypes import working_dtype
+from napari_omezarr_cloud.process.functions import remembered
 from napari_omezarr_cloud.process.operation import Input, Operation, validate
+from napari_omezarr_cloud.process.outcome import image_in
 
 __all__ = ["run", "statistic"]
 
 _Array: TypeAlias = npt.NDArray[Any]
 _Call: TypeAlias = Callable[..., _Array]
-
-# What numpy, scipy and scikit-image raise when they refuse an array or a value.
-_REFUSALS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
 
 
 def run(
@@ -85,16 +74,19 @@ def run(
         keywords = op.in_pixels(checked, sizes_seen) | dict(op.fixed)
         if op.takes_spacing:
             keywords["spacing"] = sizes_seen
-        function = _resolve(op.function)
+        function = resolve(op.function)
 
         def call(*inputs: _Array) -> _Array:
-            return np.asarray(function(*inputs, **keywords))
+            return _image_in(op, function(*inputs, **keywords), inputs[0].shape)
 
         by_plane = op.dims == "plane" and len(sizes) == 3
         on_space = _along_first(call) if by_plane else call
         each = rgb and op.colours == "each"
         result = _along_last(on_space)(*images) if each else on_space(*images)
-        dtype = op.output_dtype([image.dtype for image in images], rgb=each)
+        if op.is_described:
+            dtype = op.output_dtype([image.dtype for image in images], rgb=each)
+        else:
+            dtype = working_dtype(result.dtype)
         result = _as_dtype(result, dtype)
     # A function may return its input where there is nothing to do; the caller may write to ours.
     return result.copy() if any(np.may_share_memory(result, a) for a in arrays) else result
@@ -135,7 +127,7 @@ def _measured(
     op: Operation, images: Sequence[_Array], checked: Mapping[str, Any]
 ) -> dict[str, float]:
     wanted = [p for p in op.parameters if p.statistic and checked[p.name] is None]
-    return {p.name: float(_resolve(str(p.statistic))(*images)) for p in wanted}
+    return {p.name: float(resolve(str(p.statistic))(*images)) for p in wanted}
 
 
 def _prepared(op: Operation, arrays: Sequence[_Array], *, rgb: bool) -> list[_Array]:
@@ -232,6 +224,15 @@ def _along_last(call: _Call) -> _Call:
     return each_channel
 
 
+def _image_in(op: Operation, result: Any, shape: tuple[int, ...]) -> _Array:
+    """Return the image in what a function gave for arrays of this shape."""
+    if op.output == "table":
+        return np.asarray(result)
+    if op.kind == "projection":
+        shape = shape[1:]
+    return image_in(result, shape[:-1] if op.colours == "together" else shape, op.title)
+
+
 def _as_dtype(result: _Array, dtype: np.dtype[Any]) -> _Array:
     if result.dtype.kind == "f" and dtype.kind in "iu":
         limits = np.iinfo(dtype)
@@ -239,8 +240,11 @@ def _as_dtype(result: _Array, dtype: np.dtype[Any]) -> _Array:
     return result.astype(dtype, copy=False)
 
 
-def _resolve(path: str) -> Callable[..., Any]:
-    """Import what ``"package.module:function"`` names."""
+def resolve(path: str) -> Callable[..., Any]:
+    """Return what ``"package.module:function"`` names: one that is kept, or can be imported."""
+    known = remembered(path)
+    if known is not None:
+        return known
     module, _, name = path.partition(":")
     function: Callable[..., Any] = getattr(import_module(module), name)
     return function
@@ -251,10 +255,20 @@ def _refusals_of(op: Operation, images: Sequence[_Array]) -> Iterator[None]:
     """Turn what the function raises into our error, which says what it was given."""
     try:
         yield
-    except _REFUSALS as exc:
+    except CloudError:
+        raise
+    except Exception as exc:  # whatever the function raises: a user's own may raise anything
         given = " and ".join(f"{image.dtype} of shape {image.shape}" for image in images)
         raise OperationError(
             f"{op.title} failed on {given}",
-            why=str(exc).rstrip(".") or type(exc).__name__,
+            why=_cause(exc),
             hint="Try a smaller region." if isinstance(exc, MemoryError) else "",
         ) from exc
+
+
+def _cause(exc: Exception) -> str:
+    """Return the function's own words; of a missing key, Python gives the key alone."""
+    text = str(exc).rstrip(".")
+    if not text:
+        return type(exc).__name__
+    return f"{type(exc).__name__}: {text}" if isinstance(exc, KeyError) else text
