@@ -6,16 +6,32 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_omezarr_cloud.api import Image, Labels, Level, open, open_async
+    from napari_omezarr_cloud.api import (
+        Derived,
+        Image,
+        Labels,
+        Level,
+        apply,
+        from_array,
+        open,
+        open_async,
+    )
     from napari_omezarr_cloud.errors import CloudError
     from napari_omezarr_cloud.napari.layer_data import LayerData, to_layers
+    from napari_omezarr_cloud.process import Recipe, RecipeInput, Step
 
 __all__ = [
     "CloudError",
+    "Derived",
     "Image",
     "Labels",
     "LayerData",
     "Level",
+    "Recipe",
+    "RecipeInput",
+    "Step",
+    "apply",
+    "from_array",
     "open",
     "open_async",
     "to_layers",
@@ -24,6 +40,9 @@ __all__ = [
 _HOMES = {
     "CloudError": "errors",
     "LayerData": "napari.layer_data",
+    "Recipe": "process",
+    "RecipeInput": "process",
+    "Step": "process",
     "to_layers": "napari.layer_data",
 }
 

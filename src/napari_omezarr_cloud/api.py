@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.chunks.dask_view import dask_array
-from napari_omezarr_cloud.errors import RegionError
+from napari_omezarr_cloud.errors import OperationError, RegionError
 from napari_omezarr_cloud.location import Location, parse_location
 from napari_omezarr_cloud.ngff import Axis, Channel, ImageLabel
+from napari_omezarr_cloud.process import Recipe, RecipeInput, Step, get_operation
+from napari_omezarr_cloud.process.apply import apply_recipe
 from napari_omezarr_cloud.pyramid import Grid, Pyramid, PyramidView, Region
 from napari_omezarr_cloud.pyramid import Level as _Level
-from napari_omezarr_cloud.pyramid.channels import channels_of
+from napari_omezarr_cloud.pyramid.channels import channel_axis, channels_of
+from napari_omezarr_cloud.pyramid.in_memory import array_pyramid, transform_of_level
 from napari_omezarr_cloud.pyramid.opening import OpenedImage, OpenedLabels, open_image
+from napari_omezarr_cloud.pyramid.stored import StoredLevel
 from napari_omezarr_cloud.store import Traffic, io_thread
 
 if TYPE_CHECKING:
@@ -25,11 +32,20 @@ if TYPE_CHECKING:
     from os import PathLike
 
     import dask.array as da
-    import numpy as np
     import numpy.typing as npt
     import zarr
 
-__all__ = ["Image", "Labels", "Level", "locate", "open", "open_async"]
+__all__ = [
+    "Derived",
+    "Image",
+    "Labels",
+    "Level",
+    "apply",
+    "from_array",
+    "locate",
+    "open",
+    "open_async",
+]
 
 
 class Level:
@@ -50,7 +66,7 @@ class Level:
 
     @property
     def path(self) -> str:
-        """Path of the array below the image."""
+        """Path of the array below the image; of a computed level, the operation."""
         return self._level.name
 
     @property
@@ -95,8 +111,20 @@ class Level:
 
     @property
     def zarr(self) -> zarr.Array[Any]:
-        """The level as a zarr array over the same connections; read-only."""
-        array: zarr.Array[Any] = self._level.zarr_array()  # type: ignore[attr-defined]
+        """The level as a zarr array over the same connections; read-only.
+
+        Raises
+        ------
+        RegionError
+            If the level is not stored anywhere: it is computed, or in memory.
+        """
+        if not isinstance(self._level, StoredLevel):
+            raise RegionError(
+                f"There is no zarr array of {self.path}",
+                why="it is computed or in memory, and not stored",
+                hint="Use dask or read().",
+            )
+        array: zarr.Array[Any] = self._level.zarr_array()
         return array
 
     def __repr__(self) -> str:
@@ -224,6 +252,28 @@ class Image(_Leveled):
         return f"<Image {self.name!r} ({axes}, OME-Zarr {self.version}): {self.levels[0]!r}>"
 
 
+@dataclass(frozen=True, eq=False)
+class Derived(_Leveled):
+    """An image that is computed, or in memory: its voxels are made when they are asked for."""
+
+    recipe: Recipe | None = None
+    """How it was made, with every measured value; None where it was not computed."""
+
+    @property
+    def name(self) -> str:
+        """What it is, in words."""
+        return self.pyramid.name
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was measured on the way and where, in sentences."""
+        return self.pyramid.notes
+
+    def __repr__(self) -> str:
+        axes = "".join(axis.name for axis in self.axes)
+        return f"<Derived {self.name!r} ({axes}): {self.levels[0]!r}>"
+
+
 def _labels(opened: OpenedLabels) -> Labels:
     return Labels(opened.pyramid, opened.name, opened.label or ImageLabel())
 
@@ -301,3 +351,130 @@ def locate(
     given = {name: value for name, value in chosen.items() if value is not None}
     location = parse_location(text, endpoint=endpoint)
     return replace(location, access=replace(location.access, **given)) if given else location
+
+
+_Source = Image | Labels | Derived
+
+
+def apply(
+    images: _Source | Mapping[str, _Source],
+    recipe: Recipe | Step | str | PathLike[str],
+    *,
+    channels: int | Mapping[str, int] | None = None,
+) -> Derived:
+    """Apply a recipe to an image, lazily: voxels are computed when they are read.
+
+    Parameters
+    ----------
+    images
+        One image (or labels, or the result of another recipe), or one for each input of the recipe,
+        by name. The first gives the grid; others are sampled at its voxels.
+    recipe
+        A recipe, one step, the path of a recipe's file, or its text.
+    channels
+        Which channel to take, of all inputs or by input; counts more than what the recipe says.
+        Without any, every channel is treated, each alone.
+
+    Returns
+    -------
+    Derived
+        Axes as the first image, without the channel axis where one channel was taken; levels as
+        many as it has, each the operations on that level, with lengths in µm.
+
+    Raises
+    ------
+    OperationError
+        If the recipe cannot be read, or the images do not suit it.
+    ChunkError
+        If voxels for a threshold that must be measured cannot be read.
+
+    Examples
+    --------
+    >>> image = noc.open("https://example.org/image.zarr")  # doctest: +SKIP
+    >>> blurred = noc.apply(image, noc.Step("gaussian", {"sigma": 1.5}))  # doctest: +SKIP
+    >>> blurred.read(level=2)  # doctest: +SKIP
+    """
+    recipe = _recipe(recipe)
+    given = images if isinstance(images, Mapping) else _given(recipe, images)
+    views = {}
+    for each in recipe.inputs:
+        if each.name in given:
+            channel = channels.get(each.name) if isinstance(channels, Mapping) else channels
+            views[each.name] = _view(given[each.name], each.channel if channel is None else channel)
+    applied = io_thread().wait(apply_recipe(recipe, views, engine()))
+    notes = tuple(sentence for step in applied.steps for sentence in step.sentences)
+    return Derived(replace(applied.pyramid, notes=notes), applied.recipe)
+
+
+def _recipe(recipe: Recipe | Step | str | PathLike[str]) -> Recipe:
+    if isinstance(recipe, Recipe):
+        return recipe
+    if isinstance(recipe, Step):
+        inputs = tuple(RecipeInput(each.name) for each in get_operation(recipe.operation).inputs)
+        return Recipe((recipe,), inputs)
+    is_text = isinstance(recipe, str) and "\n" in recipe
+    return Recipe.from_yaml(str(recipe)) if is_text else Recipe.load(recipe)
+
+
+def _given(recipe: Recipe, image: _Source) -> dict[str, _Source]:
+    """Return one image for all inputs: they can only be different channels of it."""
+    return {each.name: image for each in recipe.inputs}
+
+
+def _view(image: _Source, channel: int | None) -> PyramidView:
+    pyramid = image.pyramid
+    axis = channel_axis(pyramid)
+    if channel is None or axis is None:
+        return PyramidView.of(pyramid)
+    count = pyramid.levels[0].grid.shape[axis]
+    if not 0 <= channel < count:
+        raise OperationError(
+            f"There is no channel {channel}", where=pyramid.source, why=f"the image has {count}"
+        )
+    return PyramidView.of(pyramid, {axis: channel})
+
+
+def from_array(
+    levels: npt.ArrayLike | Sequence[Any],
+    axes: str,
+    *,
+    scale: Sequence[float] | None = None,
+    unit: str | None = None,
+    name: str = "array",
+) -> Derived:
+    """Make an image of an array in memory or of a lazy one, to apply a recipe to.
+
+    Parameters
+    ----------
+    levels
+        An array with ``shape``, ``dtype`` and numpy-style indexing, or a list of them from fine to
+        coarse. Voxels are read when they are needed and remembered.
+    axes
+        Their names in order, out of ``tczyx``; ``"zyx"``.
+    scale
+        Size of a voxel of the finest level per axis; ones if None. Coarser levels cover the same
+        extent.
+    unit
+        Of the axes of space, for instance ``"micrometer"``; None: lengths count in voxels.
+    name
+        What it is called.
+
+    Raises
+    ------
+    OperationError
+        If axes and arrays do not fit each other.
+    """
+    arrays = list(levels) if isinstance(levels, list | tuple) else [levels]
+    shapes = [np.shape(array) for array in arrays]
+    sizes = tuple(scale) if scale is not None else (1.0,) * len(axes)
+    if not arrays or any(len(s) != len(axes) or 0 in s for s in shapes) or len(sizes) != len(axes):
+        raise OperationError(
+            "Could not make an image of the arrays",
+            why=f"axes {axes}, scale {sizes} and shapes {', '.join(map(str, shapes))} do not fit",
+        )
+    named = [Axis(n, _AXIS_TYPES.get(n), unit if n in "zyx" else None) for n in axes]
+    transforms = [transform_of_level(shapes[0], shape, sizes) for shape in shapes]
+    return Derived(array_pyramid(arrays, named, transforms, name))
+
+
+_AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}

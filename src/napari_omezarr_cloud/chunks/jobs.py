@@ -9,6 +9,7 @@ import asyncio
 import time
 import weakref
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.errors import CloudError, OperationError
@@ -44,9 +45,14 @@ class Job:
         self.interests: set[Interest] = set()
         self.task: asyncio.Task[dict[Index, Chunk]]
 
-    def rank(self) -> Rank:
-        """Return the rank of the most urgent of those who want it."""
-        return min((i.rank() for i in self.interests), default=(float("inf"),))
+    @property
+    def rank(self) -> Callable[[], Rank]:
+        """Gives the rank of the most urgent of those who want it, without holding the job."""
+        return partial(_most_urgent, self.interests)
+
+
+def _most_urgent(interests: set[Interest]) -> Rank:
+    return min((each.rank() for each in interests), default=(float("inf"),))
 
 
 class JobTable:

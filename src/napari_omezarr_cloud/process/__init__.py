@@ -8,7 +8,7 @@ from napari_omezarr_cloud.process.operation import (
     Value,
     validate,
 )
-from napari_omezarr_cloud.process.recipe import Recipe, Step
+from napari_omezarr_cloud.process.recipe import Recipe, RecipeInput, Step
 from napari_omezarr_cloud.process.registry import get_operation, operations
 from napari_omezarr_cloud.process.run import run, statistic
 
@@ -18,6 +18,7 @@ __all__ = [
     "Operation",
     "Parameter",
     "Recipe",
+    "RecipeInput",
     "Step",
     "Value",
     "get_operation",

@@ -16,7 +16,7 @@ import math
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +67,7 @@ _PATCHES = 3
 """Patches of a level that are remembered: what is on screen, and where one was a moment ago."""
 
 
+@runtime_checkable
 class Fold(Protocol):
     """A projection that goes through its axis slab by slab."""
 

@@ -81,7 +81,7 @@ class _Mean(_Folded):
 
 
 class _Moments(NamedTuple):
-    count: int
+    planes: int
     mean: _Array
     squares: _Array
     """Sum of squared deviations from the mean."""
@@ -100,14 +100,14 @@ class _Deviation(_Folded):
         return _Moments(len(slab), mean, np.square(values - mean).sum(axis=0))
 
     def join(self, one: _Moments, other: _Moments) -> _Moments:
-        count = one.count + other.count
+        planes = one.planes + other.planes
         apart = other.mean - one.mean
-        mean = one.mean + apart * (other.count / count)
-        squares = one.squares + other.squares + apart**2 * (one.count * other.count / count)
-        return _Moments(count, mean, squares)
+        mean = one.mean + apart * (other.planes / planes)
+        squares = one.squares + other.squares + apart**2 * (one.planes * other.planes / planes)
+        return _Moments(planes, mean, squares)
 
     def finish(self, state: _Moments) -> _Array:
-        return np.asarray(np.sqrt(state.squares / state.count))
+        return np.asarray(np.sqrt(state.squares / state.planes))
 
 
 maximum = _Extreme(np.maximum)

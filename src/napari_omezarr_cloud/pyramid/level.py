@@ -57,7 +57,7 @@ class Runner(Protocol):
     async def compute(
         self, function: Callable[..., Any], *args: Any, in_process: bool = False
     ) -> Any:
-        """Run a pure array function in the compute pool, or in a process, where it can be killed."""
+        """Run a pure array function in the compute pool, or in a process that can be killed."""
         ...
 
     async def region(self, level: Level, region: Region) -> Array:
@@ -155,6 +155,9 @@ class Pyramid:
     """Display form of where it came from."""
     kept: tuple[Any, ...] = field(default=(), repr=False)
     """Objects that must live as long as the pyramid."""
+    preview: Pyramid | None = field(default=None, repr=False)
+    """What a window shows of it, where that is not the same: levels too coarse to show anything of
+    an operation show its source."""
 
     @property
     def ndim(self) -> int:

@@ -6,7 +6,7 @@ that share a chunk share its bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,6 +67,12 @@ class PyramidView:
     def dtype(self) -> np.dtype[Any]:
         """Type of the view's voxels."""
         return self.shown_as or self.pyramid.dtype
+
+    @property
+    def preview(self) -> PyramidView:
+        """The view of what a window shows of the pyramid."""
+        shown = self.pyramid.preview
+        return self if shown is None else replace(self, pyramid=shown)
 
     def level(self, number: int) -> Level:
         """Return a level of the pyramid."""
