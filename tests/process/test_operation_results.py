@@ -82,7 +82,7 @@ def test_integers_keep_their_range(name: str) -> None:
 
 
 def test_float32_stays_float32() -> None:
-    kept = {name: op.output_dtype([np.dtype("f4")] * 2) for name, op in operations().items()}
+    kept = {n: op.output_dtype([np.dtype("f4")] * len(op.inputs)) for n, op in operations().items()}
 
     assert {n for n, dtype in kept.items() if dtype.kind == "f" and dtype != np.float32} == set()
 

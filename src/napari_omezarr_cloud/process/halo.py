@@ -18,7 +18,20 @@ from napari_omezarr_cloud.errors import OperationError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["ellipsoid", "footprint_reach", "gaussian_reach", "neighbours", "pixelwise"]
+__all__ = [
+    "ellipsoid",
+    "footprint_reach",
+    "gaussian_reach",
+    "half_window",
+    "isotropic",
+    "neighbours",
+    "pixelwise",
+    "reach_of",
+    "window_reach",
+]
+
+# A window is summed along lines, pixels x its side steps: 2000 pixels is about a minute.
+_LARGEST_HALF_WINDOW = 1000
 
 # 0.3 µm / 0.1 µm is 2.9999999999999996 pixels, and means 3.
 _ROUNDING = 1e-6
@@ -38,6 +51,11 @@ def neighbours(values: Mapping[str, Any], ndim: int) -> tuple[int, ...]:
     return (1,) * ndim
 
 
+def reach_of(values: Mapping[str, Any], ndim: int, *, pixels: int) -> tuple[int, ...]:
+    """Return the same number of pixels along every axis."""
+    return (pixels,) * ndim
+
+
 def gaussian_reach(
     values: Mapping[str, Any], ndim: int, *, parameter: str, truncate: float = 4.0
 ) -> tuple[int, ...]:
@@ -50,6 +68,40 @@ def footprint_reach(
 ) -> tuple[int, ...]:
     """Return the radius of an `ellipsoid` that is applied ``passes`` times, one on the other."""
     return tuple(passes * _whole(radius) for radius in values[parameter])
+
+
+def window_reach(values: Mapping[str, Any], ndim: int, *, parameter: str) -> tuple[int, ...]:
+    """Return half the side of a box whose sides are ``parameter``."""
+    return half_window(values[parameter])
+
+
+def half_window(side: Sequence[float]) -> tuple[int, ...]:
+    """Return ``h`` per axis such that a box of ``2 * h + 1`` pixels has about this side.
+
+    Odd whole sides are met exactly; below 2 pixels the axis is not looked along.
+
+    Raises
+    ------
+    OperationError
+        If it could not be computed in a reasonable time.
+    """
+    half = tuple(_whole(length / 2) for length in side)
+    if max(half) > _LARGEST_HALF_WINDOW:
+        raise OperationError(
+            "The window is too large",
+            why="it is " + " x ".join(f"{length:.4g}" for length in side) + " pixels of this level",
+            hint="Make it smaller, or zoom out to a coarser level.",
+        )
+    return half
+
+
+def isotropic(length: Sequence[float]) -> float:
+    """Return one number of pixels for a length that has several: their geometric mean.
+
+    For functions that know one number for both axes of a plane; the pixels of a plane are
+    square, or nearly so, in practice.
+    """
+    return math.prod(length) ** (1 / len(length))
 
 
 def ellipsoid(radius: Sequence[float]) -> npt.NDArray[np.bool_]:
