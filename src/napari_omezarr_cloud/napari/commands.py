@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
-__all__ = ["auto_contrast_visible", "bind_keys", "open_url_dialog", "retry_failed"]
-
-_OPEN_URL_KEY = "Alt-U"
+__all__ = [
+    "auto_contrast_visible",
+    "bind_keys",
+    "open_url_dialog",
+    "retry_failed",
+    "toggle_source",
+    "wipe",
+]
 
 
 def open_url_dialog() -> None:
@@ -25,16 +31,31 @@ def bind_keys(viewer: Any) -> None:
     napari ignores the keys of a manifest, so they work once something of ours was used in the
     viewer: an image opened, a widget shown, or the menu entry itself chosen.
     """
-    try:
-        viewer.bind_key(_OPEN_URL_KEY, _show_open_url)
-    except ValueError:  # taken, perhaps by ourselves
-        return
+    for key, action in _KEYS.items():
+        with suppress(ValueError):  # taken, perhaps by ourselves
+            viewer.bind_key(key, action)
 
 
 def _show_open_url(viewer: Any) -> None:
     from napari_omezarr_cloud.napari.open_url import show_dialog
 
     show_dialog(viewer)
+
+
+def _toggle_source(viewer: Any) -> None:
+    from napari_omezarr_cloud.napari.compare import toggle
+
+    toggle(viewer)
+
+
+def _wipe(viewer: Any) -> None:
+    from napari_omezarr_cloud.napari.compare import switch_wipe
+
+    switch_wipe(viewer)
+
+
+_KEYS = {"Alt-U": _show_open_url, "Q": _toggle_source, "Shift-Q": _wipe}
+"""None of them means anything to napari 0.9, in any kind of layer."""
 
 
 def auto_contrast_visible() -> None:
@@ -60,3 +81,23 @@ def retry_failed() -> None:
         from napari_omezarr_cloud.napari.display import retry
 
         retry(viewer.layers)
+
+
+def toggle_source() -> None:
+    """Show the source instead of the selected result, or go back, in the viewer in front."""
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        bind_keys(viewer)
+        _toggle_source(viewer)
+
+
+def wipe() -> None:
+    """Begin or end the wipe of the selected result and its source, in the viewer in front."""
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        bind_keys(viewer)
+        _wipe(viewer)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from napari_omezarr_cloud.napari.compare import remember
+
 if TYPE_CHECKING:
     from napari_omezarr_cloud.napari.layer_data import LayerData
 
@@ -44,6 +46,7 @@ class ResultLayers:
             layer = viewer.add_layer(Layer.create(*data))
         else:
             _change(layer, data)
+        remember(layer, source)
         self._last = weakref.ref(layer)
         self._made_by = (weakref.ref(source), operation)
         return layer
