@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QComboBox, QWidget
 from napari_omezarr_cloud.napari.visible import has_pixels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["LayerBox"]
 
@@ -27,13 +27,23 @@ class LayerBox(QComboBox):
     follows
         Whether the active layer is taken until the person chooses one; otherwise somebody has to
         `suggest` one.
+    accepts
+        Which layers can be chosen.
     """
 
     layer_changed = Signal()
     """Another layer is chosen, by the person or because it became the active one."""
 
-    def __init__(self, viewer: Any, *, follows: bool, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        viewer: Any,
+        *,
+        follows: bool,
+        accepts: Callable[[Any], bool] = has_pixels,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
+        self._accepts = accepts
         self._viewer = weakref.ref(viewer)
         self._follows = follows
         self._is_pinned = False
@@ -76,7 +86,7 @@ class LayerBox(QComboBox):
     def refresh(self) -> None:
         """Take over the viewer's list of layers; the chosen one stays chosen while it is there."""
         viewer = self._viewer()
-        layers = [] if viewer is None else [x for x in reversed(viewer.layers) if has_pixels(x)]
+        layers = [] if viewer is None else [x for x in reversed(viewer.layers) if self._accepts(x)]
         before = self.layer
         self.blockSignals(True)
         self.clear()
@@ -123,7 +133,7 @@ class LayerBox(QComboBox):
 
     def _active(self, viewer: Any) -> Any | None:
         layer = None if viewer is None else viewer.layers.selection.active
-        return layer if layer is not None and has_pixels(layer) else None
+        return layer if layer is not None and self._accepts(layer) else None
 
     def _on_layers(self, event: Any = None) -> None:
         if event is not None and event.type == "inserted":

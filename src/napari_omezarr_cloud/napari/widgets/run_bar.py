@@ -21,10 +21,16 @@ class RunBar(QWidget):
     apply_requested = Signal()
     cancel_requested = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        parent: QWidget | None = None,
+        *,
+        action: str = "Apply to view",
+        tip: str = "Run on the visible pixels; the result becomes a new layer",
+    ) -> None:
         super().__init__(parent)
-        self.apply_button = QPushButton("Apply to view")
-        self.apply_button.setToolTip("Run on the visible pixels; the result becomes a new layer")
+        self.apply_button = QPushButton(action)
+        self.apply_button.setToolTip(tip)
         self.cancel_button = QPushButton("Cancel")
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
@@ -54,15 +60,20 @@ class RunBar(QWidget):
 
     def show_running(self, progress: Progress) -> None:
         """Show how far it is."""
+        loaded = min(progress.loaded, progress.chunks)
+        if progress.is_computing:
+            self.show_step(0, 0, "Computing…")
+        else:
+            self.show_step(loaded, progress.chunks, f"{loaded} of {progress.chunks} chunks")
+
+    def show_step(self, done: int, total: int, words: str) -> None:
+        """Show how much of something is done; a total of 0 is one nobody knows."""
         self.cancel_button.setEnabled(True)
         self.apply_button.setEnabled(False)
-        loaded = min(progress.loaded, progress.chunks)
-        # A range of nothing makes the bar run to and fro.
-        self.progress.setRange(0, 0 if progress.is_computing else progress.chunks)
-        self.progress.setValue(loaded)
+        self.progress.setRange(0, total)  # a range of nothing makes the bar run to and fro
+        self.progress.setValue(done)
         self.progress.setVisible(True)
-        told = "Computing…" if progress.is_computing else f"{loaded} of {progress.chunks} chunks"
-        self._say(told)
+        self._say(words)
 
     def show_idle(self, message: str = "", *, color: str = "") -> None:
         """Show how it ended, as plain text."""
