@@ -51,7 +51,7 @@ def find_regions(labels: _Array) -> Regions:
     OperationError
         If these are no whole numbers, or not two or three axes.
     """
-    from scipy import ndimage  # type: ignore[import-untyped]
+    from scipy import ndimage
 
     if labels.ndim not in (2, 3):
         raise OperationError(
