@@ -15,17 +15,20 @@ import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import QTimer
 
-from napari_omezarr_cloud.chunks import Peeked, chunk_count, engine
+from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.chunks.dask_view import reader_of
-from napari_omezarr_cloud.napari.look import Look, first_look, same_place, wish_list
+from napari_omezarr_cloud.napari.look import Look, first_look, wish_list
 from napari_omezarr_cloud.napari.notices import tell_warning
+from napari_omezarr_cloud.napari.painting import Painter, painter_of
 from napari_omezarr_cloud.napari.refresh import refresher
 from napari_omezarr_cloud.napari.slicing import can_hook, hook_slicing, unhook_slicing
-from napari_omezarr_cloud.pyramid import Index, PyramidView, Region
+from napari_omezarr_cloud.process.derived import DerivedLevel
+from napari_omezarr_cloud.pyramid import Index, Level, PyramidView, Region
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from napari_omezarr_cloud.chunks import Wish
     from napari_omezarr_cloud.errors import CloudError
 
 __all__ = ["Display", "adopt", "display_of", "expect", "release", "retry", "view_behind", "view_of"]
@@ -33,19 +36,21 @@ __all__ = ["Display", "adopt", "display_of", "expect", "release", "retry", "view
 Array = npt.NDArray[Any]
 
 
-_MANY = 1 << 14
-"""Chunks in one look beyond which those in memory are counted, not those in the look."""
+_HOLD_MS = 250
+"""How long the picture of the former parameters stays while the new one is computed as a whole."""
 
 
 class Display:
     """Behind one layer: what it shows, what it waits for."""
 
     def __init__(self, layer: Any, view: PyramidView) -> None:
-        self.view = view
         self._layer = weakref.ref(layer)
         self._engine = engine()
+        self._painter = painter_of(view.preview, self._engine)
+        self._former: Painter | None = None
+        self._is_holding = False
         self._token = object()  # what the engine knows us by: it must not keep the layer alive
-        self._awaited: frozenset[tuple[int, Index]] = frozenset()
+        self._awaited: dict[tuple[int, Index], Level] = {}
         self._arrived = 0
         self._has_wishes = False
         self.is_stale = False
@@ -58,71 +63,74 @@ class Display:
         self.wanted = 0
         """Chunks of the shown level in view."""
 
+    @property
+    def view(self) -> PyramidView:
+        """What is painted."""
+        return self._painter.view
+
+    def show(self, view: PyramidView) -> None:
+        """Paint another view on the same grid from now on: a parameter was changed.
+
+        What was painted stays until the new picture is complete, or for a quarter of a second; no
+        result of the old view is painted after that.
+        """
+        if self._former is None or not self.missing:
+            self._former = self._painter
+        self._painter = painter_of(view.preview, self._engine)
+        look = self.look
+        wishes = self._painter.wishes(look, overview=False) if look is not None else []
+        self._await(wishes)
+        self._is_holding = bool(wishes)
+        if not wishes:
+            self.refresh()
+            return
+        self.missing = len(wishes)
+        painter = self._painter
+        QTimer.singleShot(_HOLD_MS, lambda: self._stop_holding(painter))
+
+    def _stop_holding(self, painter: Painter) -> None:
+        """Go on piece by piece, unless another view is awaited by now."""
+        if self._is_holding and painter is self._painter:
+            self._is_holding = False
+            self.refresh()
+
     def paint(self, look: Look, thumbnail: Look) -> tuple[Look, Array, Array]:
         """Return what is painted for a look, and ask for what is missing; any thread."""
-        view = self.view
-        wishes = wish_list(view, look, self._engine.cache)
+        painter = self._painter
+        wishes = painter.wishes(look)
         # Before peeking: a chunk that comes in between must be heard, or it is never painted.
-        self._awaited = frozenset((wish.level.key, wish.index) for wish in wishes)
-        self._arrived = 0
-        if wishes or self._has_wishes:
-            self._engine.want(self._token, wishes)  # before painting: requests need not wait for it
-        self._has_wishes = bool(wishes)
-        painted = self._stand_in(look) or look
-        seen = self._peek(painted)
-        pixels = view.reduce(seen.pixels)
-        small = pixels if thumbnail == painted else view.reduce(self._peek(thumbnail).pixels)
+        # And before painting: requests need not wait for it.
+        self._await(wishes)
+        self._is_holding = False
+        former = self._former
+        if former is not None and painter.has_any(look):
+            former = self._former = None
+        painted = (former or painter).paint(look, thumbnail)
         self.look = look
-        self.wanted = chunk_count(view.expand(look.region), self._chunks(look))
-        self.missing = seen.missing if painted is look else self.wanted - self._present(look)
+        self.wanted, self.missing = painted.wanted, painted.missing
+        if former is not None:
+            self.missing = self.wanted
         if wishes and self._engine.has_failures:
             refresher().wake()  # what failed before this layer was there is told as well
-        return painted, pixels, small
+        return painted.look, painted.pixels, painted.thumbnail
 
-    def _stand_in(self, look: Look) -> Look | None:
-        """Return the coarser look to paint instead of one of which nothing is here.
-
-        It is painted as it is, not blown up to the finer grid: the graphics card does that better.
-        A volume is shown as a whole or not at all: mending it piece by piece costs a copy of all of
-        it each time.
-        """
-        present = self._present(look)
-        here = chunk_count(self.view.expand(look.region), self._chunks(look)) == present
-        last = len(self.view.pyramid.levels) - 1
-        if here or look.number == last or (present and len(look.displayed) == 2):
-            return None
-        for number in range(look.number + 1, last + 1):
-            coarse = same_place(self.view, look, number)
-            total = chunk_count(self.view.expand(coarse.region), self._chunks(coarse))
-            if number == last or self._present(coarse) == total:
-                return coarse
-        return None
-
-    def _chunks(self, look: Look) -> tuple[int, ...]:
-        return self.view.level(look.number).grid.chunks
-
-    def _present(self, look: Look) -> int:
-        """Return how many chunks of a look are in memory."""
-        level, region = self.view.level(look.number), self.view.expand(look.region)
-        cache = self._engine.cache
-        if chunk_count(region, level.grid.chunks) > _MANY:
-            here = (level.grid.region_of(index) for index in cache.indices(level.key))
-            return sum(not box.intersect(region).is_empty for box in here)
-        return sum((level.key, index) in cache for index in level.grid.touching(region))
-
-    def _peek(self, look: Look) -> Peeked:
-        view = self.view
-        stride = view.expand_stride(look.stride)
-        return self._engine.peek(view.pyramid, look.number, view.expand(look.region), stride)
+    def _await(self, wishes: Sequence[Wish]) -> None:
+        """Ask for these, and for nothing else."""
+        self._awaited = {(wish.level.key, wish.index): wish.level for wish in wishes}
+        self._arrived = 0
+        if wishes or self._has_wishes:
+            self._engine.want(self._token, wishes)
+        self._has_wishes = bool(wishes)
 
     def hears(self, level: int, indices: Sequence[Index]) -> bool:
-        """Tell whether these chunks are awaited, and note that the layer is stale."""
+        """Tell whether these chunks are to be painted now, and note that the layer is stale."""
         awaited = self._awaited
         here = sum((level, index) in awaited for index in indices)
-        if here:
-            self._arrived += here
+        self._arrived += here
+        if here and (self.has_all or not self._is_holding):
             self.is_stale = True
-        return here > 0
+            return True
+        return False
 
     @property
     def has_all(self) -> bool:
@@ -144,10 +152,18 @@ class Display:
     def progress(self) -> str:
         """How far the picture is, in words; empty when it is complete."""
         if not self.missing:
-            return ""
+            return self.remark
         failed = len(self.failures())
         words = f"loading: {self.wanted - self.missing} of {self.wanted} chunks"
         return f"{words}, {failed} unreadable" if failed else words
+
+    @property
+    def remark(self) -> str:
+        """What is to be known of the level that is shown: that it shows no operation."""
+        if self.look is None:
+            return ""
+        level = self.view.level(self.look.number)
+        return level.compute.note if isinstance(level, DerivedLevel) else ""
 
     def value_at(self, position: Sequence[float]) -> Any:
         """Return the value at a position in level-0 voxels, or None where it is not here yet.
@@ -155,7 +171,7 @@ class Display:
         Never a stand-in's value: what picks and measures must not be told a neighbour's.
         """
         look = self.look
-        if look is None:
+        if look is None or self.remark:
             return None
         view, number = self.view, look.number
         shape = view.grid(number).shape
@@ -170,16 +186,16 @@ class Display:
                 return None
             place.append((at, at + 1))
         region = Region(tuple(a for a, _ in place), tuple(b for _, b in place))
-        seen = self._engine.peek(view.pyramid, number, view.expand(region))
-        if not seen.is_exact:
+        found = self._painter.exact(look, region)
+        if found is None:
             return None
-        value = view.reduce(seen.pixels).reshape(-1)
+        value = found.reshape(-1)
         return value if view.ndim > len(position) else value[0]
 
     def failures(self) -> list[CloudError]:
         """Return why chunks in view could not be read."""
-        levels = {level.key: level for level in self.view.pyramid.levels}
-        found = (self._engine.failure(levels[key], index) for key, index in self._awaited)
+        awaited = list(self._awaited.items())
+        found = (self._engine.failure(level, index) for (_, index), level in awaited)
         return [error for error in found if error is not None]
 
     def new_failures(self) -> list[str]:
@@ -197,8 +213,8 @@ class Display:
 
     def close(self) -> None:
         """Withdraw every wish."""
-        self._awaited = frozenset()
-        self.is_stale = False
+        self._awaited = {}
+        self.is_stale = self._is_holding = False
         self._engine.leave(self._token)
 
 
@@ -236,7 +252,7 @@ def adopt(layer: Any) -> Display | None:
     hook_slicing(layer, display)
     _show_honest_values(layer, display)
     _displays[layer] = display
-    engine().cache.pin(view.level(len(view.pyramid.levels) - 1).key)
+    engine().cache.pin(display.view.level(len(view.pyramid.levels) - 1).key)
     refresher().add(display)
     return display
 
@@ -265,7 +281,7 @@ def _show_honest_values(layer: Any, display: Display) -> None:
     def get_status(*args: Any, **kwargs: Any) -> Any:
         live = reference()
         status = own_status(live, *args, **kwargs)
-        if display.missing and status.get("coordinates"):
+        if display.progress and status.get("coordinates"):
             status["coordinates"] += f" ({display.progress})"
         return status
 

@@ -27,7 +27,10 @@ Array = npt.NDArray[Any]
 class Painter(Protocol):
     """Gives pixels for a look, at once; level 0's grid is napari's data space."""
 
-    view: PyramidView
+    @property
+    def view(self) -> PyramidView:
+        """What is painted; may be another one later, on the same grid."""
+        ...
 
     def paint(self, look: Look, thumbnail: Look) -> tuple[Look, Array, Array]:
         """Return the look that was painted, its pixels and the thumbnail's, without waiting.
