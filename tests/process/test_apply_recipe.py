@@ -401,6 +401,17 @@ def test_a_second_image_is_sampled_where_the_first_has_its_voxels(engine: Engine
     np.testing.assert_array_equal(load(engine, pyramid), image.astype("i4") - other[::2, ::2])
 
 
+def test_images_in_other_units_lie_where_they_lie(engine: Engine) -> None:
+    image, other = noise(20, 22), noise(40, 44, seed=1)
+    nanometres = [Axis(n, "space", "nanometer") for n in "yx"]
+    finer = array_pyramid([other], nanometres, [Transform((500, 500), (0, 0))], "in nm")
+    recipe = Recipe((Step("difference"),), (RecipeInput("image"), RecipeInput("other")))
+
+    pyramid = applied(engine, recipe, image=a_pyramid("yx", image, pixel=1.0), other=finer).pyramid
+
+    np.testing.assert_array_equal(load(engine, pyramid), image.astype("i4") - other[::2, ::2])
+
+
 def test_a_missing_image_is_named(engine: Engine) -> None:
     recipe = Recipe((Step("difference"),), (RecipeInput("image"), RecipeInput("other")))
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from napari_omezarr_cloud.errors import OperationError
 from napari_omezarr_cloud.ngff.units import micrometres
-from napari_omezarr_cloud.process.derived import DerivedLevel, Fold, LevelFunction, Source, derive
+from napari_omezarr_cloud.process.derived import DerivedLevel, Fold, LevelFunction, derive
 from napari_omezarr_cloud.process.registry import get_operation
 from napari_omezarr_cloud.process.run import resolve
 from napari_omezarr_cloud.process.snapshot import Task
@@ -326,7 +326,7 @@ def _with_preview(pyramid: Pyramid, plan: _Plan) -> Pyramid:
     for level in pyramid.levels:
         assert isinstance(level, DerivedLevel)  # noqa: S101 (for the type checker)
         sources = [
-            Source(view, source.number)
+            replace(source, view=view)
             for view, source in zip(previews, level.sources, strict=True)
         ]
         same = all(a.level is b.level for a, b in zip(sources, level.sources, strict=True))

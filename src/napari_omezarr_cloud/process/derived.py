@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_omezarr_cloud.errors import OperationError, RegionError
+from napari_omezarr_cloud.ngff.units import micrometres
 from napari_omezarr_cloud.pyramid import (
     Chunk,
     Grid,
@@ -48,7 +49,7 @@ __all__ = [
     "Source",
     "derive",
     "is_patched",
-    "matching_level",
+    "matching_source",
 ]
 
 Array = npt.NDArray[Any]
@@ -128,11 +129,24 @@ class Source:
 
     view: PyramidView
     number: int
+    factors: tuple[float, ...] = ()
+    """Per axis, how many of the first source's units one of this one's is; none: the same."""
 
     @property
     def level(self) -> Level:
         """The level itself, in the axes of the pyramid."""
         return self.view.level(self.number)
+
+    @property
+    def transform(self) -> Transform:
+        """Where its voxels lie, in the units of the first source."""
+        own = self.view.transform(self.number)
+        if not self.factors:
+            return own
+        return Transform(
+            tuple(s * f for s, f in zip(own.scale, self.factors, strict=True)),
+            tuple(t * f for t, f in zip(own.translation, self.factors, strict=True)),
+        )
 
     async def pixels(
         self, region: Region, transform: Transform, runner: Runner, *, patched: bool = False
@@ -142,7 +156,7 @@ class Source:
         A source on the same grid is read as it is; any other is sampled at the nearest voxel in
         world coordinates. ``patched`` takes a patch of just this region of what has no finite halo.
         """
-        own = self.view.transform(self.number)
+        own = self.transform
         grid = self.view.grid(self.number)
         if own == transform and region == region.within(grid.shape):
             return await self._read(region, runner, patched=patched)
@@ -467,14 +481,17 @@ def _kept(part: Array) -> Array:
     return whole
 
 
-def matching_level(view: PyramidView, transform: Transform) -> int:
+def matching_source(
+    view: PyramidView, transform: Transform, factors: tuple[float, ...] = ()
+) -> Source:
     """Return the level of a view whose voxels are nearest in size to those of a transform."""
     wanted = np.log(np.abs(transform.scale))
 
-    def distance(number: int) -> float:
-        return float(np.abs(np.log(np.abs(view.transform(number).scale)) - wanted).sum())
+    def distance(source: Source) -> float:
+        return float(np.abs(np.log(np.abs(source.transform.scale)) - wanted).sum())
 
-    return min(range(len(view.pyramid.levels)), key=distance)
+    sources = (Source(view, number, factors) for number in range(len(view.pyramid.levels)))
+    return min(sources, key=distance)
 
 
 def derive(
@@ -511,7 +528,7 @@ def derive(
     for number in range(len(first.pyramid.levels)):
         transform = first.transform(number)
         sources = [Source(first, number)]
-        sources += [Source(view, matching_level(view, transform)) for view in views[1:]]
+        sources += [matching_source(view, transform, _factors(view, first)) for view in views[1:]]
         levels.append(DerivedLevel(sources, compute(number)))
     return Pyramid(
         axes=_axes(first, levels[0]),
@@ -520,6 +537,13 @@ def derive(
         source=first.pyramid.source,
         kept=tuple(view.pyramid for view in views),
     )
+
+
+def _factors(view: PyramidView, first: PyramidView) -> tuple[float, ...]:
+    """Return how many of the first view's units one of a view's is, per axis."""
+    pairs = zip(view.axes, first.axes, strict=True)
+    lengths = [(micrometres(mine.unit), micrometres(its.unit)) for mine, its in pairs]
+    return tuple(a / b if a and b else 1.0 for a, b in lengths)
 
 
 def _axes(view: PyramidView, level: DerivedLevel) -> tuple[Axis, ...]:
