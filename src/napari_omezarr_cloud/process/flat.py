@@ -68,6 +68,8 @@ def _extreme(
     by_length: dict[int, _Array] = {}
     for line in np.ndindex(*footprint.shape[:-1]):
         width = int(footprint[line].sum())
+        if width == 0:  # a corner of the box
+            continue
         if width not in by_length:
             by_length[width] = along_line(values, width, axis=-1, mode="nearest")
         shifts = [i - n // 2 for i, n in zip(line, footprint.shape[:-1], strict=True)]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ellipsoid",
+    "ellipsoid_size",
     "footprint_reach",
     "gaussian_reach",
     "half_window",
@@ -135,6 +136,11 @@ def ellipsoid(radius: Sequence[float]) -> npt.NDArray[np.bool_]:
     pairs = zip(offsets, radius, strict=True)
     distance = sum((offset / (r or 1.0)) ** 2 for offset, r in pairs)
     return np.asarray(distance <= 1 + _ROUNDING, dtype=np.bool_)
+
+
+def ellipsoid_size(diameter: Sequence[float]) -> float:
+    """Return how many pixels an ellipse (two axes) or ellipsoid (three) of this diameter has."""
+    return math.prod(diameter) * math.pi / (4 if len(diameter) == 2 else 6)
 
 
 def _whole(radius: float) -> int:

@@ -31,7 +31,8 @@ def finite(image: _Array) -> _Array:
     OperationError
         If there is none.
     """
-    values: _Array = image[np.isfinite(image)] if image.dtype.kind == "f" else image.ravel()
+    values: _Array = image.view(np.uint8) if image.dtype.kind == "b" else image
+    values = values[np.isfinite(values)] if values.dtype.kind == "f" else values.ravel()
     if values.size == 0:
         raise OperationError(
             "Nothing can be measured",
