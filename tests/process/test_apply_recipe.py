@@ -518,3 +518,12 @@ def test_awaiting_on_the_loop_is_no_deadlock(engine: Engine) -> None:
         return list(await asyncio.gather(*jobs))
 
     assert len(engine.io.wait(both())) == 2
+
+
+def test_any_function_of_scikit_image_can_be_applied_after_a_trial() -> None:
+    image = noise(40, 44)
+
+    result = noc.apply(noc.from_array(image, "yx"), noc.Step("skimage.filters.sobel"))
+
+    np.testing.assert_array_equal(result.read(), filters.sobel(image))
+    assert result.levels[0].dtype == np.float64

@@ -16,7 +16,15 @@ import numpy.typing as npt
 
 from napari_omezarr_cloud.errors import OperationError
 from napari_omezarr_cloud.ngff.units import micrometres
-from napari_omezarr_cloud.process.derived import DerivedLevel, Fold, LevelFunction, derive
+from napari_omezarr_cloud.process.derived import (
+    DerivedLevel,
+    Fold,
+    LevelFunction,
+    Source,
+    derive,
+    matching_source,
+    unit_factors,
+)
 from napari_omezarr_cloud.process.registry import get_operation
 from napari_omezarr_cloud.process.run import resolve
 from napari_omezarr_cloud.process.snapshot import Task
@@ -36,6 +44,7 @@ __all__ = [
     "apply_recipe",
     "apply_step",
     "derived_step",
+    "needs_measuring",
     "space_axes",
 ]
 
@@ -45,6 +54,10 @@ TOO_COARSE = "too coarse to preview, so the source is shown"
 
 _ENOUGH_VOXELS = 1 << 22
 """What a statistic is taken from: more would hardly change it, and this comes soon."""
+
+
+_TRIAL = 256
+"""Voxels per axis that an operation is tried on."""
 
 
 class Reader(Protocol):
@@ -77,6 +90,8 @@ class AppliedStep:
 
     step: Step
     """With every measured value filled in."""
+    operation: Operation
+    """Described by a trial, where only a run could tell what comes back."""
     pyramid: Pyramid
     measured: Measured = Measured()
 
@@ -151,11 +166,13 @@ async def apply_step(step: Step, views: Sequence[PyramidView], reader: Reader) -
     ChunkError
         If what is to be measured cannot be read.
     """
-    measured = Measured()
+    op, measured = get_operation(step.operation), Measured()
     if needs_measuring(step):
         measured = await _measure(step, views, reader)
         step = replace(step, values={**step.values, **measured.values})
-    return AppliedStep(step, derived_step(step, views), measured)
+    if not op.is_described:
+        op = await _tried(op, step, views, reader)
+    return AppliedStep(step, op, derived_step(step, views, op), measured)
 
 
 def needs_measuring(step: Step) -> bool:
@@ -164,17 +181,26 @@ def needs_measuring(step: Step) -> bool:
     return any(p.statistic is not None and step.values[p.name] is None for p in op.parameters)
 
 
-def derived_step(step: Step, views: Sequence[PyramidView]) -> Pyramid:
+def derived_step(
+    step: Step, views: Sequence[PyramidView], operation: Operation | None = None
+) -> Pyramid:
     """Return the pyramid of one step whose values are all there; asks for nothing.
 
     Its ``preview`` shows the source where a length of the step is below half a pixel.
 
+    Parameters
+    ----------
+    step, views
+        What to run on what.
+    operation
+        The step's own, where a trial has described it.
+
     Raises
     ------
     OperationError
-        If the images do not suit the operation.
+        If the images do not suit the operation, or only a trial could tell what comes back.
     """
-    op = get_operation(step.operation)
+    op = operation or get_operation(step.operation)
     plan = _plan(op, step, views)
     name = f"{op.title} of {views[0].pyramid.name}"
     pyramid = derive(plan.views, plan.level_function, name=name)
@@ -326,8 +352,7 @@ def _with_preview(pyramid: Pyramid, plan: _Plan) -> Pyramid:
     for level in pyramid.levels:
         assert isinstance(level, DerivedLevel)  # noqa: S101 (for the type checker)
         sources = [
-            replace(source, view=view)
-            for view, source in zip(previews, level.sources, strict=True)
+            replace(source, view=view) for view, source in zip(previews, level.sources, strict=True)
         ]
         same = all(a.level is b.level for a, b in zip(sources, level.sources, strict=True))
         compute = level.compute
@@ -352,21 +377,41 @@ def _with_preview(pyramid: Pyramid, plan: _Plan) -> Pyramid:
 async def _measure(step: Step, views: Sequence[PyramidView], reader: Reader) -> Measured:
     plan = _plan(get_operation(step.operation), step, views)
     number, region = _statistic_region(plan.views[0])
-    pyramid = derive(plan.views, plan.level_function, name=plan.op.title)
-    level = pyramid.levels[number]
-    assert isinstance(level, DerivedLevel)  # noqa: S101 (for the type checker)
-    transform = plan.views[0].transform(number)
-    arrays = await asyncio.gather(
-        *(
-            source.pixels(region, transform, _AsRunner(reader), patched=True)
-            for source in level.sources
-        )
-    )
+    arrays = await _inputs(plan, number, region, reader)
     values = await reader.compute(plan.task(number).measure, arrays)
     shape = " x ".join(map(str, region.shape))
     whole = region == Region.whole(plan.views[0].grid(number).shape)
     where = f"level {number}" + ("" if whole else f", the middle {shape}")
     return Measured(values, number, where)
+
+
+async def _tried(
+    op: Operation, step: Step, views: Sequence[PyramidView], reader: Reader
+) -> Operation:
+    """Return an operation described by what it gives for a small part of the image."""
+    plan = _plan(op, step, views)
+    number = len(views[0].pyramid.levels) - 1
+    shape = plan.views[0].grid(number).shape
+    start, stop = [n // 2 for n in shape], [n // 2 + 1 for n in shape]
+    for axis in (*plan.space, *([len(shape) - 1] if plan.rgb else [])):
+        start[axis] = max(0, shape[axis] // 2 - _TRIAL // 2)
+        stop[axis] = min(shape[axis], start[axis] + _TRIAL)
+    arrays = await _inputs(plan, number, Region(tuple(start), tuple(stop)), reader)
+    result = await reader.compute(plan.task(number), arrays, in_process=op.holds_gil)
+    return op.settled(result.dtype)
+
+
+async def _inputs(plan: _Plan, number: int, region: Region, reader: Reader) -> list[Array]:
+    """Return every input at the voxels of a region of the first one's level."""
+    first = plan.views[0]
+    transform = first.transform(number)
+    sources = [Source(first, number)]
+    sources += [
+        matching_source(view, transform, unit_factors(view, first)) for view in plan.views[1:]
+    ]
+    runner = _AsRunner(reader)
+    reading = (source.pixels(region, transform, runner, patched=True) for source in sources)
+    return list(await asyncio.gather(*reading))
 
 
 class _AsRunner:

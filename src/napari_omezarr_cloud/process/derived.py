@@ -50,6 +50,7 @@ __all__ = [
     "derive",
     "is_patched",
     "matching_source",
+    "unit_factors",
 ]
 
 Array = npt.NDArray[Any]
@@ -528,7 +529,9 @@ def derive(
     for number in range(len(first.pyramid.levels)):
         transform = first.transform(number)
         sources = [Source(first, number)]
-        sources += [matching_source(view, transform, _factors(view, first)) for view in views[1:]]
+        sources += [
+            matching_source(view, transform, unit_factors(view, first)) for view in views[1:]
+        ]
         levels.append(DerivedLevel(sources, compute(number)))
     return Pyramid(
         axes=_axes(first, levels[0]),
@@ -539,7 +542,7 @@ def derive(
     )
 
 
-def _factors(view: PyramidView, first: PyramidView) -> tuple[float, ...]:
+def unit_factors(view: PyramidView, first: PyramidView) -> tuple[float, ...]:
     """Return how many of the first view's units one of a view's is, per axis."""
     pairs = zip(view.axes, first.axes, strict=True)
     lengths = [(micrometres(mine.unit), micrometres(its.unit)) for mine, its in pairs]
