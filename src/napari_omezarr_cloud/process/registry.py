@@ -15,14 +15,17 @@ from typing import TYPE_CHECKING
 from napari_omezarr_cloud.errors import OperationError
 from napari_omezarr_cloud.process import (
     channels,
+    color,
     edges,
     exposure,
+    feature,
     filters,
     labels,
     measure,
     morphology,
     projections,
     restoration,
+    segmentation,
     thresholds,
 )
 from napari_omezarr_cloud.process.anything import PREFIX, any_operation
@@ -42,8 +45,11 @@ _GROUPS = (
     exposure,
     morphology,
     labels,
+    segmentation,
+    feature,
     measure,
     channels,
+    color,
     projections,
 )
 
