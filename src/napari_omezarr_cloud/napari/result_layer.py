@@ -13,11 +13,20 @@ from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, LayerData
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy.typing as npt
+
     from napari_omezarr_cloud.napari.visible import VisibleRegion
     from napari_omezarr_cloud.process import Operation, Parameter, Value
     from napari_omezarr_cloud.process.snapshot import Snapshot
 
-__all__ = ["Appearance", "appearance_of", "placement_over", "result_layer", "result_name"]
+__all__ = [
+    "Appearance",
+    "appearance_of",
+    "placement_of_whole",
+    "placement_over",
+    "result_layer",
+    "result_name",
+]
 
 _KEEP_BRIGHTNESS = ("Filters", "Projections")
 """Groups whose results stay in the image's own range: comparing them wants the same contrast."""
@@ -60,8 +69,6 @@ def placement_over(layer: Any, seen: VisibleRegion, folded: int | None = None) -
     folded
         The axis that a projection folded.
     """
-    from napari.utils.transforms import Affine
-
     region, to_data = seen.region, seen.level.to_data
     scale, first = np.ones(layer.ndim), np.zeros(layer.ndim)
     for axis in range(layer.ndim):
@@ -69,6 +76,33 @@ def placement_over(layer: Any, seen: VisibleRegion, folded: int | None = None) -
         middle = region.start[axis] + (planes - 1) / 2
         scale[axis] = to_data.scale[axis] * planes
         first[axis] = to_data.scale[axis] * middle + to_data.translation[axis]
+    return _placement(layer, scale, first)
+
+
+def placement_of_whole(layer: Any, folded: int | None, planes: int) -> dict[str, Any]:
+    """Return the attributes that lay a result of the whole layer exactly over it.
+
+    Parameters
+    ----------
+    layer
+        The source; the finest level of the result has its grid.
+    folded
+        The axis that a projection folded.
+    planes
+        How many planes were folded.
+    """
+    scale, first = np.ones(layer.ndim), np.zeros(layer.ndim)
+    if folded is not None:
+        scale[folded], first[folded] = planes, (planes - 1) / 2
+    return _placement(layer, scale, first)
+
+
+def _placement(
+    layer: Any, scale: npt.NDArray[np.float64], first: npt.NDArray[np.float64]
+) -> dict[str, Any]:
+    """Return where voxels lie that are ``scale`` of the layer's, the first one at ``first``."""
+    from napari.utils.transforms import Affine
+
     own = Affine(scale=layer.scale, rotate=layer.rotate, shear=layer.shear, ndim=layer.ndim)
     return {
         "scale": np.asarray(layer.scale) * scale,

@@ -8,7 +8,7 @@ stays what it was. When napari loads progressively by itself (napari#9067), this
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,13 @@ import numpy.typing as npt
 from napari_omezarr_cloud.napari.look import Look
 from napari_omezarr_cloud.pyramid import PyramidView, Region, Transform
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _LIMITS = {1: (8192, 8192), 2: (8192, 40_000_000), 3: (2048, 48_000_000)}
 """Most pixels along one displayed axis, and in all, by the number of displayed axes."""
 
-__all__ = ["Painter", "can_hook", "hook_slicing", "unhook_slicing"]
+__all__ = ["Painter", "can_hook", "hook_slicing", "replace_data", "unhook_slicing"]
 
 Array = npt.NDArray[Any]
 
@@ -63,6 +66,20 @@ def hook_slicing(layer: Any, painter: Painter) -> None:
 def unhook_slicing(layer: Any) -> None:
     """Give a layer back to napari's own slicing."""
     layer._slicing_state.__dict__.pop("_slice_request_class", None)
+
+
+def replace_data(layer: Any, levels: Sequence[Any]) -> None:
+    """Give a multiscale layer other arrays of the same shapes, and paint nothing.
+
+    By its public way napari starts again at the coarsest level, which flashes.
+    """
+    from napari.layers._multiscale_data import MultiScaleData
+
+    if isinstance(getattr(layer, "_data", None), MultiScaleData):
+        layer._data = MultiScaleData(levels)
+        layer.events.data(value=layer.data)
+    else:
+        layer.data = list(levels)
 
 
 def _peeking(base: Any, painter: Painter) -> Any:

@@ -55,9 +55,11 @@ __all__ = [
 
 Array = npt.NDArray[Any]
 
-_MAX_UNION_VOXELS = 1 << 20
-"""Chunks computed in one call: enough to make the halo cheap, few enough to cancel, to show, and to
-keep two cores busy with one screen."""
+_UNION_VOXELS = 1 << 20, 1 << 22
+"""Chunks computed in one call: few enough to cancel, to show, and to keep two cores busy with one
+screen; more where the halo is wide, so that it does not cost more than what it surrounds."""
+
+_HALOS_PER_UNION = 12
 
 _MAX_WHOLE_BYTES = 1 << 30
 """What goes into one call where nothing can be cut: its inputs, and as much again in float64."""
@@ -386,6 +388,9 @@ class DerivedLevel:
             other += (*box.stop[:axis], *box.stop[axis + 1 :])
             return other, box.start[axis]
 
+        halo = [h for h in self.compute.halo or () if h]
+        low, high = _UNION_VOXELS
+        most = max(low, min(high, math.prod(_HALOS_PER_UNION * h for h in halo)))
         merged: list[Region] = []
         for box in sorted(boxes, key=place):
             last = merged[-1] if merged else None
@@ -394,7 +399,7 @@ class DerivedLevel:
                 and place(last)[0] == place(box)[0]
                 and last.stop[axis] == box.start[axis]
             )
-            if touches and last is not None and self._voxels(last.union(box)) <= _MAX_UNION_VOXELS:
+            if touches and last is not None and self._voxels(last.union(box)) <= most:
                 merged[-1] = last.union(box)
             else:
                 merged.append(box)

@@ -1,0 +1,396 @@
+"""Living layers: operations that follow the view, and change when a slider does.
+
+Behind each live layer stands a `Live`: one step of a recipe, and the layers it was made from. A
+chain of live layers is a recipe. A changed value gives the layer another pyramid; what was computed
+of the former one is never painted again.
+"""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject, Signal
+
+from napari_omezarr_cloud.chunks import engine
+from napari_omezarr_cloud.errors import CloudError, OperationError
+from napari_omezarr_cloud.napari import compare, wiring
+from napari_omezarr_cloud.napari.background import Job
+from napari_omezarr_cloud.napari.display import display_of
+from napari_omezarr_cloud.napari.inputs import is_labels, refusal
+from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, LayerData, pyramid_layer
+from napari_omezarr_cloud.napari.notices import tell_error
+from napari_omezarr_cloud.napari.result_layer import appearance_of, placement_of_whole
+from napari_omezarr_cloud.napari.slicing import replace_data
+from napari_omezarr_cloud.napari.sources import sources
+from napari_omezarr_cloud.process import Recipe, RecipeInput, Step, get_operation
+from napari_omezarr_cloud.process.apply import (
+    AppliedStep,
+    apply_step,
+    derived_step,
+    needs_measuring,
+)
+from napari_omezarr_cloud.pyramid import Pyramid, PyramidView
+from napari_omezarr_cloud.pyramid.channels import channel_axis
+from napari_omezarr_cloud.store import io_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from concurrent.futures import Future
+
+    from napari_omezarr_cloud.process import Operation, Value
+
+__all__ = [
+    "Live",
+    "LivePlan",
+    "LiveSignals",
+    "add_live",
+    "change",
+    "live_of",
+    "live_signals",
+    "plan_live",
+    "recipe_of",
+    "roots_of",
+    "start_live",
+]
+
+
+@dataclass(frozen=True)
+class LivePlan:
+    """One live layer to be: decided on the GUI thread, measured beside it."""
+
+    step: Step
+    views: tuple[PyramidView, ...]
+    layers: tuple[weakref.ref[Any], ...]
+
+    @property
+    def first(self) -> Any | None:
+        """The layer it will lie over, while it is there."""
+        return self.layers[0]()
+
+
+class Live:
+    """What is behind a live layer."""
+
+    def __init__(self, layer: Any, plan: LivePlan, applied: AppliedStep) -> None:
+        self._layer = weakref.ref(layer)
+        self.layers = plan.layers
+        """The layers it was made from; they may be gone by now, their pixels are not."""
+        self.views = plan.views
+        self.asked = plan.step
+        """The step as it was asked for: a threshold to be measured is None."""
+        self.applied = applied
+        """The step as it is, with everything that was measured."""
+        self.job: Job[AppliedStep] | None = None
+
+    @property
+    def layer(self) -> Any | None:
+        """The live layer, while it is alive."""
+        return self._layer()
+
+    @property
+    def operation(self) -> Operation:
+        """What it runs."""
+        return self.applied.operation
+
+    def made_from(self, layer: Any) -> bool:
+        """Tell whether a layer is one of its inputs."""
+        return any(reference() is layer for reference in self.layers)
+
+
+class LiveSignals(QObject):
+    """Tells what happens to live layers."""
+
+    changed = Signal(object)
+    """A live layer has other values now: the layer."""
+    failed = Signal(object, str)
+    """Its new values could not be used: the layer, and the sentence that is shown."""
+
+
+_lives: weakref.WeakKeyDictionary[Any, Live] = weakref.WeakKeyDictionary()
+_signals: LiveSignals | None = None
+
+
+def live_signals() -> LiveSignals:
+    """Return what tells of all live layers; on the GUI thread."""
+    global _signals
+    if _signals is None:
+        _signals = LiveSignals()
+        sources().changed.connect(_follow)
+    return _signals
+
+
+def live_of(layer: Any) -> Live | None:
+    """Return what is behind a live layer; None for any other."""
+    return _lives.get(layer)
+
+
+def plan_live(step: Step, layers: Sequence[Any]) -> LivePlan:
+    """Settle what a live layer will be computed from; on the GUI thread, asks for nothing.
+
+    Parameters
+    ----------
+    step
+        What to run; thresholds that are None will be measured.
+    layers
+        One per input. The result lies over the first.
+
+    Raises
+    ------
+    OperationError
+        If the layers do not suit the operation.
+    """
+    op = get_operation(step.operation)
+    if len(layers) != len(op.inputs):
+        raise OperationError(f"{op.title} needs {len(op.inputs)} layers", why="one is not chosen")
+    for wanted, layer in zip(op.inputs, layers, strict=True):
+        reason = refusal(op, wanted, layer)
+        if reason:
+            raise OperationError(reason.rstrip("."))
+    views = tuple(_view(op, number, layer) for number, layer in enumerate(layers))
+    # What speaks against it is said now, not when the person has waited.
+    if not needs_measuring(step) and op.is_described:
+        derived_step(step, views)
+    return LivePlan(replace(step, inputs=(), name=""), views, tuple(map(weakref.ref, layers)))
+
+
+def start_live(plan: LivePlan) -> Future[AppliedStep]:
+    """Measure what must be measured first; returns at once."""
+    return io_thread().submit(apply_step(plan.step, plan.views, engine()))
+
+
+def add_live(viewer: Any, plan: LivePlan, applied: AppliedStep, *, visible: bool = True) -> Any:
+    """Add a live layer over the layer it was made from, and return it; on the GUI thread.
+
+    Raises
+    ------
+    OperationError
+        If the layer it was made from is gone.
+    """
+    from napari.layers import Layer
+
+    wiring.attach(viewer)
+    live_signals()
+    layers = [reference() for reference in plan.layers]
+    if any(layer is None or layer not in viewer.layers for layer in layers):
+        raise OperationError(
+            f"{applied.operation.title} has nothing to work on", why="its layer was removed"
+        )
+    data, attributes, kind = _layer_data(applied, layers)
+    # Else napari would compute the picture here and now, before it is ours.
+    attributes["visible"] = wiring.HIDDEN_UNTIL_ADOPTED if visible else False
+    layer = Layer.create(data, attributes, kind)
+    live = Live(layer, plan, applied)
+    _lives[layer] = live
+    compare.remember(layer, layers[0])
+    viewer.add_layer(layer)
+    return layer
+
+
+def change(layer: Any, values: Mapping[str, Value]) -> None:
+    """Give a live layer other values; what is not given stays. On the GUI thread, returns at once.
+
+    What is on screen is computed anew, then everything that was made from this layer. A later
+    change takes the place of one that is still being measured.
+
+    Raises
+    ------
+    OperationError
+        If a value is not allowed.
+    """
+    live = _lives[layer]
+    _rebuild(live, replace(live.asked, values={**live.asked.values, **values}), live.views)
+
+
+def recipe_of(layer: Any) -> Recipe:
+    """Return how a live layer is made, down to the layers that are no live ones."""
+    found: dict[int, tuple[Any, Live]] = {}
+    roots = roots_of(layer)
+    names = dict(zip(map(id, roots), _input_names(roots), strict=True))
+
+    def visit(one: Any) -> None:
+        live = _lives.get(one)
+        if live is None or id(one) in found:
+            return
+        for source in _inputs_of(live):
+            visit(source)
+        found[id(one)] = (one, live)
+
+    visit(layer)
+    for number, key in enumerate(found):
+        names[key] = f"step {number + 1}"
+    steps, last = [], len(found) - 1
+    for number, (_, live) in enumerate(found.values()):
+        references = tuple(names[id(source)] for source in _inputs_of(live))
+        name = names[list(found)[number]] if number != last else ""
+        steps.append(replace(live.applied.step, inputs=references, name=name))
+    inputs = tuple(RecipeInput(names[id(root)], _channel(root)) for root in roots)
+    return _without_obvious(Recipe(tuple(steps), inputs))
+
+
+def roots_of(layer: Any) -> list[Any]:
+    """Return the layers a live layer is made from in the end, each once.
+
+    A layer that was removed meanwhile is stood in for by what is left of it: its view.
+    """
+    live = _lives.get(layer)
+    if live is None:
+        return [layer]
+    roots: list[Any] = []
+    for source in _inputs_of(live):
+        roots += [root for root in roots_of(source) if all(root is not each for each in roots)]
+    return roots
+
+
+# ---- making layers ------------------------------------------------------------------------------
+
+
+def _view(op: Operation, number: int, layer: Any) -> PyramidView:
+    view = sources().view(layer)
+    if op.inputs[number].kind == "any" and is_labels(layer):
+        return replace(view, shown_as=np.dtype(bool))  # what is an object counts, not its number
+    return view
+
+
+def _layer_data(applied: AppliedStep, layers: Sequence[Any]) -> LayerData:
+    op, first = applied.operation, layers[0]
+    view = _shown(applied.pyramid, op)
+    look = appearance_of(op, layers)
+    levels, attributes = pyramid_layer(view, without=[view.ndim - 1] if look.rgb else [])
+    folded = None
+    if op.kind == "projection":
+        names = [axis.name.lower() for axis in applied.pyramid.axes]
+        folded = names.index(str(applied.step.values["axis"]))
+    planes = 1 if folded is None else sources().view(first).grid(0).shape[folded]
+    attributes |= placement_of_whole(first, folded, planes)
+    attributes["name"] = f"{', '.join(layer.name for layer in layers)} → {op.title}"
+    attributes["metadata"] = {METADATA_KEY: _about(applied, layers)}
+    if op.output in ("mask", "labels"):
+        from napari.layers._multiscale_data import MultiScaleData
+
+        return MultiScaleData(levels), attributes, "labels"
+    # Over everything below: added to its source it would only look brighter.
+    attributes |= {"rgb": look.rgb, "blending": "translucent_no_depth"}
+    if not look.rgb:
+        limits = look.contrast_limits or _first_limits(view.dtype)
+        attributes |= {"colormap": look.colormap, "contrast_limits": limits}
+        attributes["metadata"][METADATA_KEY]["guess_contrast"] = look.contrast_limits is None
+    return levels, attributes, "image"
+
+
+def _shown(pyramid: Pyramid, op: Operation) -> PyramidView:
+    """Return a result as napari takes it: it has no layers of booleans."""
+    return PyramidView.of(pyramid, shown_as=np.dtype("u1") if op.output == "mask" else None)
+
+
+def _first_limits(dtype: np.dtype[Any]) -> tuple[float, float]:
+    """Return limits until the pixels have come, which say better ones."""
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        return float(limits.min), float(limits.max)
+    return 0.0, 1.0
+
+
+def _about(applied: AppliedStep, layers: Sequence[Any]) -> dict[str, Any]:
+    return {
+        "operation": applied.step.operation,
+        "values": dict(applied.step.values),
+        "made_from": [layer.name for layer in layers],
+        "live": True,
+    }
+
+
+# ---- changing them ------------------------------------------------------------------------------
+
+
+def _rebuild(live: Live, asked: Step, views: tuple[PyramidView, ...]) -> None:
+    live.asked, live.views = asked, views
+    if live.job is not None:
+        live.job.cancel()
+        live.job = None
+    if not needs_measuring(asked):
+        pyramid = derived_step(asked, views, live.operation)
+        _take(live, AppliedStep(asked, live.operation, pyramid))
+        return
+    future = io_thread().submit(apply_step(asked, views, engine()))
+    live.job = Job(future, lambda applied: _take(live, applied), lambda e: _fail(live, e))
+
+
+def _take(live: Live, applied: AppliedStep) -> None:
+    """Show what was built, and build what is made from it."""
+    layer = live.layer
+    live.job = None
+    if layer is None:
+        return
+    live.applied = applied
+    view = _shown(applied.pyramid, applied.operation)
+    levels, _ = pyramid_layer(view)
+    replace_data(layer, levels)
+    shown = display_of(layer)
+    if shown is not None:
+        shown.show(view)
+    else:
+        layer.refresh()
+    layer.metadata[METADATA_KEY]["values"] = dict(applied.step.values)
+    live_signals().changed.emit(layer)
+    _follow(layer)
+
+
+def _fail(live: Live, error: BaseException) -> None:
+    live.job = None
+    if not isinstance(error, CloudError):
+        error = OperationError(f"{live.operation.title} failed", why=str(error))
+    tell_error(error)
+    if live.layer is not None:
+        live_signals().failed.emit(live.layer, str(error))
+
+
+def _follow(layer: Any) -> None:
+    """Rebuild the live layers that were made from a layer."""
+    for live in [each for each in list(_lives.values()) if each.made_from(layer)]:
+        views = list(live.views)
+        for number, reference in enumerate(live.layers):
+            if reference() is layer:
+                views[number] = _view(live.operation, number, layer)
+        _rebuild(live, live.asked, tuple(views))
+
+
+# ---- recipes ------------------------------------------------------------------------------------
+
+
+def _inputs_of(live: Live) -> list[Any]:
+    """Return its input layers; of one that is gone, its view."""
+    return [reference() or view for reference, view in zip(live.layers, live.views, strict=True)]
+
+
+def _input_names(roots: Iterable[Any]) -> list[str]:
+    """Return names for inputs: no layer's own, which may hold a path."""
+    names: list[str] = []
+    for root in roots:
+        is_mask = not isinstance(root, PyramidView) and is_labels(root)
+        stem = "labels" if is_mask else "image"
+        count = sum(name.split(" ")[0] == stem for name in names)
+        names.append(f"{stem} {count + 1}" if count else stem)
+    return names
+
+
+def _channel(root: Any) -> int | None:
+    """Return which channel of its image a layer shows."""
+    view = root if isinstance(root, PyramidView) else sources().view(root)
+    axis = channel_axis(view.pyramid)
+    return dict(view.fixed).get(axis) if axis is not None else None
+
+
+def _without_obvious(recipe: Recipe) -> Recipe:
+    """Leave out what a recipe means anyway: each step works on the one before."""
+    steps = list(recipe.steps)
+    for number, step in enumerate(steps):
+        before = recipe.steps[number - 1].name if number else recipe.inputs[0].name
+        first_takes_all = not number and step.inputs == tuple(i.name for i in recipe.inputs)
+        if step.inputs == (before,) or first_takes_all:
+            steps[number] = replace(step, inputs=())
+    needed = {name for step in steps for name in step.inputs}
+    steps = [replace(s, name=s.name if s.name in needed else "") for s in steps]
+    return replace(recipe, steps=tuple(steps))
