@@ -14,6 +14,7 @@
     ├── ChunkError           pixels that cannot be read or decoded
     ├── RegionError          a region that does not touch the image, or is too large
     ├── OperationError       an operation that cannot run on what it was given
+    │   └── FunctionNotFoundError  its function is not to be found in this process
     └── WouldBlockError      a blocking call on a thread that must never wait
 
 Fields come first, the sentence last: the window, the shell and Python show the same ``str()``.
@@ -28,6 +29,7 @@ __all__ = [
     "AccessRefusedError",
     "ChunkError",
     "CloudError",
+    "FunctionNotFoundError",
     "LinkError",
     "MetadataError",
     "NotFoundError",
@@ -148,6 +150,10 @@ class RegionError(CloudError):
 
 class OperationError(CloudError):
     """An operation that cannot run on what it was given; ``why`` says what it needs."""
+
+
+class FunctionNotFoundError(OperationError):
+    """The function of an operation is not in this process; it may be in the one that sent it."""
 
 
 class WouldBlockError(CloudError):

@@ -23,6 +23,7 @@ from napari_omezarr_cloud.chunks import Pools
 from napari_omezarr_cloud.chunks.workers import Workers
 from napari_omezarr_cloud.errors import CloudError, OperationError
 from napari_omezarr_cloud.process import get_operation, operations, run
+from napari_omezarr_cloud.process.functions import remember
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -315,6 +316,19 @@ def test_a_function_of_a_module_that_has_no_file_runs_in_this_process(
     monkeypatch.setitem(sys.modules, "made_in_memory", module)
 
     assert in_process(pools, module.pid) == os.getpid()
+
+
+def test_an_operation_whose_function_is_known_here_only_runs_in_this_process(
+    pools: Pools,
+) -> None:
+    def mine(image: Any) -> Any:
+        return image + os.getpid()
+
+    op = replace(get_operation("sobel"), function=remember(mine), holds_gil=True)
+
+    found = in_process(pools, run, op, [np.zeros((2, 2))], {})
+
+    assert found[0, 0] == os.getpid()
 
 
 def test_an_argument_that_cannot_be_sent_runs_in_this_process(pools: Pools) -> None:

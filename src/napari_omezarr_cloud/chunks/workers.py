@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from napari_omezarr_cloud.chunks import worker_main
 from napari_omezarr_cloud.chunks.worker_main import Message, pack, receive, send, unpack
-from napari_omezarr_cloud.errors import CloudError, OperationError
+from napari_omezarr_cloud.errors import CloudError, FunctionNotFoundError, OperationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -334,12 +334,14 @@ def _deliver(answer: Message, future: Future[Any]) -> None:
         future.set_exception(_original(*content))
 
 
-def _original(pickled: bytes | None, text: str, trace: str) -> CloudError:
+def _original(pickled: bytes | None, text: str, trace: str) -> Exception:
     """Return the exception that was raised there, if it is one of ours; else one with its text."""
     error: Any = None
     if pickled is not None:
         with contextlib.suppress(Exception):  # only the worker may know its class
             error = pickle.loads(pickled)  # noqa: S301
+    if isinstance(error, FunctionNotFoundError):
+        return NotSendableError(text)
     ours = error if isinstance(error, CloudError) else _failure(text)
     ours.add_note(trace)  # for whoever wrote the function; it is no part of the message
     return ours

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from napari_omezarr_cloud.errors import CloudError, OperationError
+from napari_omezarr_cloud.errors import CloudError, FunctionNotFoundError, OperationError
 from napari_omezarr_cloud.process.dtypes import working_dtype
 from napari_omezarr_cloud.process.functions import remembered
 from napari_omezarr_cloud.process.operation import Input, Operation, validate
@@ -241,12 +241,21 @@ def _as_dtype(result: _Array, dtype: np.dtype[Any]) -> _Array:
 
 
 def resolve(path: str) -> Callable[..., Any]:
-    """Return what ``"package.module:function"`` names: one that is kept, or can be imported."""
+    """Return what ``"package.module:function"`` names: one that is kept, or can be imported.
+
+    Raises
+    ------
+    FunctionNotFoundError
+        If there is none in this process.
+    """
     known = remembered(path)
     if known is not None:
         return known
     module, _, name = path.partition(":")
-    function: Callable[..., Any] = getattr(import_module(module), name)
+    try:
+        function: Callable[..., Any] = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as exc:
+        raise FunctionNotFoundError(f"There is no function {path}", why=str(exc)) from exc
     return function
 
 
