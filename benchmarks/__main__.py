@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import images, reading, viewing
+from benchmarks import images, reading, threads, viewing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +78,7 @@ def show(title: str, rows: Iterator[viewing.Row]) -> bool:
     return good
 
 
-QUESTIONS = ("viewing", "throughput", "memory", "imports")
+QUESTIONS = ("viewing", "throughput", "memory", "imports", "threads")
 
 
 def main() -> int:
@@ -92,12 +92,16 @@ def main() -> int:
     given = parser.parse_args()
     rounds = 1 if given.quick else given.rounds
     folder = given.folder or ROOT / "build" / ("bench-quick" if given.quick else "bench")
-    folder.mkdir(parents=True, exist_ok=True)
-    images.write_all(folder, quick=given.quick)
     asked = given.only or QUESTIONS
     print(f"{datetime.date.today()}, {platform.machine()}, {os.cpu_count()} cores, Python "
           f"{platform.python_version()}, {LATENCY_S * 1000:.0f} ms per request, medians of "
           f"{rounds}")  # fmt: skip
+    if "threads" in asked:
+        threads.show(rounds, quick=given.quick)
+    if set(asked) == {"threads"}:
+        return 0  # the only question that needs no images
+    folder.mkdir(parents=True, exist_ok=True)
+    images.write_all(folder, quick=given.quick)
     with slow_server(folder, LATENCY_S) as far, slow_server(folder, 0) as near:
         if "viewing" in asked:
             scenes = given.image or list(viewing.SCENES)

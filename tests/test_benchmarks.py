@@ -18,8 +18,9 @@ ROOT = Path(__file__).parents[1]
         (["throughput"], "chunks at 0 ms"),
         (["memory"], "open 10⁸ chunks"),
         (["imports"], "omezarr --help"),
+        (["threads"], "max_projection"),
     ],
-    ids=["viewing", "throughput", "memory", "imports"],
+    ids=["viewing", "throughput", "memory", "imports", "threads"],
 )
 def test_a_benchmark_answers_its_question(question: list[str], line: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", "--quick", "--folder", str(tmp_path), "--only"]

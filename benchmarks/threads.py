@@ -1,0 +1,176 @@
+"""How long each operation keeps other threads from running: in a thread, and in a process.
+
+While an operation runs on a picture of the size of a window, the main thread does what a window
+does, 1000 times a second: it wakes up and looks at the clock. What it sees between two looks is
+how long a click would have to wait.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
+
+    from napari_omezarr_cloud.process import Operation
+
+    Array = np.ndarray[Any, Any]
+
+__all__ = ["ask", "show"]
+
+SHAPE = (950, 1300)
+QUICK = (95, 130)
+PLANES = 16
+TICK_S = 0.001
+LIMIT_S = 0.05
+"""A window that does not answer for longer is felt: three frames."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run took, of that the way there and back, and what the main thread saw."""
+
+    total_s: float
+    transfer_s: float
+    longest_s: float
+    usual_s: float
+    """99 of 100 looks came sooner than this."""
+
+    @classmethod
+    def median(cls, runs: Sequence[Run]) -> Run:
+        """Return the median of each number."""
+        names = ("total_s", "transfer_s", "longest_s", "usual_s")
+        return cls(*(statistics.median(getattr(run, name) for run in runs) for name in names))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One operation, both ways."""
+
+    operation: Operation
+    thread: Run
+    process: Run
+
+    @property
+    def holds_gil(self) -> bool:
+        """Whether it needs a process, as measured now."""
+        return self.thread.longest_s > LIMIT_S
+
+
+def timed_result(op: Operation, arrays: Sequence[Array], rgb: bool) -> tuple[float, Array]:
+    """Return the seconds that an operation took, and its result."""
+    from napari_omezarr_cloud.process import run
+
+    started = time.perf_counter()
+    result = run(op, arrays, {}, rgb=rgb)
+    return time.perf_counter() - started, result
+
+
+def ask(rounds: int, *, quick: bool = False) -> Iterator[Row]:
+    """Measure every operation of the registry with its default values."""
+    from napari_omezarr_cloud.chunks import Pools
+    from napari_omezarr_cloud.process import operations
+    from napari_omezarr_cloud.store import io_thread
+
+    pictures = _pictures(QUICK if quick else SHAPE)
+    pools, io = Pools(), io_thread()
+    thread = ThreadPoolExecutor(1)
+
+    def in_thread(*call: Any) -> Future[Any]:
+        return thread.submit(timed_result, *call)
+
+    def in_process(*call: Any) -> Future[Any]:
+        return io.submit(pools.compute(timed_result, *call, in_process=True))
+
+    try:
+        for op in operations().values():
+            rgb = op.colours == "together"
+            arrays = [_input(op, each.kind, pictures, rgb=rgb) for each in op.inputs]
+            seen: dict[Callable[..., Future[Any]], list[Run]] = {in_thread: [], in_process: []}
+            for start in seen:
+                start(op, arrays, rgb).result()  # imports, and other costs of a first use
+            for _ in range(rounds):
+                for start, runs in seen.items():
+                    runs.append(_watched(partial(start, op, arrays, rgb)))
+            yield Row(op, Run.median(seen[in_thread]), Run.median(seen[in_process]))
+    finally:
+        pools.close()
+        thread.shutdown()
+
+
+def _watched(start: Callable[[], Future[tuple[float, Array]]]) -> Run:
+    gaps = []
+    started = last = time.perf_counter()
+    future = start()
+    while not future.done():
+        time.sleep(TICK_S)
+        now = time.perf_counter()
+        gaps.append(now - last)
+        last = now
+    computed_s, _ = future.result()
+    total_s = time.perf_counter() - started
+    usual_s = float(np.percentile(gaps, 99)) if gaps else 0.0
+    return Run(total_s, total_s - computed_s, max(gaps, default=0.0), usual_s)
+
+
+def _pictures(shape: tuple[int, int]) -> dict[str, Array]:
+    """Return nuclei as a camera sees them (uint16), their labels, a mask and a colour picture."""
+    from scipy import ndimage
+    from skimage import measure
+
+    rng = np.random.default_rng(0)
+    nuclei = np.zeros(shape)
+    count = nuclei.size // 1500
+    places = tuple(rng.integers(0, n, count) for n in shape)
+    nuclei[places] = rng.uniform(0.5, 1.0, count)
+    nuclei = ndimage.gaussian_filter(nuclei, 7) * 2 * np.pi * 49
+    mask = nuclei > 0.35
+    light = 300 + 4000 * np.minimum(nuclei, 0.8) + 200 * ndimage.gaussian_filter(nuclei, 60)
+    image = rng.poisson(light).clip(0, 65535).astype(np.uint16)
+    tissue = np.stack([255 - image // 24, 255 - image // 32, 255 - image // 60], axis=-1)
+    return {
+        "image": image,
+        "any": image,
+        "labels": measure.label(mask).astype(np.int32),
+        "mask": mask,
+        "rgb": tissue.astype(np.uint8),
+    }
+
+
+def _input(op: Operation, kind: str, pictures: dict[str, Array], *, rgb: bool) -> Array:
+    if rgb:
+        return pictures["rgb"]
+    if op.kind == "projection":
+        return np.stack([pictures[kind]] * PLANES)
+    return pictures[kind]
+
+
+def show(rounds: int, *, quick: bool = False) -> None:
+    """Print a table as its rows come."""
+    print(f"\n### Threads\n\n{PLANES} planes where an operation folds an axis.\n")
+    print("| operation | in a thread | longest gap | 99 % of gaps | in a process "
+          "| of that transfer | longest gap | runs in a |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|", flush=True)
+    for row in ask(rounds, quick=quick):
+        thread, process = row.thread, row.process
+        where = "process" if row.operation.holds_gil else "thread"
+        odd = "" if row.holds_gil == row.operation.holds_gil else " **(as measured: the other)**"
+        cells = (
+            row.operation.name,
+            f"{thread.total_s:.2f} s",
+            f"{thread.longest_s * 1000:.0f} ms",
+            f"≤ {thread.usual_s * 1000:.0f} ms",
+            f"{process.total_s:.2f} s",
+            f"{process.transfer_s * 1000:.0f} ms",
+            f"{process.longest_s * 1000:.0f} ms",
+            where + odd,
+        )
+        print("| " + " | ".join(cells) + " |", flush=True)
