@@ -59,8 +59,11 @@ def _read(text: str) -> Any:
 def _plain(value: Any) -> Literal:
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
+    if value is None:
+        return None
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
     if isinstance(value, tuple | list | range):
         return tuple(_plain(part) for part in value)
     raise ValueError(f"{value!r} is neither a number, a text, nor a list of them")
