@@ -65,8 +65,9 @@ def logarithm(image: _Array, gain: float, low: float, high: float) -> _Array:
 
 def sigmoid(image: _Array, cutoff: float, gain: float, low: float, high: float) -> _Array:
     """Return ``1 / (1 + exp(gain * (cutoff - share)))`` of the range, in that range; floats."""
-    share = stretched(image, low, high)
-    return _back(1 / (1 + np.exp(gain * (cutoff - share))), low, high)
+    from scipy.special import expit  # does not overflow
+
+    return _back(expit(gain * (stretched(image, low, high) - cutoff)), low, high)
 
 
 def invert(image: _Array, low: float, high: float) -> _Array:

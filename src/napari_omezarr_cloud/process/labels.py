@@ -62,11 +62,12 @@ def expand(labels: _Array, distance: Sequence[float]) -> _Array:
     from scipy import ndimage
 
     result = labels.copy()
-    if not labels.any() or not all(distance):
+    if not labels.any() or max(distance) < 1 - _ROUNDING:
         return result
     # In units of the distance, so that it is 1 along every axis.
+    sampling = [1 / max(d, 0.01) for d in distance]
     away, nearest = ndimage.distance_transform_edt(
-        labels == 0, sampling=[1 / d for d in distance], return_indices=True
+        labels == 0, sampling=sampling, return_indices=True
     )
     grown = away <= 1 + _ROUNDING
     result[grown] = labels[tuple(axis[grown] for axis in nearest)]
@@ -159,7 +160,7 @@ def object_values(labels: _Array, image: _Array, measure: str) -> npt.NDArray[np
         A key of the choices, such as ``"mean"``.
     """
     numbers, where = np.unique(labels, return_inverse=True)
-    values = _measured(labels, image, numbers, measure)
+    values = _measured(image, where.reshape(labels.shape), numbers.size, measure)
     values[numbers == 0] = 0
     return values[where].reshape(labels.shape).astype(np.float32)
 
@@ -167,15 +168,18 @@ def object_values(labels: _Array, image: _Array, measure: str) -> npt.NDArray[np
 def keep_bright(labels: _Array, image: _Array, measure: str, threshold: float) -> _Array:
     """Return the objects whose measured value is above ``threshold``; see `object_values`."""
     numbers, where = np.unique(labels, return_inverse=True)
-    bright = _measured(labels, image, numbers, measure) > threshold
-    return np.where(bright[where].reshape(labels.shape), labels, labels.dtype.type(0))
+    where = where.reshape(labels.shape)
+    bright = _measured(image, where, numbers.size, measure) > threshold
+    return np.where(bright[where], labels, labels.dtype.type(0))
 
 
-def _measured(labels: _Array, image: _Array, numbers: _Array, measure: str) -> _Array:
+def _measured(image: _Array, objects: _Array, count: int, measure: str) -> _Array:
+    """Return what is measured in each of the objects, which are numbered without gaps from 0."""
     from scipy import ndimage
 
     function = getattr(ndimage, _MEASURES[measure])
-    return np.asarray(function(image.astype(np.float64), labels, numbers), dtype=np.float64)
+    values = function(image.astype(np.float64), objects, np.arange(count))
+    return np.asarray(values, dtype=np.float64)
 
 
 def otsu_of_image(labels: _Array, image: _Array) -> float:

@@ -125,7 +125,8 @@ def area_opening(image: _Array, diameter: Sequence[float]) -> _Array:
     from skimage import morphology
 
     # scikit-image finds no neighbours along an axis of one pixel, and stops.
-    known = np.squeeze(_without_nan(image))
+    # Nor does it take arrays that may not be written to.
+    known = np.squeeze(_without_nan(image)).copy()
     if known.ndim == 0:
         return image
     result = morphology.area_opening(known, ellipsoid_size(diameter))
@@ -150,7 +151,8 @@ def skeletonize(image: _Mask) -> _Mask:
     """Return the midlines of a mask, one pixel wide: Zhang's in a plane, Lee's in a volume."""
     from skimage import morphology
 
-    return np.asarray(morphology.skeletonize(image), dtype=np.bool_)
+    # It refuses arrays that may not be written to, and does not write to any.
+    return np.asarray(morphology.skeletonize(image.copy()), dtype=np.bool_)
 
 
 def remove_small_objects(image: _Mask, diameter: Sequence[float]) -> _Mask:

@@ -41,8 +41,10 @@ _TRUNCATE = 4.0
 def bilateral(image: _Array, sigma_spatial: Sequence[float], sigma_color: float) -> _Array:
     """Return the mean of near pixels of like brightness; a float array (Tomasi, 1998).
 
-    Unlike scikit-image's, the weights are not read from a table over the image's own range, so
-    that a block of an image gives the same as the whole.
+    Not scikit-image's function, for two reasons. Its weights of brightness come from a table over
+    the image's own range, so that a block gives another result than the whole. Its weights of
+    distance come from a table that is one wider than the window it is read with (0.26), which
+    skews them.
 
     Parameters
     ----------
@@ -84,7 +86,8 @@ def bilateral(image: _Array, sigma_spatial: Sequence[float], sigma_color: float)
 
 
 def _box(sigma: Sequence[float]) -> tuple[int, ...]:
-    reach = tuple(math.ceil(3 * s) for s in sigma)
+    # A neighbour's weight is next to nothing below a tenth of a pixel.
+    reach = tuple(math.ceil(3 * s) if s > 0.1 else 0 for s in sigma)
     _check_count(math.prod(2 * r + 1 for r in reach), "radius")
     return reach
 

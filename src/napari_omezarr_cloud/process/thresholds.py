@@ -95,7 +95,14 @@ def mean(image: _Array) -> float:
 
 def minimum(image: _Array) -> float:
     """Return the lowest point between two peaks (Prewitt and Mendelsohn, 1966); see `otsu`."""
-    return _found("minimum", image)
+    try:
+        return _found("minimum", image)
+    except RuntimeError as exc:
+        raise OperationError(
+            "No threshold can be found",
+            why="the histogram does not have two peaks",
+            hint="Take another threshold, such as Otsu's, or type one.",
+        ) from exc
 
 
 def multiotsu_low(image: _Array) -> float:
