@@ -18,15 +18,27 @@ if TYPE_CHECKING:
     )
     from napari_omezarr_cloud.errors import CloudError
     from napari_omezarr_cloud.napari.layer_data import LayerData, to_layers
-    from napari_omezarr_cloud.process import Recipe, RecipeInput, Step
+    from napari_omezarr_cloud.process import (
+        Input,
+        Operation,
+        Parameter,
+        Recipe,
+        RecipeInput,
+        Step,
+        operations,
+    )
+    from napari_omezarr_cloud.process.own import operation
 
 __all__ = [
     "CloudError",
     "Derived",
     "Image",
+    "Input",
     "Labels",
     "LayerData",
     "Level",
+    "Operation",
+    "Parameter",
     "Recipe",
     "RecipeInput",
     "Step",
@@ -34,15 +46,22 @@ __all__ = [
     "from_array",
     "open",
     "open_async",
+    "operation",
+    "operations",
     "to_layers",
 ]
 
 _HOMES = {
     "CloudError": "errors",
+    "Input": "process",
     "LayerData": "napari.layer_data",
+    "Operation": "process",
+    "Parameter": "process",
     "Recipe": "process",
     "RecipeInput": "process",
     "Step": "process",
+    "operation": "process.own",
+    "operations": "process",
     "to_layers": "napari.layer_data",
 }
 
