@@ -24,6 +24,7 @@ from napari_omezarr_cloud.chunks.workers import Workers
 from napari_omezarr_cloud.errors import CloudError, OperationError
 from napari_omezarr_cloud.process import get_operation, operations, run
 from napari_omezarr_cloud.process.functions import remember
+from napari_omezarr_cloud.process.registry import remove_operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -355,6 +356,32 @@ def test_a_frozen_program_computes_in_itself(monkeypatch: pytest.MonkeyPatch) ->
 
     assert in_process(pools, os.getpid) == os.getpid()
     pools.close()
+
+
+# ---- own operations --------------------------------------------------------------------------
+
+
+def test_an_own_operation_of_a_module_can_ask_for_a_process(
+    pools: Pools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = """
+        import os
+        from napari_omezarr_cloud.process.own import operation
+
+        @operation(holds_gil=True)
+        def number_of_process(image):
+            return image + os.getpid()
+    """
+    (tmp_path / "my_operations.py").write_text(textwrap.dedent(text))
+    monkeypatch.syspath_prepend(tmp_path)
+    import my_operations  # type: ignore[import-not-found]  # noqa: F401
+
+    op = get_operation("number_of_process")
+    found = in_process(pools, run, op, [np.zeros((2, 2))], {})
+    remove_operation(op.name)
+
+    assert op.holds_gil
+    assert found[0, 0] not in (0, os.getpid())
 
 
 # ---- surroundings ---------------------------------------------------------------------------

@@ -260,6 +260,8 @@ def any_operation(name: str) -> Operation:
         inputs=inputs,
         fixed=(("skimage_function", title),),
         colours="together" if title in _OF_COLOURS else "none",
+        # Nobody measured it: it may hold up the window, and may have to be stopped.
+        holds_gil=True,
         help=summary_of(function) or f"The function {name}.",
     )
 

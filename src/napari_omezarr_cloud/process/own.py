@@ -100,6 +100,7 @@ def operation(
     halo: Halo | None = ...,
     dims: Dims = ...,
     colours: Colours | None = ...,
+    holds_gil: bool = ...,
 ) -> Callable[[F], F]: ...
 def operation(
     function: Any = None,
@@ -117,6 +118,7 @@ def operation(
     halo: Halo | None = None,
     dims: Dims = "any",
     colours: Colours | None = None,
+    holds_gil: bool = False,
 ) -> Any:
     """Make a function an operation: in the Process dock, in recipes and in ``noc.apply``.
 
@@ -154,6 +156,10 @@ def operation(
     colours
         Of a colour picture: ``"each"`` treats every colour alone, ``"together"`` gives the
         function all of them as a last axis, ``"none"`` refuses it.
+    holds_gil
+        Run it in another process: for what keeps the window from answering, or takes so long that
+        *Cancel* should end it. A function that cannot be imported, such as one of a notebook, runs
+        in this process all the same.
 
     Raises
     ------
@@ -183,6 +189,7 @@ def operation(
             inputs=arrays,
             dims=dims,
             colours=colours or ("each" if output == "image" else "none"),
+            holds_gil=holds_gil,
         )
         add_operation(op)
         earlier = _names.get(op.function, op.name)
