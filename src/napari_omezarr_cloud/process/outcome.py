@@ -60,7 +60,7 @@ def in_words(result: Any) -> str:
         few = [in_words(part) for part in result[:5]]
         rest = [f"{len(result) - 5} more"] if len(result) > 5 else []
         return " and ".join([*few, *rest]) or "an empty list"
-    return f"a {type(result).__name__}"
+    return f"an object of type {type(result).__name__}"
 
 
 def _array_in_words(array: _Array) -> str:

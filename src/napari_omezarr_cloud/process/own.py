@@ -215,9 +215,7 @@ def _refused(function: Any, why: str, hint: str = "") -> OperationError:
 
 def _signature_of(function: Any) -> inspect.Signature:
     if not inspect.isroutine(function):
-        raise _refused(
-            function, f"it is a {type(function).__name__}", "Write a function around it."
-        )
+        raise _refused(function, "it is no function", "Write one around it.")
     if function.__name__ == "<lambda>":
         raise _refused(function, "it has no name of its own", "Define it with def.")
     try:
