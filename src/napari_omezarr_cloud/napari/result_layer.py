@@ -32,6 +32,10 @@ _KEEP_BRIGHTNESS = ("Filters", "Projections")
 """Groups whose results stay in the image's own range: comparing them wants the same contrast."""
 
 
+_MOST_SETTINGS = 5
+"""Settings that a name can hold."""
+
+
 @dataclass(frozen=True)
 class Appearance:
     """How a result is drawn: what it takes over from the layer it was made from."""
@@ -119,7 +123,13 @@ def result_name(
     op: Operation, values: Mapping[str, Value], names: Sequence[str], *, in_um: bool
 ) -> str:
     """Return a name that says what was done: ``"Gaussian blur (sigma 1 µm) of nuclei"``."""
-    settings = [_setting(p, values[p.name], in_um) for p in op.parameters if p.name in values]
+    # Functions that nobody described have up to a dozen settings: what was changed tells.
+    told_all = len(op.parameters) <= _MOST_SETTINGS
+    settings = [
+        _setting(p, values[p.name], in_um)
+        for p in op.parameters
+        if p.name in values and (told_all or values[p.name] != p.default)
+    ]
     # "Otsu threshold (threshold 9049)" says it twice.
     named = op.title.lower()
     told = ", ".join(
@@ -151,7 +161,7 @@ def result_layer(
         },
         **placement,
     }
-    if op.output in ("mask", "labels"):
+    if op.output_of(snapshot.pixels.dtype) in ("mask", "labels"):
         return snapshot.pixels, attributes, "labels"
     # Over everything below: added to its source it would only look brighter.
     attributes |= {"rgb": appearance.rgb, "blending": "translucent_no_depth"}
