@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 import pytest
 
 from napari_omezarr_cloud import errors
@@ -66,14 +67,6 @@ async def begun(pools: Pools, tmp_path: Path) -> asyncio.Task[Any]:
     task = asyncio.ensure_future(pools.compute(exec, code, in_process=True))
     await until(sign.exists)
     return task
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def python(code: str) -> tuple[str, str]:
@@ -213,18 +206,11 @@ def test_a_process_that_dies_is_an_error_and_the_next_call_works(
 def test_a_process_that_died_while_nobody_used_it_is_replaced(pools: Pools) -> None:
     pid = in_process(pools, os.getpid)
 
-    os.kill(pid, 9)
-    asyncio.run(until(lambda: pools.workers.pids != [pid] or _is_reaped(pid)))
+    process = psutil.Process(pid)
+    process.kill()
+    process.wait()
 
     assert in_process(pools, os.getpid) != pid
-
-
-def _is_reaped(pid: int) -> bool:
-    try:
-        found, _ = os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return True
-    return found == pid
 
 
 # ---- cancelling -----------------------------------------------------------------------------
@@ -245,7 +231,7 @@ def test_cancelling_kills_the_call_and_another_process_takes_over(
     pid, successor = asyncio.run(cancel())
 
     assert successor not in (pid, os.getpid())
-    assert not is_running(pid)
+    assert not psutil.pid_exists(pid)
 
 
 def test_cancelling_a_call_that_waits_leaves_the_running_one_alone(
@@ -421,7 +407,7 @@ def test_a_process_without_work_ends(pools: Pools) -> None:
 
     asyncio.run(until(lambda: not pools.workers.pids))
 
-    assert not is_running(pid)
+    assert not psutil.pid_exists(pid)
     assert in_process(pools, os.getpid) not in (pid, os.getpid())
 
 
@@ -435,7 +421,7 @@ def test_closing_ends_a_call_that_runs(tmp_path: Path) -> None:
         assert isinstance(task.exception(), CloudError)
         return pid
 
-    assert not is_running(asyncio.run(close()))
+    assert not psutil.pid_exists(asyncio.run(close()))
 
 
 def test_a_program_without_a_guard_runs_once_and_ends_in_the_middle_of_a_call() -> None:

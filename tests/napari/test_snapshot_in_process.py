@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 import pytest
 
 from napari_omezarr_cloud.napari.snapshot import plan_snapshot, start_snapshot
@@ -22,14 +23,6 @@ def viewer(make_napari_viewer: Any) -> Any:
     viewer = make_napari_viewer(show=True)
     viewer.add_image(pattern((60, 80)))
     return viewer
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def test_the_result_is_that_of_a_thread(viewer: Any) -> None:
@@ -62,4 +55,4 @@ def test_cancel_ends_what_is_being_computed(viewer: Any, qtbot: Any, tmp_path: P
     future.cancel()
 
     assert pid != os.getpid()
-    qtbot.waitUntil(lambda: not is_running(pid), timeout=30000)
+    qtbot.waitUntil(lambda: not psutil.pid_exists(pid), timeout=30000)
