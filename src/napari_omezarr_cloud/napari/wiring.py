@@ -6,6 +6,7 @@ import weakref
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import QObject, QTimer
 
 from napari_omezarr_cloud.napari import display
@@ -110,7 +111,10 @@ class _Watch(QObject):
     def on_settled(self) -> None:
         """Let the status line say the value that is here now."""
         viewer = self._viewer()
-        if viewer is not None and hasattr(viewer, "update_status_from_cursor"):
+        if viewer is None or not hasattr(viewer, "update_status_from_cursor"):
+            return
+        # In 3-D napari fails on a layer with features until the mouse has moved there once.
+        if viewer.dims.ndisplay == 2 or np.ndim(viewer.cursor._view_direction):
             viewer.update_status_from_cursor()
 
 
