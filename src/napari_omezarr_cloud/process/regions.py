@@ -113,11 +113,11 @@ def measure_regions(
             _touches_edge(regions),
             "Whether the object reaches the edge of what was measured, and may go on beyond it",
         ),
-        *_position(pixels, regions, frame, wanted),
-        *measure_shape(regions, frame, wanted, notes, on_progress),
     ]
     for name, image in images.items():
         columns += measure_intensity(name, image, pixels, frame, wanted, notes)
+    columns += measure_shape(regions, frame, wanted, notes, on_progress)
+    columns += _position(pixels, regions, frame, wanted)
     return Table(tuple(columns), notes.sentences)
 
 

@@ -80,6 +80,10 @@ class Table:
         """Names of the columns."""
         return tuple(column.name for column in self.columns)
 
+    def with_notes(self, *notes: str) -> Table:
+        """Return the same table with more notes."""
+        return Table(self.columns, (*notes, *self.notes))
+
     def to_dict(self) -> dict[str, npt.NDArray[Any]]:
         """Return the values by title, which holds the unit; ``pandas.DataFrame`` takes it."""
         return {column.title: column.values for column in self.columns}

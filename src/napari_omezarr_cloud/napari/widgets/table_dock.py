@@ -1,0 +1,525 @@
+"""The table dock: measurements of the visible objects, and the way from a row to its object.
+
+The dock wires its parts: what is chosen (`LayerBox`, `LayerChecks`, `LevelBox`) goes to
+`plan_measuring`, what that says is shown, and *Measure what is visible* starts it. A row leads to
+its object (`go_to`), a click on an object to its row (`ObjectPicker`). It looks at the viewer only
+while it is shown itself, and measures only when asked.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import weakref
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QFormLayout,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QMessageBox,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_omezarr_cloud.errors import CloudError, OperationError
+from napari_omezarr_cloud.napari.background import Job
+from napari_omezarr_cloud.napari.go_to import go_to
+from napari_omezarr_cloud.napari.inputs import is_labels
+from napari_omezarr_cloud.napari.layer_data import METADATA_KEY
+from napari_omezarr_cloud.napari.notices import tell_error
+from napari_omezarr_cloud.napari.picking import ObjectPicker
+from napari_omezarr_cloud.napari.region_features import set_features
+from napari_omezarr_cloud.napari.region_table import (
+    MAX_BYTES,
+    image_names,
+    is_grey_image,
+    needed_bytes,
+    plan_measuring,
+    start_measuring,
+)
+from napari_omezarr_cloud.napari.region_text import bytes_text, position_text, size_text
+from napari_omezarr_cloud.napari.threads import in_thread
+from napari_omezarr_cloud.napari.view_watch import ViewWatch
+from napari_omezarr_cloud.napari.visible import level_count, visible_region
+from napari_omezarr_cloud.napari.widgets.layer_box import LayerBox
+from napari_omezarr_cloud.napari.widgets.layer_checks import LayerChecks
+from napari_omezarr_cloud.napari.widgets.level_box import LevelBox, LevelChoice
+from napari_omezarr_cloud.napari.widgets.plain_label import PlainLabel
+from napari_omezarr_cloud.napari.widgets.region_view import RegionView
+from napari_omezarr_cloud.napari.widgets.run_bar import RunBar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import napari.viewer
+    from qtpy.QtGui import QHideEvent, QShowEvent
+
+    from napari_omezarr_cloud.napari.region_table import (
+        Measured,
+        MeasuringPlan,
+        MeasuringProgress,
+    )
+    from napari_omezarr_cloud.napari.visible import VisibleRegion
+    from napari_omezarr_cloud.process.table import Table
+
+__all__ = ["TableDock"]
+
+_PROGRESS_MS = 80
+
+_GROUPS = {
+    "size": ("Size", "Area or volume, and the diameter of a circle or ball of that size"),
+    "position": ("Position", "Centre and bounding box"),
+    "intensity": ("Intensity", "Mean, lowest, highest, spread, sum, median, weighted centre"),
+    "shape": ("Shape", "Axes, eccentricity, solidity … takes about a second per 1000 objects"),
+}
+
+
+class _Running:
+    """What is under way and listening; ends with the dock, whoever deletes it."""
+
+    def __init__(self, picker: ObjectPicker) -> None:
+        self.picker = picker
+        self.job: Job[Measured] | None = None
+        self.progress: MeasuringProgress | None = None
+
+    def cancel(self) -> None:
+        """Give up what is under way."""
+        if self.progress is not None:
+            self.progress.cancel()
+        if self.job is not None:
+            self.job.cancel()
+        self.job, self.progress = None, None
+
+    def close(self, *_: object) -> None:
+        """Give up, and leave the viewer alone."""
+        self.cancel()
+        self.picker.stop()
+
+
+class TableDock(QWidget):
+    """Measures the visible objects of a labels layer and shows them as a table.
+
+    Parameters
+    ----------
+    viewer
+        The viewer whose layers it works on; it is not kept alive.
+    """
+
+    measured = Signal(object)
+    """A table is shown: the `Table`."""
+    failed = Signal(str)
+    """It could not be done: the sentence that is shown."""
+    exported = Signal(str)
+    """A file is written: its path."""
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        # napari hands out a proxy that nobody holds: a weak reference to it is dead at once.
+        viewer = getattr(viewer, "__wrapped__", viewer)
+        self._viewer = weakref.ref(viewer)
+        self._measured: Measured | None = None
+        self._measured_layer: weakref.ref[Any] | None = None
+        self._export: Job[None] | None = None
+        dock = weakref.ref(self)
+        self._picker = ObjectPicker(viewer, lambda label: _tell_picked(dock, label))
+        self._running = _Running(self._picker)
+        self.destroyed.connect(self._running.close)
+        self._build(viewer)
+        self._watch = ViewWatch(viewer, self)
+        self._watch.changed.connect(self.look)
+        self._clock = QTimer(self)
+        self._clock.setInterval(_PROGRESS_MS)
+        self._clock.timeout.connect(self._show_progress)
+        self.labels_box.layer_changed.connect(self._on_choice)
+        self.image_checks.layers_changed.connect(self.look)
+        self.level_box.level_changed.connect(self.look)
+        self.run_bar.apply_requested.connect(self.measure)
+        self.run_bar.cancel_requested.connect(self.cancel)
+        self.view.row_chosen.connect(self.go_to_row)
+        self.copy_button.clicked.connect(self.view.copy)
+        self.export_button.clicked.connect(self._ask_and_export)
+        self._show_table_state()
+        self._on_choice()
+
+    # ---- what a script may do, too ------------------------------------------------------------
+
+    def choose(
+        self,
+        labels: Any = None,
+        *,
+        images: Iterable[Any] | None = None,
+        properties: Iterable[str] | None = None,
+        level: int | None = None,
+    ) -> None:
+        """Choose what is measured, as the person does in the form.
+
+        Parameters
+        ----------
+        labels, images
+            Layers of the viewer; None leaves what is chosen.
+        properties
+            Of ``size``, ``position``, ``intensity`` and ``shape``.
+        level
+            Of the labels; None is the one on screen.
+        """
+        self._catch_up()
+        if labels is not None:
+            self.labels_box.choose(labels)
+        if images is not None:
+            self.image_checks.choose(images)
+        if properties is not None:
+            wanted = set(properties)
+            for name, box in self.groups.items():
+                box.setChecked(name in wanted)
+        self._look()
+        self.level_box.choose(level)
+        self._look()
+
+    def measure(self) -> None:
+        """Measure what is visible now; returns at once. `measured` or `failed` tells the end."""
+        self.cancel()
+        self._catch_up()
+        try:
+            plan = self._plan()
+        except CloudError as error:
+            self._on_error(error)
+            return
+        layer = weakref.ref(self.labels_box.layer)
+        started = time.perf_counter()
+        future, self._running.progress = start_measuring(plan)
+
+        def on_done(result: Measured) -> None:
+            self._end()
+            self._show_result(result, layer(), time.perf_counter() - started)
+
+        # Without a parent: who deletes a dock with PySide would leave it to be deleted twice.
+        self._running.job = Job(future, on_done, self._on_error)
+        self._show_progress()
+        self._clock.start()
+
+    def cancel(self) -> None:
+        """Give up what is under way; the table that is shown stays."""
+        if self.is_running:
+            self._end()
+            self.run_bar.show_idle("Cancelled.")
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a table is under way."""
+        return self._running.job is not None
+
+    @property
+    def table(self) -> Table:
+        """The table that is shown."""
+        return self.view.table
+
+    def go_to_row(self, row: int) -> None:
+        """Bring the object of a row of the table into view and select its label."""
+        viewer, layer = self._viewer(), self._labels_measured()
+        if viewer is None or layer is None or self._measured is None:
+            return
+        go_to(viewer, layer, self._measured.corners(row))
+        layer.selected_label = int(self.table["label"][row])
+
+    def export_csv(self, path: str, *, overwrite: bool = False) -> None:
+        """Write the table, beside the GUI thread. `exported` or `failed` tells the end."""
+        write = partial(self.table.to_csv, path, overwrite=overwrite)
+
+        def on_done(_: None) -> None:
+            self.run_bar.show_idle(f"Written: {path}")
+            self.exported.emit(path)
+
+        self._export = Job(in_thread(write), on_done, self._on_error)
+
+    def look(self) -> None:
+        """Show what would be measured now; does nothing while the dock is hidden."""
+        if self.isVisible():
+            self._look()
+
+    # ---- building -----------------------------------------------------------------------------
+
+    def _build(self, viewer: Any) -> None:
+        self.labels_box = LayerBox(viewer, follows=True, accepts=is_labels)
+        self.image_checks = LayerChecks(viewer, is_grey_image, image_names)
+        self.image_checks.setToolTip("Images whose grey values are measured under the objects")
+        self.level_box = LevelBox()
+        self.level_box.setToolTip("Finer levels measure small objects better, and take longer")
+        self.groups = {}
+        boxes = QGridLayout()
+        boxes.setContentsMargins(0, 0, 0, 0)
+        for place, (name, (title, tip)) in enumerate(_GROUPS.items()):
+            box = QCheckBox(title)
+            box.setToolTip(tip)
+            box.setChecked(True)
+            box.toggled.connect(self.look)
+            boxes.addWidget(box, place // 2, place % 2)
+            self.groups[name] = box
+        self.region = PlainLabel()
+        self.note = PlainLabel()
+        self.run_bar = RunBar(
+            action="Measure what is visible",
+            tip="Measure each object of the labels that is on screen; one row per object",
+        )
+        self.stale = PlainLabel()
+        self.notes = PlainLabel()
+        self.view = RegionView()
+        self.export_button = QPushButton("Export CSV…")
+        self.export_button.setToolTip("Write the whole table to a file, with units")
+        self.copy_button = QPushButton("Copy rows")
+        self.copy_button.setToolTip("Copy the selected rows, or all, for a spreadsheet (Ctrl+C)")
+        choices = QFormLayout()
+        choices.setContentsMargins(0, 0, 0, 0)
+        choices.addRow("Labels", self.labels_box)
+        choices.addRow("Images", self.image_checks)
+        choices.addRow("Measure", boxes)
+        self._level_label = QLabel("Level")
+        choices.addRow(self._level_label, self.level_box)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.export_button)
+        buttons.addWidget(self.copy_button)
+        layout = QVBoxLayout(self)
+        layout.addLayout(choices)
+        for widget in (self.region, self.note, self.run_bar, self.stale, self.notes):
+            layout.addWidget(widget)
+        layout.addWidget(self.view, 1)
+        layout.addLayout(buttons)
+
+    # ---- following the viewer, only while shown ------------------------------------------------
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Take up again."""
+        super().showEvent(event)
+        self.labels_box.watch()
+        self.image_checks.watch()
+        self._watch.start()
+        self._picker.start()
+        self._on_choice()
+        if self.is_running:
+            self._clock.start()
+
+    def hideEvent(self, event: QHideEvent | None) -> None:
+        """Leave the viewer alone; what is under way goes on, as the person asked for it."""
+        super().hideEvent(event)
+        self._watch.stop()
+        self._picker.stop()
+        self._clock.stop()
+        self.labels_box.unwatch()
+        self.image_checks.unwatch()
+
+    def _on_choice(self) -> None:
+        """Follow another labels layer."""
+        self._watch.watch_layer(self.labels_box.layer)
+        if not self.is_running:
+            self.run_bar.show_idle()  # what was said was said of another choice
+        self._look()
+
+    def _look(self) -> None:
+        viewer, layer = self._viewer(), self.labels_box.layer
+        if viewer is not None and layer is not None and layer in viewer.layers:
+            # Each time: the image that was suggested may be gone, or a better one have come.
+            self.image_checks.suggest(_suggested_images(viewer, layer))
+            self._show_levels(viewer, layer)
+        try:
+            plan = self._plan()
+        except CloudError as error:
+            self._tell(str(error), "", may_measure=False)
+        else:
+            note = ""
+            if plan.seen.level.number:
+                note = "Not the finest level: small objects are coarse, or missing."
+            self._tell(_plan_text(plan), note, may_measure=True)
+            self.region.setToolTip(position_text(plan.seen))
+        self._show_stale()
+
+    def _show_levels(self, viewer: Any, layer: Any) -> None:
+        count, images = level_count(layer), self.image_checks.layers
+        choices = []
+        for number in range(count):
+            seen = visible_region(viewer, layer, number)
+            if seen is None:
+                choices.append(LevelChoice(f"Level {number}"))
+                continue
+            is_small = needed_bytes(seen, images) <= MAX_BYTES
+            size = bytes_text(seen.nbytes) if is_small else "too large, zoom in"
+            choices.append(LevelChoice(f"Level {number} · {_pixel_text(seen)} · {size}", is_small))
+        self.level_box.show_levels(choices)
+        for widget in (self.level_box, self._level_label):
+            widget.setVisible(count > 1)
+
+    def _show_stale(self) -> None:
+        """Say so where the table is of another place than the one that is shown."""
+        text = ""
+        if self._measured is not None:
+            layer, then = self._labels_measured(), self._measured.plan.asked
+            viewer = self._viewer()
+            if layer is None or viewer is None:
+                text = "The labels of this table were removed."
+            elif visible_region(viewer, layer, self.level_box.level) != then:
+                level = f"level {then.level.number} · " if self._measured.plan.levels > 1 else ""
+                text = f"Measured at another place: {level}{position_text(then)}"
+        self.stale.setText(text)
+        self.stale.setVisible(bool(text))
+
+    def _catch_up(self) -> None:
+        """Take over layers that came while the dock was hidden, or has not been shown yet."""
+        self.labels_box.refresh()
+        self.image_checks.refresh()
+        self._look()
+
+    def _plan(self) -> MeasuringPlan:
+        """Return what would be measured now; raises what speaks against it."""
+        viewer, layer = self._viewer(), self.labels_box.layer
+        if viewer is None or layer is None or layer not in viewer.layers:
+            raise OperationError(
+                "There are no labels to measure",
+                hint="Open an image with labels, or make some: “Process what is visible”, "
+                "“Label connected regions”.",
+            )
+        wanted = [name for name, box in self.groups.items() if box.isChecked()]
+        images = self.image_checks.layers if "intensity" in wanted else []
+        return plan_measuring(viewer, layer, images, wanted, self.level_box.level)
+
+    def _tell(self, region: str, note: str, *, may_measure: bool) -> None:
+        self.region.setText(region)
+        self.region.setToolTip("")
+        self.note.setText(note)
+        self.note.setVisible(bool(note))
+        self.run_bar.allow(may_measure)
+
+    def _labels_measured(self) -> Any | None:
+        viewer = self._viewer()
+        layer = self._measured_layer() if self._measured_layer else None
+        return layer if viewer is not None and layer in viewer.layers else None
+
+    # ---- the run --------------------------------------------------------------------------------
+
+    def _show_progress(self) -> None:
+        progress = self._running.progress
+        if progress is None:
+            return
+        if not progress.is_computing:
+            loaded = min(progress.loaded, progress.chunks)
+            words = f"{loaded} of {progress.chunks} chunks"
+            self.run_bar.show_step(loaded, progress.chunks, words)
+        elif progress.measured:
+            words = f"{progress.measured} of {progress.objects} objects"
+            self.run_bar.show_step(progress.measured, progress.objects, words)
+        else:
+            self.run_bar.show_step(0, 0, "Measuring…")
+
+    def _end(self) -> None:
+        self._clock.stop()
+        self._running.cancel()
+
+    def _show_result(self, result: Measured, layer: Any, seconds: float) -> None:
+        viewer = self._viewer()
+        if viewer is None or layer is None or layer not in viewer.layers:
+            self.run_bar.show_idle()  # the viewer was closed, or the layer taken away
+            return
+        self._measured, self._measured_layer = result, weakref.ref(layer)
+        self._picker.watch_layer(layer)
+        set_features(layer, result.table)
+        self.view.show_table(result.table)
+        self._show_table_state()
+        self._show_stale()
+        count = len(result.table)
+        objects = "1 object" if count == 1 else f"{count} objects"
+        self.run_bar.show_idle(f"{objects}, measured in {seconds:.2g} s")
+        self.measured.emit(result.table)
+
+    def _show_table_state(self) -> None:
+        """Show notes and buttons of the table that is there."""
+        notes = "\n".join(self.table.notes)
+        self.notes.setText(notes)
+        self.notes.setVisible(bool(notes))
+        for button in (self.export_button, self.copy_button):
+            button.setEnabled(bool(len(self.table)))
+
+    def _on_error(self, error: BaseException) -> None:
+        self._end()
+        if not isinstance(error, CloudError):
+            error = OperationError("Measuring failed", why=str(error) or type(error).__name__)
+        sentence = str(error)
+        viewer = self._viewer()
+        is_light = viewer is not None and viewer.theme == "light"
+        self.run_bar.show_idle(sentence, color="#b00020" if is_light else "#ff8a80")
+        tell_error(error)
+        self.failed.emit(sentence)
+
+    # ---- from the canvas to the table, and to a file --------------------------------------------
+
+    def _on_picked(self, label: int) -> None:
+        if not len(self.table):
+            return
+        if self.view.select(label):
+            layer = self._labels_measured()
+            if layer is not None:
+                layer.selected_label = label
+            self.run_bar.show_idle(f"Object {label}")
+        else:
+            self.run_bar.show_idle(f"Object {label} is not in the table.")
+
+    def _ask_and_export(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Export table", self._file_name(), "Comma-separated values (*.csv)"
+        )
+        if not path:
+            return
+        chosen = Path(path)
+        if not chosen.suffix:
+            chosen = chosen.with_suffix(".csv")
+            # The dialog asked about the name without its ending.
+            if chosen.exists() and not self._may_replace(chosen):
+                return
+        self.export_csv(str(chosen), overwrite=True)
+
+    def _may_replace(self, path: Path) -> bool:
+        question = f"{path.name} already exists. Replace it?"
+        yes = QMessageBox.StandardButton.Yes
+        return bool(QMessageBox.question(self, "Export table", question) == yes)
+
+    def _file_name(self) -> str:
+        """Return a name for a file: of the layer, without a link's query."""
+        layer = self._labels_measured()
+        name = "objects" if layer is None else re.split("[?#]", layer.name)[0]
+        plain = re.sub(r"[^\w.-]+", "_", name).strip("._")[:80]
+        return f"{plain or 'objects'}.csv"
+
+
+def _tell_picked(dock: weakref.ref[TableDock], label: int) -> None:
+    live = dock()
+    if live is not None:
+        live._on_picked(label)
+
+
+def _plan_text(plan: MeasuringPlan) -> str:
+    """Return ``"Level 2 of 5 · 1.3 µm pixels · 512 × 400 px (…) · 2.5 MB"``."""
+    level = f"Level {plan.seen.level.number} of {plan.levels} · " if plan.levels > 1 else ""
+    pixels = _pixel_text(plan.seen)
+    return f"{level}{pixels} · {size_text(plan.seen)} · {bytes_text(plan.nbytes)}"
+
+
+def _pixel_text(seen: VisibleRegion) -> str:
+    size, in_um = seen.pixel_size
+    return f"{size:.3g} µm pixels" if in_um else f"{size:.3g} px pixels"
+
+
+def _suggested_images(viewer: Any, labels: Any) -> list[Any]:
+    """Return the images that labels belong to; else the topmost one that is visible."""
+    images = [layer for layer in reversed(viewer.layers) if is_grey_image(layer)]
+    source = _source(labels)
+    siblings = [layer for layer in images if source and _source(layer) == source]
+    return siblings or [layer for layer in images if layer.visible][:1]
+
+
+def _source(layer: Any) -> str:
+    about = layer.metadata.get(METADATA_KEY)
+    return str(about.get("source", "")) if isinstance(about, dict) else ""
