@@ -8,6 +8,7 @@ from typing import Any
 __all__ = [
     "auto_contrast_visible",
     "bind_keys",
+    "extract",
     "open_url_dialog",
     "retry_failed",
     "toggle_source",
@@ -54,7 +55,13 @@ def _wipe(viewer: Any) -> None:
     switch_wipe(viewer)
 
 
-_KEYS = {"Alt-U": _show_open_url, "Q": _toggle_source, "Shift-Q": _wipe}
+def _extract(viewer: Any) -> None:
+    from napari_omezarr_cloud.napari.extract import extract_now
+
+    extract_now(viewer)
+
+
+_KEYS = {"Alt-U": _show_open_url, "Q": _toggle_source, "Shift-Q": _wipe, "Alt-X": _extract}
 """None of them means anything to napari 0.9, in any kind of layer."""
 
 
@@ -101,3 +108,13 @@ def wipe() -> None:
     if viewer is not None:
         bind_keys(viewer)
         _wipe(viewer)
+
+
+def extract() -> None:
+    """Copy what is in view into ordinary layers, in the viewer in front."""
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        bind_keys(viewer)
+        _extract(viewer)

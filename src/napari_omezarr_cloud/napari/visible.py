@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +19,11 @@ from napari_omezarr_cloud.napari.display import view_of
 from napari_omezarr_cloud.pyramid import Region, Transform
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy.typing as npt
 
 __all__ = [
     "LayerLevel",
+    "Spans",
     "VisibleRegion",
     "axis_names",
     "has_pixels",
@@ -32,6 +32,9 @@ __all__ = [
     "pixel_sizes_um",
     "visible_region",
 ]
+
+Spans = Sequence[tuple[float, float]]
+"""A box of the world: from where to where, for each axis on screen, in the order of the screen."""
 
 _ROUNDING = 1e-6
 """In voxels: an edge that is off by rounding must not let one more voxel in."""
@@ -89,7 +92,9 @@ def has_pixels(layer: Any) -> bool:
     return isinstance(layer, Image | Labels) and layer.ndim >= 2
 
 
-def visible_region(viewer: Any, layer: Any, level: int | None = None) -> VisibleRegion | None:
+def visible_region(
+    viewer: Any, layer: Any, level: int | None = None, spans: Spans | None = None
+) -> VisibleRegion | None:
     """Return which pixels of a layer are on screen; None where none is.
 
     In 2-D it is the smallest box of voxels that holds what the canvas shows; in 3-D the whole
@@ -104,6 +109,8 @@ def visible_region(viewer: Any, layer: Any, level: int | None = None) -> Visible
         An image or labels layer, ours or anybody's, scaled, moved or rotated.
     level
         Which level to take; None is the one that is shown.
+    spans
+        A box of the world to take instead of what the canvas shows.
     """
     offset = viewer.dims.ndim - layer.ndim  # a layer lives in the last axes of the world
     displayed = tuple(sorted(d - offset for d in viewer.dims.displayed if d >= offset))
@@ -112,7 +119,7 @@ def visible_region(viewer: Any, layer: Any, level: int | None = None) -> Visible
     if level is None:
         level = int(layer.data_level) if layer.multiscale else 0
     found = level_of(layer, level, displayed)
-    region = _region(viewer, layer, found, displayed)
+    region = _region(viewer, layer, found, displayed, spans)
     if region is None:
         return None
     sizes = pixel_sizes_um(layer)
@@ -182,12 +189,18 @@ def pixel_sizes_um(layer: Any) -> tuple[float | None, ...]:
 
 
 def _region(
-    viewer: Any, layer: Any, level: LayerLevel, displayed: tuple[int, ...]
+    viewer: Any,
+    layer: Any,
+    level: LayerLevel,
+    displayed: tuple[int, ...],
+    spans: Spans | None,
 ) -> Region | None:
     """Return the visible box of a level, or None."""
     at = np.asarray(layer.world_to_data(np.array(viewer.dims.point, float)), float)
     finest = level_of(layer, 0, displayed).shape
-    box = _box_on_screen(viewer, layer) if viewer.dims.ndisplay == 2 else None
+    if spans is None and viewer.dims.ndisplay == 2:
+        spans = _spans_on_screen(viewer)
+    box = None if spans is None else _box_in_data(viewer, layer, spans)
     plane_at = _nearest_plane if view_of(layer) is None else _plane_of_ours
     start, stop = [0] * len(level.shape), list(level.shape)
     for axis in range(layer.ndim):
@@ -206,15 +219,23 @@ def _region(
     return Region(tuple(start), tuple(stop))
 
 
-def _box_on_screen(viewer: Any, layer: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return the box, in data coordinates, around the four corners of the canvas."""
-    camera, dims = viewer.scene.camera, viewer.dims
+def _spans_on_screen(viewer: Any) -> Spans:
+    """Return what the canvas shows of the two axes that are on it."""
     # Of one cell where the grid is on: every cell shows its layer at the same place.
-    extent = np.array(viewer.canvas.viewbox_size(viewer.layers), float) / camera.zoom
+    camera, cell = viewer.scene.camera, viewer.canvas.viewbox_size(viewer.layers)
+    halves = [float(pixels) / camera.zoom / 2 for pixels in cell]
+    centre = [float(at) for at in camera.center[-2:]]
+    return [(at - half, at + half) for at, half in zip(centre, halves, strict=True)]
+
+
+def _box_in_data(
+    viewer: Any, layer: Any, spans: Spans
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return the box, in data coordinates, around the corners of a box of the world."""
     corners = []
-    for signs in itertools.product((-0.5, 0.5), repeat=2):
-        world = np.array(dims.point, float)
-        world[list(dims.displayed)] = np.array(camera.center[-2:]) + extent * signs
+    for corner in itertools.product(*spans):
+        world = np.array(viewer.dims.point, float)
+        world[list(viewer.dims.displayed)] = corner
         corners.append(layer.world_to_data(world))
     return np.min(corners, axis=0), np.max(corners, axis=0)
 
@@ -223,8 +244,8 @@ def _columns(level: LayerLevel, axis: int, low: float, high: float) -> tuple[int
     """Return the voxels of a level that touch a range of data coordinates; may be empty."""
     scale, shift = level.to_data.scale[axis], level.to_data.translation[axis]
     ends = sorted(((low - shift) / scale + 0.5, (high - shift) / scale + 0.5))
-    start = max(math.floor(ends[0] + _ROUNDING), 0)
-    return start, min(math.ceil(ends[1] - _ROUNDING), level.shape[axis])
+    start = math.floor(max(ends[0] + _ROUNDING, 0))
+    return start, math.ceil(min(ends[1] - _ROUNDING, level.shape[axis]))
 
 
 def _nearest_plane(where: float) -> int:
