@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from qtpy.QtWidgets import QScrollArea
 
-from napari_omezarr_cloud.napari.widgets.operation_box import OperationBox
+from napari_omezarr_cloud.errors import OperationError
 from napari_omezarr_cloud.napari.widgets.operation_form import OperationForm
-from napari_omezarr_cloud.process import get_operation, operations, validate
+from napari_omezarr_cloud.process import Parameter, get_operation, operations, validate
 
 
 @pytest.fixture
@@ -87,14 +89,74 @@ def test_changes_by_the_person_are_told(form: OperationForm, qtbot: Any) -> None
         form.fields["amount"].value = 2.0
 
 
-def test_operations_stand_under_the_headings_of_their_groups(qtbot: Any) -> None:
-    box = OperationBox()
-    qtbot.addWidget(box)
-    rows = [(box.itemText(i).strip(), bool(box.model().item(i).isEnabled()))
-            for i in range(box.count())]  # fmt: skip
+def test_a_literal_is_typed_as_in_python(form: OperationForm) -> None:
+    frangi = get_operation("skimage.filters.frangi")
+    form.show_operation(frangi, 1.0, in_um=True)
+    assert form.values == validate(frangi, {})
 
-    assert rows[0] == ("Filters", False)
-    assert ("Gaussian blur", True) in rows
-    assert sum(enabled for _, enabled in rows) == len(operations())
-    box.choose("label")
-    assert box.operation is get_operation("label")
+    form.fields["sigmas"].native.setText("(1, 2.5)")
+    form.fields["gamma"].native.setText("15")
+
+    assert form.values["sigmas"] == (1, 2.5)
+    assert form.values["gamma"] == 15
+    form.fields["sigmas"].native.setText("")
+    assert form.values["sigmas"] == (1, 3, 5, 7, 9), "empty is the default"
+    form.fields["sigmas"].native.setText("(1, 2")
+    with pytest.raises(OperationError, match=r"cannot use sigmas = '\(1, 2'"):
+        validate(frangi, form.values)
+
+
+def test_what_a_recipe_says_is_shown_and_read_back(form: OperationForm) -> None:
+    frangi = get_operation("skimage.filters.frangi")
+    values = validate(frangi, {"sigmas": [2, 4], "gamma": None, "alpha": 0.00025, "cval": 1e5})
+    form.show_operation(frangi, 1.0, in_um=True)
+
+    form.set_values(values)
+
+    assert form.values == values
+    assert form.fields["sigmas"].native.text() == "(2, 4)"
+
+
+def test_a_value_that_is_needed_is_asked_for_in_its_field(form: OperationForm) -> None:
+    gabor = get_operation("skimage.filters.gabor")
+    form.show_operation(gabor, 1.0, in_um=True)
+
+    assert form.fields["frequency"].native.placeholderText() == "a value is needed"
+    with pytest.raises(OperationError, match="needs a value for frequency"):
+        validate(gabor, form.values)
+    form.fields["frequency"].native.setText("0.1")
+    assert validate(gabor, form.values)["frequency"] == 0.1
+
+
+def test_small_defaults_are_not_rounded_away(form: OperationForm) -> None:
+    for name in ("restoration.denoise_tv_chambolle", "filters.butterworth", "feature.canny"):
+        op = get_operation(f"skimage.{name}")
+        form.show_operation(op, 1.0, in_um=True)
+
+        assert form.values == validate(op, {})
+
+
+def test_many_parameters_scroll_and_few_take_the_room_they_need(
+    form: OperationForm, qtbot: Any
+) -> None:
+    form.show()
+    heights = {}
+    for name in ("gaussian", "skimage.filters.hessian", "skimage.filters.gabor"):
+        form.show_operation(get_operation(name), 1.0, in_um=True)
+        form.resize(form.sizeHint())
+        qtbot.waitUntil(lambda: form.height() == form.sizeHint().height())
+        heights[name] = form.height()
+        rows = len(form.fields)
+        bar = form.findChild(QScrollArea).verticalScrollBar()
+        assert (bar.maximum() > 0) == (rows > 8)
+
+    assert heights["gaussian"] < 60 < heights["skimage.filters.hessian"] < 400
+
+
+def test_a_text_stays_a_text(form: OperationForm) -> None:
+    note = Parameter(name="note", type="text", default="(1, 2", label="Note", help="A note.")
+    form.show_operation(replace(get_operation("sobel"), parameters=(note,)), 1.0, in_um=True)
+
+    assert form.values == {"note": "(1, 2"}
+    form.set_values({"note": "3"})
+    assert form.values == {"note": "3"}

@@ -164,8 +164,8 @@ def test_difference_takes_the_next_channel_by_itself(
 
     result = apply(dock, qtbot)
 
-    assert dock.other_box.isVisible()
-    assert dock.other_box.layer is viewer.layers["stack: channel 1"]
+    assert dock.choices.other_boxes[0].isVisible()
+    assert dock.choices.other_boxes[0].layer is viewer.layers["stack: channel 1"]
     one, two = (stack.levels[0][0, c, 1].astype(int) for c in (0, 1))
     assert viewer.dims.current_step[:2] == (0, 1)
     seen = visible_region(viewer, layer)
@@ -295,19 +295,19 @@ def test_the_layer_follows_the_active_one_until_one_is_chosen(
     viewer: Any, dock: ProcessDock, qtbot: Any
 ) -> None:
     first, second = (viewer.add_image(pattern((40, 40)), name=name) for name in ("one", "two"))
-    assert dock.source_box.layer is second
+    assert dock.choices.source_box.layer is second
     viewer.layers.selection.active = first
-    assert dock.source_box.layer is first
+    assert dock.choices.source_box.layer is first
 
     dock.choose("sobel")
     result = apply(dock, qtbot)
-    assert dock.source_box.layer is first, "a result is not filtered again unasked"
+    assert dock.choices.source_box.layer is first, "a result is not filtered again unasked"
 
     dock.choose(layer=second)
     viewer.layers.selection.active = first
-    assert dock.source_box.layer is second
+    assert dock.choices.source_box.layer is second
     viewer.layers.remove(second)
-    assert dock.source_box.layer in (first, result)
+    assert dock.choices.source_box.layer in (first, result)
 
 
 def test_a_second_run_adds_a_layer_unless_it_may_replace_the_last(
@@ -460,11 +460,11 @@ def test_a_hidden_dock_does_nothing_and_catches_up_when_shown(
     layer.name = "renamed"
     qtbot.wait(200)
     assert dock.region.text() == before
-    assert "renamed" not in dock.source_box.currentText()
+    assert "renamed" not in dock.choices.source_box.currentText()
 
     window.show()
     qtbot.waitUntil(lambda: dock.region.text() != before)
-    assert dock.source_box.currentText() == "renamed"
+    assert dock.choices.source_box.currentText() == "renamed"
 
 
 def test_closing_the_viewer_while_it_works_is_quiet(make_napari_viewer: Any, qtbot: Any) -> None:
@@ -489,7 +489,7 @@ def test_the_dock_is_found_in_the_plugin_menu(viewer: Any, qtbot: Any) -> None:
     assert isinstance(widget, ProcessDock)
     qtbot.waitUntil(widget.isVisible)
     layer = viewer.add_image(pattern((40, 40)))
-    assert widget.source_box.layer is layer
+    assert widget.choices.source_box.layer is layer
 
 
 def test_a_script_need_not_show_the_dock(make_napari_viewer: Any, qtbot: Any) -> None:

@@ -432,7 +432,7 @@ def test_headers_have_units_and_explain_themselves(
     titles = [model.headerData(c, Qt.Orientation.Horizontal) for c in range(model.columnCount())]
 
     assert "convex hull" in tip
-    assert "area (µm²)" in titles
+    assert "area\n(µm²)" in titles
     assert all(table.columns[c].help for c in range(len(titles)))
 
 

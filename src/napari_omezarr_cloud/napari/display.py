@@ -77,6 +77,9 @@ class Display:
         if self._former is None or not self.missing:
             self._former = self._painter
         self._painter = painter_of(view.preview, self._engine)
+        layer = self._layer()
+        if layer is None or not layer.visible:
+            return  # napari paints it when it is shown
         look = self.look
         wishes = self._painter.wishes(look, overview=False) if look is not None else []
         self._await(wishes)
@@ -211,6 +214,12 @@ class Display:
         """Tell of a failure again if it comes again."""
         self._told.clear()
 
+    def on_visible(self, event: Any = None) -> None:
+        """Withdraw every wish of a layer that was hidden; napari paints it when it is shown."""
+        layer = self._layer()
+        if layer is not None and not layer.visible:
+            self._await(())
+
     def close(self) -> None:
         """Withdraw every wish."""
         self._awaited = {}
@@ -252,6 +261,7 @@ def adopt(layer: Any) -> Display | None:
     hook_slicing(layer, display)
     _show_honest_values(layer, display)
     _displays[layer] = display
+    layer.events.visible.connect(display.on_visible)
     engine().cache.pin(display.view.level(len(view.pyramid.levels) - 1).key)
     refresher().add(display)
     return display
@@ -300,6 +310,7 @@ def release(layer: Any) -> None:
     if display is None:
         return
     display.close()
+    layer.events.visible.disconnect(display.on_visible)
     unhook_slicing(layer)
     for name in ("_get_value", "_get_value_3d", "get_status"):
         layer.__dict__.pop(name, None)

@@ -25,7 +25,7 @@ from napari_omezarr_cloud.napari.notices import tell_error
 from napari_omezarr_cloud.napari.result_layer import appearance_of, placement_of_whole
 from napari_omezarr_cloud.napari.slicing import replace_data
 from napari_omezarr_cloud.napari.sources import sources
-from napari_omezarr_cloud.process import Recipe, RecipeInput, Step, get_operation
+from napari_omezarr_cloud.process import get_operation
 from napari_omezarr_cloud.process.apply import (
     AppliedStep,
     apply_step,
@@ -33,14 +33,14 @@ from napari_omezarr_cloud.process.apply import (
     needs_measuring,
 )
 from napari_omezarr_cloud.pyramid import Pyramid, PyramidView
-from napari_omezarr_cloud.pyramid.channels import channel_axis
 from napari_omezarr_cloud.store import io_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
 
-    from napari_omezarr_cloud.process import Operation, Value
+    from napari_omezarr_cloud.process import Input, Operation, Step, Value
+    from napari_omezarr_cloud.process.recipe import StepDims
 
 __all__ = [
     "Live",
@@ -48,11 +48,10 @@ __all__ = [
     "LiveSignals",
     "add_live",
     "change",
+    "input_view",
     "live_of",
     "live_signals",
     "plan_live",
-    "recipe_of",
-    "roots_of",
     "start_live",
 ]
 
@@ -94,6 +93,12 @@ class Live:
     def operation(self) -> Operation:
         """What it runs."""
         return self.applied.operation
+
+    @property
+    def inputs(self) -> list[Any]:
+        """The layers it was made from; in place of one that is gone, its view."""
+        pairs = zip(self.layers, self.views, strict=True)
+        return [reference() or view for reference, view in pairs]
 
     def made_from(self, layer: Any) -> bool:
         """Tell whether a layer is one of its inputs."""
@@ -149,7 +154,7 @@ def plan_live(step: Step, layers: Sequence[Any]) -> LivePlan:
         reason = refusal(op, wanted, layer)
         if reason:
             raise OperationError(reason.rstrip("."))
-    views = tuple(_view(op, number, layer) for number, layer in enumerate(layers))
+    views = tuple(input_view(op.inputs[number], layer) for number, layer in enumerate(layers))
     # What speaks against it is said now, not when the person has waited.
     if not needs_measuring(step) and op.is_described:
         derived_step(step, views)
@@ -189,7 +194,7 @@ def add_live(viewer: Any, plan: LivePlan, applied: AppliedStep, *, visible: bool
     return layer
 
 
-def change(layer: Any, values: Mapping[str, Value]) -> None:
+def change(layer: Any, values: Mapping[str, Value], dims: StepDims | None = None) -> None:
     """Give a live layer other values; what is not given stays. On the GUI thread, returns at once.
 
     What is on screen is computed anew, then everything that was made from this layer. A later
@@ -201,55 +206,19 @@ def change(layer: Any, values: Mapping[str, Value]) -> None:
         If a value is not allowed.
     """
     live = _lives[layer]
-    _rebuild(live, replace(live.asked, values={**live.asked.values, **values}), live.views)
-
-
-def recipe_of(layer: Any) -> Recipe:
-    """Return how a live layer is made, down to the layers that are no live ones."""
-    found: dict[int, tuple[Any, Live]] = {}
-    roots = roots_of(layer)
-    names = dict(zip(map(id, roots), _input_names(roots), strict=True))
-
-    def visit(one: Any) -> None:
-        live = _lives.get(one)
-        if live is None or id(one) in found:
-            return
-        for source in _inputs_of(live):
-            visit(source)
-        found[id(one)] = (one, live)
-
-    visit(layer)
-    for number, key in enumerate(found):
-        names[key] = f"step {number + 1}"
-    steps, last = [], len(found) - 1
-    for number, (_, live) in enumerate(found.values()):
-        references = tuple(names[id(source)] for source in _inputs_of(live))
-        name = names[list(found)[number]] if number != last else ""
-        steps.append(replace(live.applied.step, inputs=references, name=name))
-    inputs = tuple(RecipeInput(names[id(root)], _channel(root)) for root in roots)
-    return _without_obvious(Recipe(tuple(steps), inputs))
-
-
-def roots_of(layer: Any) -> list[Any]:
-    """Return the layers a live layer is made from in the end, each once.
-
-    A layer that was removed meanwhile is stood in for by what is left of it: its view.
-    """
-    live = _lives.get(layer)
-    if live is None:
-        return [layer]
-    roots: list[Any] = []
-    for source in _inputs_of(live):
-        roots += [root for root in roots_of(source) if all(root is not each for each in roots)]
-    return roots
+    values = {**live.asked.values, **values}
+    asked = replace(live.asked, values=values, dims=dims or live.asked.dims)
+    if asked != live.asked:
+        _rebuild(live, asked, live.views)
 
 
 # ---- making layers ------------------------------------------------------------------------------
 
 
-def _view(op: Operation, number: int, layer: Any) -> PyramidView:
+def input_view(wanted: Input, layer: Any) -> PyramidView:
+    """Return a layer as an input of an operation takes it; on the GUI thread."""
     view = sources().view(layer)
-    if op.inputs[number].kind == "any" and is_labels(layer):
+    if wanted.kind == "any" and is_labels(layer):
         return replace(view, shown_as=np.dtype(bool))  # what is an object counts, not its number
     return view
 
@@ -353,44 +322,5 @@ def _follow(layer: Any) -> None:
         views = list(live.views)
         for number, reference in enumerate(live.layers):
             if reference() is layer:
-                views[number] = _view(live.operation, number, layer)
+                views[number] = input_view(live.operation.inputs[number], layer)
         _rebuild(live, live.asked, tuple(views))
-
-
-# ---- recipes ------------------------------------------------------------------------------------
-
-
-def _inputs_of(live: Live) -> list[Any]:
-    """Return its input layers; of one that is gone, its view."""
-    return [reference() or view for reference, view in zip(live.layers, live.views, strict=True)]
-
-
-def _input_names(roots: Iterable[Any]) -> list[str]:
-    """Return names for inputs: no layer's own, which may hold a path."""
-    names: list[str] = []
-    for root in roots:
-        is_mask = not isinstance(root, PyramidView) and is_labels(root)
-        stem = "labels" if is_mask else "image"
-        count = sum(name.split(" ")[0] == stem for name in names)
-        names.append(f"{stem} {count + 1}" if count else stem)
-    return names
-
-
-def _channel(root: Any) -> int | None:
-    """Return which channel of its image a layer shows."""
-    view = root if isinstance(root, PyramidView) else sources().view(root)
-    axis = channel_axis(view.pyramid)
-    return dict(view.fixed).get(axis) if axis is not None else None
-
-
-def _without_obvious(recipe: Recipe) -> Recipe:
-    """Leave out what a recipe means anyway: each step works on the one before."""
-    steps = list(recipe.steps)
-    for number, step in enumerate(steps):
-        before = recipe.steps[number - 1].name if number else recipe.inputs[0].name
-        first_takes_all = not number and step.inputs == tuple(i.name for i in recipe.inputs)
-        if step.inputs == (before,) or first_takes_all:
-            steps[number] = replace(step, inputs=())
-    needed = {name for step in steps for name in step.inputs}
-    steps = [replace(s, name=s.name if s.name in needed else "") for s in steps]
-    return replace(recipe, steps=tuple(steps))

@@ -15,13 +15,13 @@ import numpy as np
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.napari.display import view_of
 from napari_omezarr_cloud.napari.threads import in_thread
+from napari_omezarr_cloud.process.derived import is_patched
+from napari_omezarr_cloud.pyramid import PyramidView, Region
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy.typing as npt
-
-    from napari_omezarr_cloud.pyramid import PyramidView, Region
 
 __all__ = ["LayerPixels"]
 
@@ -47,7 +47,10 @@ class LayerPixels:
         """Return of how many chunks `read` will tell."""
         if self.view is None:
             return 1
-        grid = self.view.level(self.number).grid
+        level = self.view.level(self.number)
+        if is_patched(level):
+            return 1
+        grid = level.grid
         stored = self.view.expand(region)
         spans = zip(stored.start, stored.stop, grid.chunks, strict=True)
         return prod((b - 1) // c - a // c + 1 for a, b, c in spans)
@@ -64,9 +67,12 @@ class LayerPixels:
             pixels = await asyncio.wrap_future(in_thread(_copy, self.array, region))
             on_chunk()
             return pixels
-        level = self.view.level(self.number)
-        stored = await engine().region(level, self.view.expand(region), on_chunk=on_chunk)
-        return self.view.reduce(stored)
+        level, there = self.view.level(self.number), self.view.expand(region)
+        if is_patched(level):
+            # What has no finite halo is computed on just this region, as it is shown.
+            level = level.patch(there)
+            there = Region.whole(level.grid.shape)
+        return self.view.reduce(await engine().region(level, there, on_chunk=on_chunk))
 
 
 def _copy(array: Any, region: Region) -> npt.NDArray[Any]:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from napari_omezarr_cloud.napari.layer_data import LayerData
     from napari_omezarr_cloud.process import Operation
+    from napari_omezarr_cloud.process.recipe import StepDims
 
 __all__ = ["Plan", "Progress", "Result", "plan_snapshot", "start_snapshot"]
 
@@ -94,6 +95,8 @@ class Plan:
     task: Task
     seen: VisibleRegion
     """The region of the first layer that goes in, with every plane of a projection."""
+    shown: VisibleRegion
+    """What of it is kept: planes that were only looked at are left out."""
     inputs: tuple[_Input, ...]
     names: tuple[str, ...]
     appearance: Appearance
@@ -120,7 +123,11 @@ class Plan:
 
 
 def plan_snapshot(
-    viewer: Any, op: Operation, values: Mapping[str, Any], layers: Sequence[Any]
+    viewer: Any,
+    op: Operation,
+    values: Mapping[str, Any],
+    layers: Sequence[Any],
+    dims: StepDims | None = None,
 ) -> Plan:
     """Settle what an operation on the visible pixels of layers will read and make.
 
@@ -132,6 +139,9 @@ def plan_snapshot(
         What to run; lengths in µm where the first layer has units, else in level-0 pixels.
     layers
         One per input. Region and level are those of the first.
+    dims
+        ``"plane"`` treats each plane that is in view alone; ``"volume"`` looks along z too, also
+        where one plane is in view. None is what is on screen.
 
     Raises
     ------
@@ -152,10 +162,15 @@ def plan_snapshot(
     if seen is None:
         raise RegionError(f"Nothing of “{first.name}” is in view", hint="Move it into view.")
     folded = _folded_axis(op, values, first, seen)
+    shown = seen
     if folded is not None:
-        seen = _all_planes(seen, folded)
-    seen, inputs = _inputs(viewer, op, layers, seen)
+        shown = seen = _all_planes(seen, folded)
     space = tuple(axis for axis in seen.displayed if axis != folded)
+    if dims == "plane":
+        space = space[-2:]
+    elif dims == "volume" and folded is None:
+        seen, space = _with_depth(op, values, seen, space)
+    seen, inputs = _inputs(viewer, op, layers, seen)
     spacing, in_um = _spacing(op, seen, space)
     task = Task(
         operation=op,
@@ -165,13 +180,15 @@ def plan_snapshot(
         spacing=spacing,
         rgb=bool(getattr(first, "rgb", False)),
     )
+    shown = replace(shown, region=shown.region.intersect(seen.region))
     plan = Plan(
         task=task,
         seen=seen,
+        shown=shown,
         inputs=inputs,
         names=tuple(layer.name for layer in layers),
         appearance=appearance_of(op, layers),
-        placement=placement_over(first, seen, folded),
+        placement=placement_over(first, shown, folded),
         in_um=in_um,
     )
     _check_size(plan)
@@ -215,6 +232,9 @@ def _fitted(plan: Plan, arrays: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[
 
 
 def _result(plan: Plan, snapshot: Snapshot) -> Result:
+    if plan.shown.region != plan.seen.region:
+        kept = list(plan.shown.region.relative_to(plan.seen.region))
+        snapshot = replace(snapshot, pixels=snapshot.pixels[tuple(kept[: snapshot.pixels.ndim])])
     layer = result_layer(
         plan.task.operation,
         snapshot,
@@ -272,6 +292,24 @@ def _all_planes(seen: VisibleRegion, axis: int) -> VisibleRegion:
     start, stop = list(seen.region.start), list(seen.region.stop)
     start[axis], stop[axis] = 0, seen.level.shape[axis]
     return replace(seen, region=Region(tuple(start), tuple(stop)))
+
+
+def _with_depth(
+    op: Operation, values: Mapping[str, Any], seen: VisibleRegion, space: tuple[int, ...]
+) -> tuple[VisibleRegion, tuple[int, ...]]:
+    """Return a region with the planes around it that a volume operation looks at."""
+    names = [name.lower() for name in seen.axes]
+    if "z" not in names or names.index("z") in space:
+        return seen, space
+    depth = names.index("z")
+    space = tuple(sorted((*space, depth)))
+    spacing, _ = _spacing(op, seen, space)
+    halo = op.halo(values, (1.0,) * len(space) if spacing is None else spacing)
+    if halo is None:
+        return _all_planes(seen, depth), space
+    margin = [0] * len(seen.shape)
+    margin[depth] = halo[space.index(depth)]
+    return replace(seen, region=seen.region.grow(margin).within(seen.level.shape)), space
 
 
 def _spacing(

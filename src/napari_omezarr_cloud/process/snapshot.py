@@ -66,8 +66,8 @@ class Task:
         Parameters
         ----------
         arrays
-            One per input, all of one shape; one voxel thick along every axis that is neither
-            space, nor folded, nor colour. They are not changed.
+            One per input, all of one shape; every position along an axis that is neither space,
+            nor folded, nor colour is treated alone. They are not changed.
 
         Raises
         ------

@@ -67,6 +67,12 @@ class LayerBox(QComboBox):
         self._is_pinned = True
         self._take(layer)
 
+    def follow(self, layer: Any) -> None:
+        """Take a layer, and after it whichever becomes active: the person's choice is over."""
+        self.refresh()
+        self._is_pinned = False
+        self._take(layer)
+
     def suggest(self, layer: Any | None) -> None:
         """Take a layer, without telling, unless the person has chosen one."""
         if not self._is_pinned:

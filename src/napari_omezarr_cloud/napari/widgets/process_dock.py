@@ -1,8 +1,9 @@
-"""The Process dock: an operation on what is visible, at the press of a button.
+"""The Process dock: an operation on what is visible, once at the press of a button, or alive.
 
-The dock wires its parts: what is chosen (`LayerBox`, `OperationBox`, `OperationForm`) goes to
-`plan_snapshot`, what that says is shown, and *Apply to view* starts it. It looks at the viewer
-only while it is shown itself.
+The dock wires its parts. What is chosen (`LayerBox`, `OperationBox`, `OperationForm`) goes to
+`plan_snapshot`, what that says is shown, and *Apply to view* starts it; *Add live layer* makes a
+layer of it that goes on following the view. While a live layer is selected in napari, the form
+changes that one (`LiveEditor`). The dock looks at the viewer only while it is shown itself.
 """
 
 from __future__ import annotations
@@ -12,29 +13,39 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_omezarr_cloud.errors import CloudError, OperationError
+from napari_omezarr_cloud.napari import compare
 from napari_omezarr_cloud.napari.background import Job
-from napari_omezarr_cloud.napari.inputs import foldable_axes, suggested_input
+from napari_omezarr_cloud.napari.inputs import foldable_axes
+from napari_omezarr_cloud.napari.live import add_live, live_of, plan_live, start_live
 from napari_omezarr_cloud.napari.notices import tell_error
 from napari_omezarr_cloud.napari.region_text import position_text, region_text
 from napari_omezarr_cloud.napari.results import ResultLayers
 from napari_omezarr_cloud.napari.snapshot import plan_snapshot, start_snapshot
 from napari_omezarr_cloud.napari.view_watch import ViewWatch
 from napari_omezarr_cloud.napari.visible import visible_region
-from napari_omezarr_cloud.napari.widgets.layer_box import LayerBox
-from napari_omezarr_cloud.napari.widgets.operation_box import OperationBox
+from napari_omezarr_cloud.napari.widgets.choices import Choices
+from napari_omezarr_cloud.napari.widgets.live_bar import LiveBar
+from napari_omezarr_cloud.napari.widgets.live_editor import LiveEditor
 from napari_omezarr_cloud.napari.widgets.operation_form import OperationForm
 from napari_omezarr_cloud.napari.widgets.plain_label import PlainLabel
+from napari_omezarr_cloud.napari.widgets.recipe_menu import RecipeMenu
+from napari_omezarr_cloud.napari.widgets.recipes import Recipes
 from napari_omezarr_cloud.napari.widgets.run_bar import RunBar
+from napari_omezarr_cloud.process import Step
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
     import napari.viewer
     from qtpy.QtGui import QHideEvent, QShowEvent
 
     from napari_omezarr_cloud.napari.snapshot import Plan, Progress, Result
     from napari_omezarr_cloud.process import Operation, Value
+    from napari_omezarr_cloud.process.apply import AppliedStep
 
 __all__ = ["ProcessDock"]
 
@@ -45,7 +56,7 @@ class _Running:
     """What is under way; ends with the dock, whoever deletes it."""
 
     def __init__(self) -> None:
-        self.job: Job[Result] | None = None
+        self.job: Job[Any] | None = None
 
     def cancel(self, *_: object) -> None:
         """Give up what is under way."""
@@ -55,7 +66,7 @@ class _Running:
 
 
 class ProcessDock(QWidget):
-    """Runs an operation on the visible pixels of a layer and adds the result as a layer.
+    """Runs an operation on the visible pixels of a layer, once or as a live layer.
 
     Parameters
     ----------
@@ -78,17 +89,14 @@ class ProcessDock(QWidget):
         self._running = _Running()
         self.destroyed.connect(self._running.cancel)
         self._build(viewer)
+        self.editor = LiveEditor(self.form, self)
+        self.recipes = Recipes(viewer, self)
         self._watch = ViewWatch(viewer, self)
         self._watch.changed.connect(self.look)
         self._clock = QTimer(self)
         self._clock.setInterval(_PROGRESS_MS)
         self._clock.timeout.connect(self._show_progress)
-        self.source_box.layer_changed.connect(self._on_choice)
-        self.other_box.layer_changed.connect(self.look)
-        self.operation_box.currentIndexChanged.connect(self._on_choice)
-        self.form.changed.connect(self.look)
-        self.run_bar.apply_requested.connect(self.apply)
-        self.run_bar.cancel_requested.connect(self.cancel)
+        self._connect()
         self._on_choice()
 
     # ---- what a script may do, too ------------------------------------------------------------
@@ -104,12 +112,13 @@ class ProcessDock(QWidget):
             If there is no operation of this name.
         """
         self._catch_up()
+        self.editor.end()
         if layer is not None:
-            self.source_box.choose(layer)
+            self.choices.source_box.choose(layer)
         if operation is not None:
-            self.operation_box.choose(operation)
+            self.choices.operation_box.choose(operation)
         if other is not None:
-            self.other_box.choose(other)
+            self.choices.other_boxes[0].choose(other)
         self._look()
         self.form.set_values(values)
 
@@ -123,18 +132,38 @@ class ProcessDock(QWidget):
             self._on_error(error)
             return
         self.form.keep()
-        source, op = weakref.ref(self.source_box.layer), plan.task.operation
+        source, op = weakref.ref(self.choices.source_box.layer), plan.task.operation
         started = time.perf_counter()
         future, self._progress = start_snapshot(plan)
 
         def on_done(result: Result) -> None:
-            self._end()
             self._show_result(result, source(), op, time.perf_counter() - started)
 
-        # Without a parent: who deletes a dock with PySide would leave it to be deleted twice.
-        self._running.job = Job(future, on_done, self._on_error)
-        self._show_progress()
-        self._clock.start()
+        self._run(future, on_done)
+
+    def add_live(self) -> None:
+        """Add a live layer of what is chosen; returns at once, `applied` or `failed` tells."""
+        self.cancel()
+        self._catch_up()
+        op = self.choices.operation
+        try:
+            step = Step(op.name, self.form.values, dims=self.choices.dims or "plane")
+            plan = plan_live(step, self.choices.layers)
+        except CloudError as error:
+            self._on_error(error)
+            return
+        self.form.keep()
+
+        def on_done(applied: AppliedStep) -> None:
+            viewer = self._viewer()
+            if viewer is None:
+                return
+            layer = add_live(viewer, plan, applied)
+            self.run_bar.show_idle(f"Added: {layer.name}")
+            self.applied.emit(layer)
+
+        self.run_bar.show_step(0, 0, "Preparing…")
+        self._run(start_live(plan), on_done)
 
     def cancel(self) -> None:
         """Give up what is under way, also what is being computed; nothing comes of it later."""
@@ -156,9 +185,8 @@ class ProcessDock(QWidget):
     # ---- building -----------------------------------------------------------------------------
 
     def _build(self, viewer: Any) -> None:
-        self.source_box = LayerBox(viewer, follows=True)
-        self.other_box = LayerBox(viewer, follows=False)
-        self.operation_box = OperationBox()
+        self.choices = Choices(viewer)
+        self.live_bar = LiveBar()
         self.help = PlainLabel()
         self.form = OperationForm()
         self.region = PlainLabel()
@@ -167,28 +195,52 @@ class ProcessDock(QWidget):
         self.replace.setToolTip(
             "Change the result of the same operation on the same layer instead of adding one"
         )
+        self.live_button = QPushButton("Add live layer")
+        self.live_button.setToolTip(
+            "A layer that is computed where you look, and changes as you move a slider"
+        )
+        self.recipe_menu = RecipeMenu()
         self.run_bar = RunBar()
-        self._choices = QFormLayout()
-        self._choices.setContentsMargins(0, 0, 0, 0)
-        self._choices.addRow("Layer", self.source_box)
-        self._choices.addRow("Operation", self.operation_box)
-        self._other_label = QLabel()
-        self._choices.addRow(self._other_label, self.other_box)
+        row = QHBoxLayout()
+        row.addWidget(self.live_button, 1)
+        row.addWidget(self.recipe_menu)
         layout = QVBoxLayout(self)
-        layout.addLayout(self._choices)
-        for widget in (self.help, self.form, self.region, self.note, self.replace, self.run_bar):
+        for widget in (self.live_bar, self.choices, self.help, self.form, self.region, self.note):
             layout.addWidget(widget)
+        layout.addLayout(row)
+        layout.addWidget(self.run_bar)
+        layout.addWidget(self.replace)
         layout.addStretch(1)
+
+    def _connect(self) -> None:
+        self.choices.changed.connect(self._on_choice)
+        self.choices.input_changed.connect(self._on_input)
+        self.form.changed.connect(self.look)
+        self.run_bar.apply_requested.connect(self.apply)
+        self.run_bar.cancel_requested.connect(self.cancel)
+        self.live_button.clicked.connect(self.add_live)
+        self.editor.begun.connect(self._on_mode)
+        self.editor.told.connect(self._on_told)
+        self.live_bar.next_requested.connect(self._next)
+        self.live_bar.toggle_requested.connect(self._toggle)
+        self.live_bar.wipe_requested.connect(self._wipe)
+        self.recipe_menu.load_requested.connect(self._load_recipe)
+        self.recipe_menu.save_requested.connect(lambda: self._with_live(self.recipes.save))
+        self.recipe_menu.edit_requested.connect(self._edit_recipe)
+        self.recipe_menu.copy_requested.connect(lambda: self._with_live(self.recipes.copy))
 
     # ---- following the viewer, only while shown ------------------------------------------------
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Take up again."""
         super().showEvent(event)
-        self.source_box.watch()
-        self.other_box.watch()
+        self.choices.watch()
         self._watch.start()
+        viewer = self._viewer()
+        if viewer is not None:
+            viewer.layers.selection.events.active.connect(self._on_active)
         self._on_choice()
+        self._on_active()
         if self.is_running:
             self._clock.start()
 
@@ -197,31 +249,61 @@ class ProcessDock(QWidget):
         super().hideEvent(event)
         self._watch.stop()
         self._clock.stop()
-        self.source_box.unwatch()
-        self.other_box.unwatch()
+        self.choices.unwatch()
+        viewer = self._viewer()
+        if viewer is not None:
+            viewer.layers.selection.events.active.disconnect(self._on_active)
+
+    def _on_active(self, event: Any = None) -> None:
+        """Change the live layer that is selected; of other layers nothing is changed."""
+        viewer = self._viewer()
+        active = None if viewer is None else viewer.layers.selection.active
+        if active is not None and live_of(active) is not None:
+            self.editor.begin(active)
+        elif active is not None:
+            self.editor.end()
+
+    def _on_mode(self) -> None:
+        """Show the rows of a live layer, or those to make one."""
+        live = self.editor.live
+        is_editing = live is not None
+        self.live_bar.setVisible(is_editing)
+        self.choices.setVisible(not is_editing)
+        self.replace.setVisible(not is_editing)
+        self.run_bar.setVisible(not is_editing or self.is_running)
+        self.live_button.setVisible(not is_editing)
+        if live is not None:
+            self.live_bar.show_live(live)
+            self._watch.watch_layer(self.editor.layer)
+            self.help.setText(live.operation.help)
+            self._look()
+            self.editor.show_values()
+        else:
+            self._on_choice()
 
     def _on_choice(self) -> None:
         """Follow another layer or operation."""
-        op = self.operation_box.operation
-        self._watch.watch_layer(self.source_box.layer)
+        if self.editor.live is not None:
+            return
+        self.choices.fit()
+        self._watch.watch_layer(self.choices.layer)
         if not self.is_running:
             self.run_bar.show_idle()  # what was said was said of another choice
-        self.help.setText(op.help)
-        needs_two = len(op.inputs) > 1
-        self._other_label.setText(op.inputs[-1].name.capitalize())
-        self._other_label.setVisible(needs_two)
-        self.other_box.setVisible(needs_two)
+        self.help.setText(self.choices.operation.help)
         self._look()
 
+    def _on_input(self) -> None:
+        self.look()
+
     def _look(self) -> None:
-        viewer, layer = self._viewer(), self.source_box.layer
-        self._fit_form(viewer, layer)
-        if viewer is not None and layer is not None:
-            # Each time: the layer that was suggested may be gone, or a better one have come.
-            op = self.operation_box.operation
-            if len(op.inputs) > 1:
-                other = suggested_input(op, op.inputs[1], viewer.layers, layer)
-                self.other_box.suggest(other)
+        live = self.editor.live
+        self.recipe_menu.allow(has_layer=self.choices.layer is not None, has_live=live is not None)
+        if live is not None:
+            self._look_at_live()
+            return
+        viewer, layer = self._viewer(), self.choices.layer
+        self._fit_form(viewer, layer, self.choices.operation)
+        self.choices.suggest()
         try:
             plan = self._plan()
         except CloudError as error:
@@ -233,9 +315,19 @@ class ProcessDock(QWidget):
         self._tell(region_text(plan.seen, plan.nbytes), note, may_apply=True)
         self.region.setToolTip(position_text(plan.seen))
 
-    def _fit_form(self, viewer: Any, layer: Any | None) -> None:
+    def _look_at_live(self) -> None:
+        viewer, layer, live = self._viewer(), self.editor.layer, self.editor.live
+        if viewer is None or live is None or layer not in viewer.layers:
+            self.editor.end()
+            return
+        self._fit_form(viewer, layer, live.operation)
+        seen = visible_region(viewer, layer)
+        self.region.setText("Not in view." if seen is None else region_text(seen, seen.nbytes))
+        self.note.setText(self.editor.remark)
+        self.note.setVisible(bool(self.editor.remark))
+
+    def _fit_form(self, viewer: Any, layer: Any | None, op: Operation) -> None:
         """Build the form of another operation; give it ranges that suit the pixels on screen."""
-        op = self.operation_box.operation
         seen = None if viewer is None or layer is None else visible_region(viewer, layer)
         if seen is not None:
             size, in_um = seen.pixel_size
@@ -245,19 +337,16 @@ class ProcessDock(QWidget):
 
     def _catch_up(self) -> None:
         """Take over layers that came while the dock was hidden, or has not been shown yet."""
-        self.source_box.refresh()
-        self.other_box.refresh()
+        self.choices.refresh()
         self._look()
 
     def _plan(self) -> Plan:
         """Return what *Apply* would do now; raises what speaks against it."""
-        viewer, layer, op = self._viewer(), self.source_box.layer, self.operation_box.operation
+        viewer, layer, op = self._viewer(), self.choices.layer, self.choices.operation
         if viewer is None or layer is None or layer not in viewer.layers:
             raise OperationError("There is no image to work on", hint="Open one first.")
-        layers = [layer]
-        if len(op.inputs) > 1 and self.other_box.layer is not None:
-            layers.append(self.other_box.layer)
-        return plan_snapshot(viewer, op, self.form.values, layers)
+        layers = self.choices.layers
+        return plan_snapshot(viewer, op, self.form.values, layers, self.choices.dims)
 
     def _tell(self, region: str, note: str, *, may_apply: bool) -> None:
         self.region.setText(region)
@@ -265,8 +354,25 @@ class ProcessDock(QWidget):
         self.note.setText(note)
         self.note.setVisible(bool(note))
         self.run_bar.allow(may_apply)
+        self.live_button.setEnabled(self.choices.layer is not None)
 
     # ---- the run --------------------------------------------------------------------------------
+
+    def _run(self, future: Future[Any], on_done: Callable[[Any], None]) -> None:
+        """Show how far something is, and how it ends."""
+
+        def done(result: Any) -> None:
+            self._end()
+            try:
+                on_done(result)
+            except Exception as error:  # napari refuses what the graphics card cannot draw
+                self._on_error(error)
+
+        # Without a parent: who deletes a dock with PySide would leave it to be deleted twice.
+        self._running.job = Job(future, done, self._on_error)
+        self.run_bar.setVisible(True)
+        self._show_progress()
+        self._clock.start()
 
     def _show_progress(self) -> None:
         if self._progress is not None:
@@ -281,14 +387,10 @@ class ProcessDock(QWidget):
         if viewer is None or source is None or source not in viewer.layers:
             self.run_bar.show_idle()  # the viewer was closed, or the layer taken away
             return
-        try:
-            with self.source_box.not_following():
-                layer = self._results.show(
-                    viewer, result.layer, source, op.name, replace=self.replace.isChecked()
-                )
-        except Exception as error:  # napari refuses what the graphics card cannot draw
-            self._on_error(error)
-            return
+        with self.choices.source_box.not_following():
+            layer = self._results.show(
+                viewer, result.layer, source, op.name, replace=self.replace.isChecked()
+            )
         self.form.show_measured(result.snapshot.values)
         self.run_bar.show_idle(f"Done in {seconds:.2g} s: {layer.name}")
         self.applied.emit(layer)
@@ -296,15 +398,87 @@ class ProcessDock(QWidget):
     def _on_error(self, error: BaseException) -> None:
         self._end()
         if not isinstance(error, CloudError):
-            title = self.operation_box.operation.title
+            title = self.choices.operation.title
             error = OperationError(f"{title} failed", why=str(error) or type(error).__name__)
         sentence = str(error)
         self.run_bar.show_idle(sentence, color=self._error_color())
         tell_error(error)
         self.failed.emit(sentence)
 
+    def _on_told(self, sentence: str) -> None:
+        """Say what is wrong with the values of a live layer."""
+        self.run_bar.setVisible(bool(sentence))
+        self.run_bar.show_idle(sentence, color=self._error_color() if sentence else "")
+
     def _error_color(self) -> str:
         """Return a colour that can be read on the theme's background; napari's own is for fills."""
         viewer = self._viewer()
         is_light = viewer is not None and viewer.theme == "light"
         return "#b00020" if is_light else "#ff8a80"
+
+    # ---- the live layer and its recipe ----------------------------------------------------------
+
+    def _next(self) -> None:
+        """Choose an operation for the live layer's result."""
+        layer = self.editor.layer
+        self.editor.end()
+        if layer is not None:
+            self.choices.source_box.follow(layer)
+
+    def _toggle(self) -> None:
+        viewer = self._viewer()
+        if viewer is not None and self.editor.layer is not None:
+            compare.toggle(viewer, self.editor.layer)
+
+    def _wipe(self) -> None:
+        viewer = self._viewer()
+        if viewer is None or self.editor.layer is None:
+            return
+        button = self.live_bar.wipe_button
+        if compare.is_wiping(viewer):
+            compare.stop_wipe(viewer)
+        else:
+            began = compare.start_wipe(viewer, self.editor.layer, lambda: button.setChecked(False))
+            button.setChecked(began)
+
+    def _with_live(self, action: Callable[[Any], str]) -> None:
+        """Do something with the recipe of the live layer, and say what came of it."""
+        layer = self.editor.layer
+        if layer is None:
+            return
+        try:
+            sentence = action(layer)
+        except CloudError as error:
+            self._on_error(error)
+            return
+        self.run_bar.setVisible(True)
+        self.run_bar.show_idle(sentence)
+
+    def _load_recipe(self) -> None:
+        first = self.editor.layer or self.choices.layer
+        if first is not None:
+            self._apply_recipe(lambda: self.recipes.load(first))
+
+    def _edit_recipe(self) -> None:
+        layer = self.editor.layer
+        if layer is not None:
+            self._apply_recipe(lambda: self.recipes.edit(layer))
+
+    def _apply_recipe(self, begin: Callable[[], Any]) -> None:
+        try:
+            begun = begin()
+        except CloudError as error:
+            self._on_error(error)
+            return
+        if begun is None:
+            return
+        self.cancel()
+        future, on_done = begun
+        self.run_bar.show_step(0, 0, "Preparing the recipe…")
+
+        def done(applied: Any) -> None:
+            layers = on_done(applied)
+            self.run_bar.show_idle(f"Added: {layers[-1].name}")
+            self.applied.emit(layers[-1])
+
+        self._run(future, done)
