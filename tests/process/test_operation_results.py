@@ -200,11 +200,6 @@ PLAIN = [
         lambda a: morphology.reconstruction(morphology.erosion(a, ball(1, a.ndim)), a),
     ),
     (
-        "area_opening",
-        {"diameter": 3},
-        lambda a: morphology.area_opening(a, LARGEST[a.ndim] + 1),
-    ),
-    (
         "hdome",
         {"h": 20},
         lambda a: as_float(a) - morphology.reconstruction(as_float(a) - 20, as_float(a)),
