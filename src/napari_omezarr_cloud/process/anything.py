@@ -34,11 +34,12 @@ from napari_omezarr_cloud.process.operation import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["PREFIX", "AnyFunction", "any_functions", "any_operation", "call"]
+__all__ = ["GROUP", "PREFIX", "AnyFunction", "any_functions", "any_operation", "call"]
 
 PREFIX = "skimage"
 
 GROUP = "Any function of scikit-image"
+"""The heading above them."""
 
 _SUBPACKAGES = (
     "color",

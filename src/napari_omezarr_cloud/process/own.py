@@ -277,22 +277,30 @@ def _parameters_of(
                 f"it has no argument {name} that can be set",
                 f"There are: {', '.join(names)}." if names else "",
             )
-    texts, annotations = parameter_texts(function), _annotations_of(function)
+    texts = parameter_texts(function)
     for each in settable:
         if each.name in by_name:
             yield by_name[each.name]
         else:
             text = texts.get(each.name, ParameterText())
-            annotation = annotations.get(each.name, each.annotation)
+            annotation = _annotation_of(function, each)
             yield _parameter(function, each, annotation, text, is_length=each.name in lengths)
 
 
-def _annotations_of(function: Any) -> Mapping[str, Any]:
-    """Return the annotations as types, of those that can be told."""
+def _annotation_of(function: Any, each: inspect.Parameter) -> Any:
+    """Return an annotation as a type, where it is written as a text too (PEP 563)."""
+    if not isinstance(each.annotation, str):
+        return each.annotation
+
+    def alone() -> None: ...
+
+    # One by one: that of the image may be imported for type checkers only.
+    alone.__annotations__ = {each.name: each.annotation}
+    around = inspect.getclosurevars(function).nonlocals
     try:
-        return get_type_hints(function)
-    except Exception:  # names of a closure, or of an import for type checkers only
-        return {}
+        return get_type_hints(alone, function.__globals__, dict(around))[each.name]
+    except Exception:  # its name cannot be told, or it is no annotation at all
+        return each.empty
 
 
 def _parameter(

@@ -12,14 +12,28 @@ from magicgui.widgets import (
     Container,
     FloatSlider,
     FloatSpinBox,
+    LineEdit,
     Slider,
     SpinBox,
 )
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QLabel, QWidget
+from qtpy.QtCore import QEvent, QSize, Qt, Signal
+from qtpy.QtWidgets import (
+    QDoubleSpinBox,
+    QFormLayout,
+    QFrame,
+    QLabel,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_omezarr_cloud.process.literal import plain_literal, typed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from qtpy.QtCore import QObject
 
     from napari_omezarr_cloud.process import Operation, Parameter, Value
 
@@ -27,6 +41,14 @@ __all__ = ["OperationForm"]
 
 _FAR = 1e12
 """Where a number has no limit: spin boxes need one."""
+
+_FAR_WHOLE = 2**31 - 1
+"""The largest whole number of Qt's spin box."""
+
+_MOST_ROWS = 8
+"""Parameters that are seen at once."""
+
+_MOST_DIGITS = 12
 
 
 class _AutomaticFloat(Container[Any]):
@@ -65,6 +87,65 @@ class _AutomaticFloat(Container[Any]):
             self._number.value = value
 
 
+class _LiteralField(LineEdit):
+    """A value that is typed as in Python; empty is the default."""
+
+    def __init__(self, parameter: Parameter, value: Value) -> None:
+        self._default = None if parameter.is_required else parameter.default
+        shown = "" if parameter.is_required and value is None else typed(value)
+        super().__init__(value=shown, name=parameter.name, tooltip=parameter.help)
+        hint = "a value is needed" if parameter.is_required else typed(parameter.default)
+        self.native.setPlaceholderText(hint)
+
+    def get_value(self) -> Any:
+        """Return what is typed; the text itself where it cannot be read."""
+        text = str(super().get_value())
+        if not text.strip():
+            return self._default
+        try:
+            return plain_literal(text)
+        except ValueError:
+            return text
+
+    def set_value(self, value: Any) -> None:
+        """Show a value."""
+        super().set_value(value if isinstance(value, str) else typed(value))
+
+
+class _Rows(QScrollArea):
+    """The rows of the form, as high as they are; many of them scroll."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self.inside = QWidget()
+        self.rows = QFormLayout(self.inside)
+        self.rows.setContentsMargins(0, 0, 0, 0)
+        self.setWidget(self.inside)
+
+    def sizeHint(self) -> QSize:
+        """Return the size of the rows, of the first few where there are many."""
+        whole = self.inside.sizeHint()
+        count = max(self.rows.rowCount(), 1)
+        height = whole.height() * min(count, _MOST_ROWS) // count
+        bar = self.verticalScrollBar()
+        beside = bar.sizeHint().width() if bar is not None and count > _MOST_ROWS else 0
+        return QSize(whole.width() + beside, height)
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the same: the rows are not squeezed."""
+        return self.sizeHint()
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Follow the rows when they need more or less room."""
+        if event is not None and event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return bool(super().eventFilter(watched, event))
+
+
 class OperationForm(QWidget):
     """The form of one operation at a time; ``values`` is what it says now."""
 
@@ -78,8 +159,11 @@ class OperationForm(QWidget):
         self._shown: tuple[Operation, float, bool, tuple[str, ...]] | None = None
         self._is_building = False
         self._kept: dict[str, dict[str, Value]] = {}
-        self._rows = QFormLayout(self)
-        self._rows.setContentsMargins(0, 0, 0, 0)
+        self._area = _Rows()
+        self._rows = self._area.rows
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._area)
 
     @property
     def operation(self) -> Operation | None:
@@ -96,9 +180,11 @@ class OperationForm(QWidget):
         for name, value in values.items():
             field = self.fields[name]
             if isinstance(field, _AutomaticFloat):
-                field.set_value(None if value is None else float(value))
-            else:
-                field.value = value
+                field.set_value(float(value) if isinstance(value, int | float) else None)
+                continue
+            if isinstance(field, FloatSpinBox) and isinstance(value, int | float):
+                _show_digits(field, float(value))
+            field.value = value
 
     def show_operation(
         self, op: Operation, pixel_size: float, *, in_um: bool, axes: Sequence[str] = ()
@@ -131,6 +217,7 @@ class OperationForm(QWidget):
                 fitted = replace(fitted, unit="px")
             self._add(fitted, _field(fitted, _choices(parameter, axes), kept.get(parameter.name)))
         self._is_building = False
+        self._area.updateGeometry()
         self.setVisible(bool(op.parameters))
         self.changed.emit()
 
@@ -159,6 +246,9 @@ class OperationForm(QWidget):
         )
         label.setToolTip(parameter.help)
         self._rows.addRow(label, field.native)
+        # Qt would show them one turn later, and the form would be of no height until then.
+        label.show()
+        field.native.show()
         self.fields[parameter.name] = field
         field.changed.connect(self._on_changed)
 
@@ -193,8 +283,12 @@ def _field(parameter: Parameter, choices: Sequence[str], kept: Value) -> Any:
         "name": parameter.name,
         "tooltip": parameter.help,
     }
+    if parameter.type == "literal":
+        return _LiteralField(parameter, value)
+    if parameter.type == "text":
+        return LineEdit(value=str(value), **common)
     if parameter.type == "bool":
-        return CheckBox(value=bool(value), **common)
+        return CheckBox(value=bool(value), text="", **common)
     if parameter.type == "choice":
         return ComboBox(
             choices=list(choices), value=value if value in choices else choices[0], **common
@@ -208,9 +302,14 @@ def _number(parameter: Parameter, value: Any, common: dict[str, Any]) -> Any:
     step = parameter.step or (1 if is_whole else 0.1)
     low, high = parameter.minimum, parameter.maximum
     if low is None or high is None:
-        kind = SpinBox if is_whole else FloatSpinBox
-        ends = (-_FAR if low is None else low, _FAR if high is None else high)
-        return kind(value=value, min=ends[0], max=ends[1], step=step, **common)
+        far = _FAR_WHOLE if is_whole else _FAR
+        low, high = -far if low is None else low, far if high is None else high
+        if is_whole:
+            return SpinBox(value=int(value), min=low, max=high, step=int(step), **common)
+        box = FloatSpinBox(min=low, max=high, step=step, **common)
+        _show_digits(box, float(value))
+        box.value = value
+        return box
     high = max(high, value)  # a length that was set on a coarser image
     if is_whole:
         return Slider(value=int(value), min=int(low), max=int(high), step=int(step), **common)
@@ -220,3 +319,14 @@ def _number(parameter: Parameter, value: Any, common: dict[str, Any]) -> Any:
         readout.setDecimals(max(0, 1 - math.floor(math.log10(step))))
         readout.setValue(float(value))
     return slider
+
+
+def _show_digits(box: FloatSpinBox, value: float) -> None:
+    """Give a spin box as many digits after the point as a value has, and room for two more.
+
+    magicgui shows one or two, and would turn 0.0002 into 0.
+    """
+    native = box.native
+    text = f"{value:.{_MOST_DIGITS}f}".rstrip("0")
+    digits = len(text.partition(".")[2])
+    native.setDecimals(max(native.decimals(), min(digits + 2, _MOST_DIGITS)))
