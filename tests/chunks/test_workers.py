@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import operator
 import os
 import pickle
@@ -19,6 +20,7 @@ import numpy as np
 import psutil
 import pytest
 
+import napari_omezarr_cloud as noc
 from napari_omezarr_cloud import errors
 from napari_omezarr_cloud.chunks import Pools
 from napari_omezarr_cloud.chunks.workers import Workers
@@ -30,6 +32,8 @@ from napari_omezarr_cloud.process.registry import remove_operation
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tests.fixtures.images import Written
 
 FOR_EVER_S = 10_000
 
@@ -347,27 +351,43 @@ def test_a_frozen_program_computes_in_itself(monkeypatch: pytest.MonkeyPatch) ->
 # ---- own operations --------------------------------------------------------------------------
 
 
-def test_an_own_operation_of_a_module_can_ask_for_a_process(
-    pools: Pools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Return the name of an operation of a module on the import path, that asks for a process."""
     text = """
         import os
         from napari_omezarr_cloud.process.own import operation
 
         @operation(holds_gil=True)
         def number_of_process(image):
-            return image + os.getpid()
+            return 0 * image + os.getpid()
     """
     (tmp_path / "my_operations.py").write_text(textwrap.dedent(text))
     monkeypatch.syspath_prepend(tmp_path)
-    import my_operations  # type: ignore[import-not-found]  # noqa: F401
+    importlib.import_module("my_operations")
+    yield "number_of_process"
+    remove_operation("number_of_process")
+    del sys.modules["my_operations"]
 
-    op = get_operation("number_of_process")
+
+def test_an_own_operation_can_ask_for_a_process(pools: Pools, own: str) -> None:
+    op = get_operation(own)
+
     found = in_process(pools, run, op, [np.zeros((2, 2))], {})
-    remove_operation(op.name)
 
     assert op.holds_gil
     assert found[0, 0] not in (0, os.getpid())
+
+
+def test_a_computed_image_whose_operation_asks_for_a_process_is_computed_in_one(
+    own: str, ome_zarr: Callable[[str], Written]
+) -> None:
+    image = noc.open(str(ome_zarr("v05 with labels").path))
+
+    found = noc.apply(image, noc.Step(own)).read(level=1)
+
+    assert found.size > 0
+    assert not np.isin(found, (0, os.getpid())).any()
 
 
 # ---- surroundings ---------------------------------------------------------------------------
