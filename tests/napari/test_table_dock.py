@@ -508,10 +508,12 @@ def test_selected_rows_are_copied_for_a_spreadsheet(
     table = measured(dock, qtbot)
     dock.view.select(int(table["label"][2]))
 
-    qtbot.mouseClick(dock.copy_button, Qt.MouseButton.LeftButton)
-
     clipboard = QGuiApplication.clipboard()
     assert clipboard is not None
+    clipboard.setText("before")
+    qtbot.mouseClick(dock.copy_button, Qt.MouseButton.LeftButton)
+
+    qtbot.waitUntil(lambda: clipboard.text() != "before")
     header, row = clipboard.text().splitlines()
     assert header.split("\t") == list(table.to_dict())
     assert row.split("\t")[0] == str(table["label"][2])

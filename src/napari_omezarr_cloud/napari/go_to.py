@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["go_to"]
 
 _TOO_SMALL_PX = 20
-_SMALL, _LARGE = 0.25, 0.8
+_SMALL, _LARGE = 0.15, 0.8
 """Share of the canvas for what was too small to be seen, and for what was larger than it."""
 
 

@@ -57,7 +57,7 @@ def measure_shape(
     values = {name: np.full(count, np.nan) for name in names}
     reasons: dict[tuple[str, str], int] = {}
     for row in range(count if names else 0):
-        if on_progress is not None and row % 50 == 0:
+        if on_progress is not None:
             on_progress(row, count)
         box = tuple(slice(a, b) for a, b in regions.boxes[row])
         mask = regions.ids[box] == row + 1

@@ -68,8 +68,8 @@ def measure_regions(
     unit
         Of lengths, such as ``"µm"``; areas get its square, volumes its cube.
     on_progress
-        Called now and then with how many objects are done, and how many there are; what it
-        raises ends the measuring.
+        Called before each image and each shape, with how many objects are done and how many
+        there are; what it raises ends the measuring.
 
     Returns
     -------
@@ -115,6 +115,8 @@ def measure_regions(
         ),
     ]
     for name, image in images.items():
+        if on_progress is not None:
+            on_progress(0, len(regions))
         columns += measure_intensity(name, image, pixels, frame, wanted, notes)
     columns += measure_shape(regions, frame, wanted, notes, on_progress)
     columns += _position(pixels, regions, frame, wanted)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Column", "Table"]
 
-_ROWS_AT_ONCE = 10_000
+_ROWS_AT_ONCE = 200
+"""Written in one go, in which no other thread runs: few, so that a window stays smooth."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +101,9 @@ class Table:
 
         return pd.DataFrame(self.to_dict())
 
-    def to_text(self, rows: Sequence[int] | None = None, *, separator: str = "\t") -> str:
+    def to_text(
+        self, rows: Sequence[int] | npt.NDArray[np.intp] | None = None, *, separator: str = "\t"
+    ) -> str:
         """Return rows as text under a line of titles; all of them where none are given."""
         text = io.StringIO()
         self._write(text, None if rows is None else np.asarray(rows, np.intp), separator)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, Q
 from qtpy.QtGui import QGuiApplication, QKeySequence
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QShortcut, QTableView, QWidget
 
+from napari_omezarr_cloud.napari.background import Job
+from napari_omezarr_cloud.napari.threads import in_thread
 from napari_omezarr_cloud.process.table import Table
 
 if TYPE_CHECKING:
@@ -58,6 +61,10 @@ class RegionModel(QAbstractTableModel):
         """Return the row of the table that is shown in a row."""
         return int(self._order[row])
 
+    def rows_in_table(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """Return the rows of the table that are shown in some rows."""
+        return self._order[rows]
+
     def row_of(self, label: int) -> int | None:
         """Return where an object is shown; None where it is not in the table."""
         numbers = self.table["label"] if self.table.columns else np.zeros(0, np.intp)
@@ -99,7 +106,8 @@ class RegionModel(QAbstractTableModel):
             return None
         column = self.table.columns[section]
         if role == Qt.ItemDataRole.DisplayRole:
-            return column.title
+            # The unit below the name: half as wide.
+            return f"{column.name}\n({column.unit})" if column.unit else column.name
         if role == Qt.ItemDataRole.ToolTipRole:
             return _plain(f"{column.title}\n{column.help}")
         return None
@@ -166,6 +174,7 @@ class RegionView(QTableView):
         copy.setContext(Qt.ShortcutContext.WidgetShortcut)
         copy.activated.connect(self.copy)
         self._is_telling = True
+        self._copying: Job[str] | None = None
 
     @property
     def table(self) -> Table:
@@ -193,17 +202,21 @@ class RegionView(QTableView):
 
     def selected_rows(self) -> npt.NDArray[np.intp]:
         """Return the selected rows of the table, in the order in which they are shown."""
-        rows = sorted(index.row() for index in self._selection.selectedRows())
-        return np.array([self.regions.row_in_table(row) for row in rows], np.intp)
+        # By ranges: one index per row takes seconds for a hundred thousand.
+        chosen = self._selection.selection()
+        ends = [(chosen[i].top(), chosen[i].bottom()) for i in range(len(chosen))]
+        ranges = [np.arange(first, last + 1) for first, last in ends]
+        rows = np.unique(np.concatenate(ranges)) if ranges else np.zeros(0, np.intp)
+        return self.regions.rows_in_table(rows)
 
     def copy(self) -> None:
         """Put the selected rows, or all, on the clipboard, for a spreadsheet."""
-        rows: Any = self.selected_rows()
+        rows = self.selected_rows()
         if not len(rows):
-            rows = np.array([self.regions.row_in_table(r) for r in range(len(self.table))], np.intp)
-        clipboard = QGuiApplication.clipboard()
-        if clipboard is not None and self.table.columns:
-            clipboard.setText(self.table.to_text(rows))
+            rows = self.regions.rows_in_table(np.arange(len(self.table)))
+        if self.table.columns:
+            text = in_thread(partial(self.table.to_text, rows))  # seconds for a hundred thousand
+            self._copying = Job(text, _to_clipboard, _raise)
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Keep the chosen row in sight: a sentence above the table may have pushed it out."""
@@ -214,6 +227,16 @@ class RegionView(QTableView):
     def _on_current(self, index: QModelIndex, _: Any = None) -> None:
         if self._is_telling and index.isValid():
             self.row_chosen.emit(self.regions.row_in_table(index.row()))
+
+
+def _to_clipboard(text: str) -> None:
+    clipboard = QGuiApplication.clipboard()
+    if clipboard is not None:
+        clipboard.setText(text)
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 def _sorted(values: npt.NDArray[Any], is_descending: bool) -> npt.NDArray[np.intp]:
