@@ -162,7 +162,11 @@ PLAIN = [
         {},
         lambda a: np.digitize(a, filters.threshold_multiotsu(a.ravel()), right=True),
     ),
-    ("threshold_local", {"block_size": 5}, above(lambda a: filters.threshold_local(a, 5))),
+    (
+        "threshold_local",
+        {"block_size": 5, "offset": 0},
+        above(lambda a: filters.threshold_local(a, 5)),
+    ),
     (
         "threshold_local",
         {"block_size": 5, "method": "median", "offset": 3},
@@ -782,7 +786,7 @@ def test_alpha_is_not_taken_for_a_colour() -> None:
 @pytest.mark.parametrize(
     ("name", "values"),
     [
-        ("erosion", {"radius": 200}),
+        ("erosion", {"radius": 500}),
         ("mean", {"size": 5000}),
         ("threshold_local", {"block_size": 5000}),
         ("bilateral", {"sigma_spatial": 40}),

@@ -28,10 +28,6 @@ __all__ = [
     "result_name",
 ]
 
-_KEEP_BRIGHTNESS = ("Filters", "Projections")
-"""Groups whose results stay in the image's own range: comparing them wants the same contrast."""
-
-
 _MOST_SETTINGS = 5
 """Settings that a name can hold."""
 
@@ -53,7 +49,7 @@ def appearance_of(op: Operation, layers: Sequence[Any]) -> Appearance:
     if len(layers) > 1 or not hasattr(first, "contrast_limits"):
         return Appearance()
     low, high = (float(n) for n in first.contrast_limits)
-    keeps = op.group in _KEEP_BRIGHTNESS
+    keeps = op.keeps_brightness or op.kind == "projection"
     return Appearance(first.colormap, (low, high) if keeps else None)
 
 

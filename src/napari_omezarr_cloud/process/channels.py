@@ -120,6 +120,7 @@ def _pixelwise(
         halo_rule=pixelwise,
         dtype_rule=dtype_rule,
         colours="none",
+        keeps_brightness=function in ("masked", "merge"),
         help=help,
     )
 

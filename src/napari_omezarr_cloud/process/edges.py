@@ -287,7 +287,7 @@ def _gradient(
     return Operation(
         name=name,
         title=title,
-        group="Edges",
+        group="Edges and ridges",
         function=f"{__name__}:{name}",
         kind="local",
         output="image",
@@ -334,7 +334,7 @@ OPERATIONS = (
     Operation(
         name="gaussian_gradient",
         title="Gaussian gradient",
-        group="Edges",
+        group="Edges and ridges",
         function=f"{__name__}:gaussian_gradient",
         kind="local",
         output="image",
@@ -347,7 +347,7 @@ OPERATIONS = (
     Operation(
         name="canny",
         title="Canny edges",
-        group="Edges",
+        group="Edges and ridges",
         function=f"{__name__}:canny",
         kind="unbounded",
         output="mask",
@@ -382,7 +382,7 @@ OPERATIONS = (
     Operation(
         name="sato",
         title="Sato ridges",
-        group="Edges",
+        group="Edges and ridges",
         function=f"{__name__}:sato",
         kind="local",
         output="image",
@@ -394,7 +394,7 @@ OPERATIONS = (
     Operation(
         name="meijering",
         title="Meijering ridges",
-        group="Edges",
+        group="Edges and ridges",
         function=f"{__name__}:meijering",
         kind="unbounded",
         output="image",
@@ -405,7 +405,7 @@ OPERATIONS = (
     Operation(
         name="frangi",
         title="Frangi ridges",
-        group="Edges",
+        group="Edges and ridges",
         function=f"{__name__}:frangi",
         kind="unbounded",
         output="image",

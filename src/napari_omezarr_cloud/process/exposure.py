@@ -153,6 +153,7 @@ def _curve(
         parameters=parameters,
         halo_rule=pixelwise,
         dtype_rule=dtype_rule,
+        keeps_brightness=name != "rescale_intensity",
         help=help,
     )
 

@@ -212,6 +212,7 @@ OPERATIONS = (
         fixed=(("preserve_range", True), ("truncate", 4.0), ("mode", "nearest")),
         halo_rule=partial(gaussian_reach, parameter="sigma", truncate=4.0),
         dtype_rule=floating,
+        keeps_brightness=True,
         help="Smooths noise away. The result is floating point, in the image's own range.",
     ),
     Operation(
@@ -224,6 +225,7 @@ OPERATIONS = (
         parameters=(length("radius", 2.0, "Radius", _RADIUS),),
         halo_rule=partial(footprint_reach, parameter="radius"),
         dtype_rule=unchanged,
+        keeps_brightness=True,
         help="Removes specks and keeps edges. The result has the image's dtype and range.",
     ),
     Operation(
@@ -248,6 +250,7 @@ OPERATIONS = (
         ),
         halo_rule=partial(footprint_reach, parameter="radius"),
         dtype_rule=unchanged,
+        keeps_brightness=True,
         help="Takes a value of the given rank nearby. The result has the image's dtype and range.",
     ),
     Operation(
@@ -260,6 +263,7 @@ OPERATIONS = (
         parameters=(length("size", 5.0, "Size", "Side of the box that is averaged."),),
         halo_rule=partial(window_reach, parameter="size"),
         dtype_rule=floating,
+        keeps_brightness=True,
         help="Averages a box. The result is floating point, in the image's own range.",
     ),
     Operation(
@@ -288,6 +292,7 @@ OPERATIONS = (
         ),
         halo_rule=partial(gaussian_reach, parameter="radius", truncate=4.0),
         dtype_rule=floating,
+        keeps_brightness=True,
         help="Sharpens details. Floating point; may go beyond the image's own range at edges.",
     ),
     Operation(

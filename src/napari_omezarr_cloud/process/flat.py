@@ -21,6 +21,9 @@ __all__ = ["closed", "dilated", "eroded", "opened"]
 
 _Array = npt.NDArray[Any]
 
+# A disk of 360 pixels or a ball of 40: some ten seconds for a full screen or a small volume.
+_LARGEST = 2**19
+
 
 def eroded(image: _Array, radius: Sequence[float]) -> _Array:
     """Return the smallest value within an ellipsoid around each pixel.
@@ -62,7 +65,7 @@ def _extreme(
 
     along_line = getattr(ndimage, f"{which}_filter1d")
     better = getattr(np, which)
-    footprint = ellipsoid(radius)
+    footprint = ellipsoid(radius, most=_LARGEST)
     values = image.view(np.uint8) if image.dtype.kind == "b" else image
     result = values.copy()
     by_length: dict[int, _Array] = {}

@@ -105,7 +105,7 @@ def isotropic(length: Sequence[float]) -> float:
     return math.prod(length) ** (1 / len(length))
 
 
-def ellipsoid(radius: Sequence[float]) -> npt.NDArray[np.bool_]:
+def ellipsoid(radius: Sequence[float], *, most: int = _LARGEST_FOOTPRINT) -> npt.NDArray[np.bool_]:
     """Return the pixels within an ellipse (two axes) or ellipsoid (three).
 
     With whole and equal radii these are scikit-image's ``disk`` and ``ball``.
@@ -114,6 +114,8 @@ def ellipsoid(radius: Sequence[float]) -> npt.NDArray[np.bool_]:
     ----------
     radius
         In pixels per axis, need not be whole. Below 1 the axis is not looked along.
+    most
+        Pixels of the box around it that are allowed.
 
     Returns
     -------
@@ -126,7 +128,7 @@ def ellipsoid(radius: Sequence[float]) -> npt.NDArray[np.bool_]:
         If it has more pixels than could be computed in a reasonable time.
     """
     shape = [2 * _whole(r) + 1 for r in radius]
-    if math.prod(shape) > _LARGEST_FOOTPRINT:
+    if math.prod(shape) > most:
         raise OperationError(
             "The radius is too large",
             why="it is " + " x ".join(f"{r:.4g}" for r in radius) + " pixels of this level",

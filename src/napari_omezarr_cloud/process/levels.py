@@ -13,6 +13,7 @@ __all__ = [
     "brightest",
     "darkest",
     "finite",
+    "half_of_range",
     "high_percentile",
     "low_percentile",
     "noise",
@@ -65,6 +66,11 @@ def high_percentile(image: _Array, *others: _Array) -> float:
 def tenth_of_range(image: _Array, *others: _Array) -> float:
     """Return a tenth of the distance from the 1st to the 99.8th percentile."""
     return (high_percentile(image) - low_percentile(image)) / 10
+
+
+def half_of_range(image: _Array, *others: _Array) -> float:
+    """Return half the distance from the 1st to the 99.8th percentile."""
+    return 5 * tenth_of_range(image)
 
 
 def spread(image: _Array, *others: _Array) -> float:

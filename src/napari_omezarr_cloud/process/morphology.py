@@ -44,6 +44,9 @@ _Array = npt.NDArray[Any]
 _Mask = npt.NDArray[np.bool_]
 
 
+_FLAT = "napari_omezarr_cloud.process.flat"
+
+
 def white_tophat(image: _Array, radius: Sequence[float]) -> _Array:
     """Return ``image`` minus its opening by an ellipsoid; dtype and shape as ``image``.
 
@@ -211,6 +214,7 @@ def _grey(
         # An opening is an erosion, then a dilation of it: each looks one radius around.
         halo_rule=partial(footprint_reach, parameter="radius", passes=passes),
         dtype_rule=unchanged,
+        keeps_brightness=function.startswith(_FLAT),
         help=help,
     )
 
@@ -243,7 +247,6 @@ def _mask(
 
 _ONCE = partial(footprint_reach, parameter="radius", passes=1)
 _TWICE = partial(footprint_reach, parameter="radius", passes=2)
-_FLAT = "napari_omezarr_cloud.process.flat"
 _SHAPE = "Radius of the disk (or ball) that is looked through."
 
 OPERATIONS = (
@@ -284,7 +287,7 @@ OPERATIONS = (
         "White top-hat",
         f"{__name__}:white_tophat",
         2,
-        _radius(5.0, "Radius of the disk (or ball); what is broader counts as background."),
+        _radius(15.0, "Radius of the disk (or ball); what is broader counts as background."),
         "Keeps bright details and takes uneven background away. Same dtype; background is 0.",
     ),
     _grey(
@@ -292,7 +295,7 @@ OPERATIONS = (
         "Black top-hat",
         f"{__name__}:black_tophat",
         2,
-        _radius(5.0, "Radius of the disk (or ball); what is broader counts as background."),
+        _radius(15.0, "Radius of the disk (or ball); what is broader counts as background."),
         "Shows dark details as bright ones, without background. Same dtype; background is 0.",
     ),
     _grey(
@@ -312,6 +315,7 @@ OPERATIONS = (
         output="image",
         parameters=_radius(3.0, "Structures that no disk (or ball) of this radius fits in vanish."),
         dtype_rule=unchanged,
+        keeps_brightness=True,
         help="Takes away small bright structures; what stays keeps its outline. Same dtype.",
     ),
     Operation(
@@ -324,9 +328,9 @@ OPERATIONS = (
         parameters=(
             measured(
                 "h",
-                "napari_omezarr_cloud.process.levels:tenth_of_range",
+                "napari_omezarr_cloud.process.levels:half_of_range",
                 "Height",
-                "How much of each peak is kept; empty for a tenth of the image's range.",
+                "How much of each peak is kept; empty for half the image's range.",
                 minimum=0.0,
             ),
         ),

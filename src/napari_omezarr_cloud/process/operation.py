@@ -98,6 +98,9 @@ class Operation:
         What becomes of a colour picture: ``each`` treats every colour channel alone and gives a
         colour picture; ``together`` *needs* one, is called with it (colours last), and gives one
         value per pixel; ``none`` refuses one.
+    keeps_brightness
+        Whether a grey value of the result means the same as one of the image, so that both want
+        the same contrast.
     holds_gil
         Whether the function keeps other threads from running for long, so that it is best run in
         a process of its own.
@@ -120,6 +123,7 @@ class Operation:
     fixed: tuple[tuple[str, Any], ...] = ()
     takes_spacing: bool = False
     colours: Colours = "each"
+    keeps_brightness: bool = False
     holds_gil: bool = False
 
     @property

@@ -313,6 +313,7 @@ OPERATIONS = (
         dims="plane",
         halo_rule=_bilateral_reach,
         dtype_rule=floating,
+        keeps_brightness=True,
         help="Smooths and keeps edges. Floating point, in the image's own range.",
     ),
     Operation(
@@ -336,6 +337,7 @@ OPERATIONS = (
         dims="plane",
         halo_rule=_non_local_reach,
         dtype_rule=floating,
+        keeps_brightness=True,
         help="Takes noise away and keeps texture. Floating point, in the image's own range.",
     ),
     Operation(
@@ -356,6 +358,7 @@ OPERATIONS = (
         ),
         dims="plane",
         dtype_rule=floating,
+        keeps_brightness=True,
         help="Flattens noise and keeps edges. Floating point, in the image's own range.",
     ),
     Operation(
@@ -378,6 +381,7 @@ OPERATIONS = (
         ),
         halo_rule=_deconvolution_reach,
         dtype_rule=floating,
+        keeps_brightness=True,
         help="Sharpens what a Gaussian has blurred. Floating point, not below 0.",
     ),
     Operation(
@@ -433,6 +437,7 @@ OPERATIONS = (
         ),
         halo_rule=partial(footprint_reach, parameter="radius"),
         dtype_rule=unchanged,
+        keeps_brightness=True,
         help="Replaces hot and dead pixels by the median around them. Same dtype and range.",
     ),
 )

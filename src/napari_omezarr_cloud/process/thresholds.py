@@ -12,6 +12,7 @@ from napari_omezarr_cloud.errors import OperationError
 from napari_omezarr_cloud.process.dtypes import label_dtype, mask_dtype, to_float
 from napari_omezarr_cloud.process.filters import box_moments
 from napari_omezarr_cloud.process.halo import half_window, pixelwise, window_reach
+from napari_omezarr_cloud.process.levels import noise
 from napari_omezarr_cloud.process.operation import Operation, Parameter
 from napari_omezarr_cloud.process.settings import choice, length, measured, number
 
@@ -29,6 +30,7 @@ __all__ = [
     "li",
     "mean",
     "minimum",
+    "minus_noise",
     "multiotsu_high",
     "multiotsu_low",
     "niblack",
@@ -217,6 +219,11 @@ def half_range(image: _Array) -> float:
     return (float(values.max()) - float(values.min())) / 2 if values.size else 1.0
 
 
+def minus_noise(image: _Array) -> float:
+    """Return minus three standard deviations of the noise; little of the ground exceeds it."""
+    return -3 * noise(image)
+
+
 def _adaptive_reach(values: Mapping[str, Any], ndim: int) -> tuple[int, ...]:
     half = half_window(values["block_size"])
     if values["method"] != "gaussian":
@@ -343,7 +350,7 @@ OPERATIONS = (
         "threshold_local",
         "Local threshold",
         "adaptive",
-        "local",
+        "global",
         (
             length(
                 "block_size", 35.0, "Window", "Side of the surroundings; larger than an object."
@@ -354,11 +361,11 @@ OPERATIONS = (
                 "Compare with",
                 "What of the surroundings a pixel is compared with.",
             ),
-            number(
+            measured(
                 "offset",
-                0.0,
+                f"{__name__}:minus_noise",
                 "Offset",
-                "Grey values below the surroundings that still count; negative asks for more.",
+                "Grey values below the surroundings that still count; empty for minus 3 x noise.",
             ),
         ),
         "Marks what is brighter than its surroundings; for uneven light. A mask.",
@@ -373,7 +380,7 @@ OPERATIONS = (
             _WINDOW,
             number(
                 "k",
-                -0.5,
+                -1.0,
                 "k",
                 "Standard deviations below the local mean; negative asks to be above it.",
                 minimum=-5.0,
@@ -393,9 +400,9 @@ OPERATIONS = (
             _WINDOW,
             number(
                 "k",
-                0.2,
+                -0.2,
                 "k",
-                "How far the threshold is drawn below the local mean where contrast is low.",
+                "Negative for bright objects on dark ground, positive for writing on paper.",
                 minimum=-5.0,
                 maximum=5.0,
                 step=0.05,
@@ -408,7 +415,7 @@ OPERATIONS = (
                 minimum=0.0,
             ),
         ),
-        "Marks bright paper and leaves dark writing out, on uneven ground. A mask.",
+        "Marks what is above the local mean, the more so where contrast is low. A mask.",
         partial(window_reach, parameter="window_size"),
     ),
     _threshold(
@@ -419,9 +426,9 @@ OPERATIONS = (
         (
             measured(
                 "low",
-                f"{__name__}:triangle",
+                f"{__name__}:li",
                 "Lower threshold",
-                "Grey value a pixel must exceed to continue an object; empty for the triangle's.",
+                "Grey value a pixel must exceed to continue an object; empty for Li's choice.",
             ),
             measured(
                 "high",
