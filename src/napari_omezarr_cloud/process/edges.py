@@ -411,6 +411,7 @@ OPERATIONS = (
         output="image",
         parameters=_RIDGES,
         dtype_rule=floating,
+        holds_gil=True,
         help="Shows vessels, measured against the strongest. Floating point, 0 to 1.",
     ),
 )

@@ -221,6 +221,7 @@ OPERATIONS = (
         ),
         dtype_rule=mask_dtype,
         colours="none",
+        holds_gil=True,
         help="Marks peaks that rise far enough above what is around them. A mask.",
     ),
     Operation(

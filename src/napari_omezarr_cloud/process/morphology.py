@@ -227,6 +227,7 @@ def _mask(
     parameters: tuple[Parameter, ...] = (),
     halo_rule: HaloRule | None = None,
     dims: Dims = "any",
+    holds_gil: bool = False,
 ) -> Operation:
     return Operation(
         name=name,
@@ -241,6 +242,7 @@ def _mask(
         dims=dims,
         dtype_rule=mask_dtype,
         colours="none",
+        holds_gil=holds_gil,
         help=help,
     )
 
@@ -335,6 +337,7 @@ OPERATIONS = (
             ),
         ),
         dtype_rule=floating,
+        holds_gil=True,
         help="Keeps the tops of peaks, whatever they stand on. Floating point, 0 to the height.",
     ),
     _mask(
@@ -415,6 +418,7 @@ OPERATIONS = (
         f"{__name__}:convex_hull",
         "Fills the dents of each region of a mask. A mask, plane by plane.",
         dims="plane",
+        holds_gil=True,
     ),
     Operation(
         name="distance_transform",

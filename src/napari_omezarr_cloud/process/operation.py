@@ -102,8 +102,8 @@ class Operation:
         Whether a grey value of the result means the same as one of the image, so that both want
         the same contrast.
     holds_gil
-        Whether the function keeps other threads from running for long, so that it is best run in
-        a process of its own.
+        Whether the function is best run in a process: in a thread it keeps others from running
+        for long, or takes seconds, in which it cannot be interrupted.
     help
         One line: what it does, and the range of what comes out.
     """

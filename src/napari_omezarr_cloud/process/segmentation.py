@@ -353,6 +353,7 @@ OPERATIONS = (
         dims="plane",
         dtype_rule=label_dtype,
         colours="none",
+        holds_gil=True,
         help="Parts a plane where brightness changes, large and small regions alike. Labels.",
     ),
     Operation(
@@ -393,6 +394,7 @@ OPERATIONS = (
         ),
         dtype_rule=mask_dtype,
         colours="none",
+        holds_gil=True,
         help="Parts bright from dark by a smooth outline. A mask of what is bright.",
     ),
 )
