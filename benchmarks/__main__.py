@@ -88,6 +88,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", choices=QUESTIONS, action="append")
     parser.add_argument("--image", choices=list(viewing.SCENES), action="append")
+    parser.add_argument("--operation", action="append", default=[], help="one of those measured")
     parser.add_argument("--folder", type=Path, help="where test images are kept")
     given = parser.parse_args()
     rounds = 1 if given.quick else given.rounds
@@ -97,7 +98,7 @@ def main() -> int:
           f"{platform.python_version()}, {LATENCY_S * 1000:.0f} ms per request, medians of "
           f"{rounds}")  # fmt: skip
     if "threads" in asked:
-        threads.show(rounds, quick=given.quick)
+        threads.show(rounds, quick=given.quick, names=given.operation)
     if set(asked) == {"threads"}:
         return 0  # the only question that needs no images
     folder.mkdir(parents=True, exist_ok=True)

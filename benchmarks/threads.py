@@ -31,8 +31,14 @@ SHAPE = (950, 1300)
 QUICK = (95, 130)
 PLANES = 16
 TICK_S = 0.001
+PATIENCE_S = 30.0
+"""What took so long in all is not run again."""
+
 LIMIT_S = 0.05
 """A window that does not answer for longer is felt: three frames."""
+
+SLOW_S = 2.0
+"""What takes longer must be killed when it is cancelled, and a thread cannot be."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +78,9 @@ class Row:
     refusal: str = ""
 
     @property
-    def holds_gil(self) -> bool:
-        """Whether it needs a process, as measured now."""
-        return self.thread.longest_s > LIMIT_S
+    def needs_process(self) -> bool:
+        """Whether it needs one, as measured now."""
+        return self.thread.longest_s > LIMIT_S or self.thread.total_s > SLOW_S
 
 
 def timed_result(op: Operation, arrays: Sequence[Array], rgb: bool) -> tuple[float, Array]:
@@ -86,8 +92,8 @@ def timed_result(op: Operation, arrays: Sequence[Array], rgb: bool) -> tuple[flo
     return time.perf_counter() - started, result
 
 
-def ask(rounds: int, *, quick: bool = False) -> Iterator[Row]:
-    """Measure every operation of the registry with its default values."""
+def ask(rounds: int, *, quick: bool = False, names: Sequence[str] = ()) -> Iterator[Row]:
+    """Measure these operations, or all of the registry, with their default values."""
     from napari_omezarr_cloud.chunks import Pools
     from napari_omezarr_cloud.errors import OperationError
     from napari_omezarr_cloud.process import operations
@@ -105,7 +111,7 @@ def ask(rounds: int, *, quick: bool = False) -> Iterator[Row]:
         return io.submit(pools.compute(timed_result, *call, in_process=True))
 
     try:
-        for op in operations().values():
+        for op in [operations()[name] for name in names or operations()]:
             rgb = op.colours == "together"
             arrays = _inputs(op, pictures, rgb=rgb)
             seen: dict[Callable[..., Future[Any]], list[Run]] = {in_thread: [], in_process: []}
@@ -113,8 +119,8 @@ def ask(rounds: int, *, quick: bool = False) -> Iterator[Row]:
                 with contextlib.suppress(OperationError):
                     start(op, _inputs(op, small, rgb=rgb), rgb).result()
             try:
-                for _ in range(rounds):
-                    for start, runs in seen.items():
+                for start, runs in seen.items():
+                    while len(runs) < rounds and sum(run.total_s for run in runs) < PATIENCE_S:
                         runs.append(_watched(partial(start, op, arrays, rgb)))
             except OperationError as error:
                 yield Row(op, NOTHING, NOTHING, str(error))
@@ -172,13 +178,13 @@ def _inputs(op: Operation, pictures: dict[str, Array], *, rgb: bool) -> list[Arr
     return planes
 
 
-def show(rounds: int, *, quick: bool = False) -> None:
+def show(rounds: int, *, quick: bool = False, names: Sequence[str] = ()) -> None:
     """Print a table as its rows come."""
     print(f"\n### Threads\n\n{PLANES} planes where an operation folds an axis.\n")
     print("| operation | in a thread | longest gap | 99 % of gaps | in a process "
           "| of that transfer | longest gap | runs in a |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|", flush=True)
-    for row in ask(rounds, quick=quick):
+    for row in ask(rounds, quick=quick, names=names):
         print("| " + " | ".join(_cells(row)) + " |", flush=True)
 
 
@@ -186,7 +192,7 @@ def _cells(row: Row) -> list[str]:
     where = "process" if row.operation.holds_gil else "thread"
     if row.refusal:
         return [row.operation.name, row.refusal, "", "", "", "", "", where]
-    odd = "" if row.holds_gil == row.operation.holds_gil else " **(as measured: the other)**"
+    odd = "" if row.needs_process == row.operation.holds_gil else " (as measured: the other)"
     thread, process = row.thread, row.process
     return [
         row.operation.name,
