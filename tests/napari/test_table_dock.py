@@ -15,12 +15,14 @@ from skimage import measure
 
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.napari.display import display_of
+from napari_omezarr_cloud.napari.live import add_live, plan_live, start_live
 from napari_omezarr_cloud.napari.region_features import merged_features
 from napari_omezarr_cloud.napari.visible import visible_region
 from napari_omezarr_cloud.napari.widgets.region_view import RegionView, value_text
 from napari_omezarr_cloud.napari.widgets.table_dock import TableDock
+from napari_omezarr_cloud.process import Step
 from napari_omezarr_cloud.process.table import Column, Table
-from tests.fixtures.images import pattern, squares
+from tests.fixtures.images import pattern, pyramid, squares, write_directly
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,6 +163,31 @@ def test_remote_labels_are_measured_with_the_channels_of_their_image(
     np.testing.assert_array_equal(table["max_membranes"], expected["intensity_max"])
     assert "mean_nuclei" in table.names
     assert dock.region.text().startswith("Level 0 of 3 · 0.25 µm pixels")
+
+
+def test_live_labels_are_measured_as_they_are_shown(
+    viewer: Any, dock: TableDock, qtbot: Any, tmp_path: Path
+) -> None:
+    spots = np.where(squares((128, 128)) > 0, 900, 100).astype(np.uint16)
+    spots[30:34, 20:40] = 900  # one of another shape, over a border between chunks
+    written = write_directly(tmp_path / "spots.zarr", "yx", pyramid(spots, 2), chunks=(32, 32))
+    source = viewer.open(str(written.path), plugin=PLUGIN)[0]
+    viewer.scene.camera.zoom *= 0.5
+    plan = plan_live(Step("label", {"threshold": 500.0}), [source])
+    layer = add_live(viewer, plan, start_live(plan).result(20))
+    qtbot.waitUntil(lambda: is_settled(layer), timeout=20000)
+    dock.choose(layer, images=[source], level=0)
+
+    table = measured(dock, qtbot)
+
+    labels = measure.label(spots > 500)
+    expected = measure.regionprops_table(
+        labels, spots, properties=["area", "intensity_mean"], spacing=(0.25, 0.25)
+    )
+    np.testing.assert_allclose(np.sort(table["area"]), np.sort(expected["area"]))
+    assert set(table["mean_spots"]) == {900}
+    dock.go_to_row(3)
+    assert layer.selected_label == table["label"][3]
 
 
 def test_a_volume_is_measured_as_a_whole_in_3d(
