@@ -12,14 +12,17 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QProgressDialog, QPushButton
+from skimage import filters
 
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.napari.display import display_of
 from napari_omezarr_cloud.napari.extract import extract_now
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY
+from napari_omezarr_cloud.napari.live import add_live, plan_live, start_live
 from napari_omezarr_cloud.napari.visible import visible_region
 from napari_omezarr_cloud.napari.widgets.extract_dock import ExtractDock
 from napari_omezarr_cloud.napari.wipe import canvas_of
+from napari_omezarr_cloud.process import Step
 from tests.fixtures.images import pattern, pyramid, write_directly
 
 if TYPE_CHECKING:
@@ -231,6 +234,27 @@ def test_colours_stay_colours(viewer: Any, shown: Any, ome_zarr: Any, qtbot: Any
     assert made.data.shape[-1] == 3
     np.testing.assert_array_equal(
         made.data, np.asarray(layer.data[seen.level.number])[seen.region.slices]
+    )
+
+
+def test_a_live_layer_is_extracted_like_any_other(
+    viewer: Any, shown: Any, stack: Written, qtbot: Any
+) -> None:
+    source = shown(stack, zoom=2)[0]
+    plan = plan_live(Step("gaussian", {"sigma": 0.5}, dims="plane"), [source])
+    future = start_live(plan)
+    qtbot.waitUntil(future.done, timeout=20000)
+    live = add_live(viewer, plan, future.result())
+    viewer.layers.selection = {live}
+
+    (made,) = take(viewer, qtbot)  # not waiting for the picture: what is on screen is a stand-in
+
+    seen = visible_region(viewer, live)
+    t, z = viewer.dims.current_step[:2]
+    blurred = filters.gaussian(stack.levels[0][t, 0, z], 2.0, preserve_range=True)
+    inner = (slice(16, -16),) * 2  # the level's own edge is the only one there is
+    np.testing.assert_allclose(
+        made.data[0, 0][inner], blurred[seen.region.slices[2:]][inner], rtol=1e-3
     )
 
 

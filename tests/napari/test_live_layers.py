@@ -471,7 +471,7 @@ def test_copied_python_runs_on_a_layer_in_memory(viewer: Any, live: Any) -> None
     names: dict[str, Any] = {"given": viewer}
     exec(compile(text, "copied", "exec"), names)
 
-    expected = filters.median(image, morphology.disk(2))
+    expected = filters.median(image, morphology.disk(1))  # without units lengths are pixels
     np.testing.assert_array_equal(names["result"].read(), expected)
     np.testing.assert_array_equal(np.asarray(result.data[0]), expected)
 

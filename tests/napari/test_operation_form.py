@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from qtpy.QtWidgets import QScrollArea
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import QApplication, QScrollArea, QWidget
 
 from napari_omezarr_cloud.errors import OperationError
 from napari_omezarr_cloud.napari.widgets.operation_form import OperationForm
@@ -150,6 +152,36 @@ def test_many_parameters_scroll_and_few_take_the_room_they_need(
         qtbot.waitUntil(lambda bar=bar, scrolls=scrolls: (bar.maximum() > 0) == scrolls)
 
     assert heights["gaussian"] < 60 < heights["skimage.filters.hessian"] < 400
+
+
+def test_the_wheel_scrolls_a_long_form_and_changes_nothing(form: OperationForm, qtbot: Any) -> None:
+    form.show()
+    op = get_operation("skimage.filters.hessian")
+    form.show_operation(op, 1.0, in_um=True)
+    form.resize(form.sizeHint())
+    field, bar = form.fields["alpha"].native, form.findChild(QScrollArea).verticalScrollBar()
+    qtbot.waitUntil(lambda: bar.maximum() > 0)
+
+    turn(field)
+
+    assert form.values == validate(op, {})
+    assert bar.value() > 0
+
+
+def turn(widget: QWidget) -> None:
+    """Turn the wheel over a widget, towards the person."""
+    middle = QPointF(widget.rect().center())
+    event = QWheelEvent(
+        middle,
+        QPointF(widget.mapToGlobal(middle.toPoint())),
+        QPoint(),
+        QPoint(0, -120),
+        Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )
+    QApplication.sendEvent(widget, event)
 
 
 def test_a_text_stays_a_text(form: OperationForm) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from napari_omezarr_cloud.napari.widgets.choices import DimsBox, has_depth
 from napari_omezarr_cloud.napari.widgets.plain_label import PlainLabel
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class LiveBar(QWidget):
         self.next_button.clicked.connect(self.next_requested)
         self.toggle_button.clicked.connect(self.toggle_requested)
         self.wipe_button.clicked.connect(self.wipe_requested)
+        self.dims_box = DimsBox()
         buttons = QHBoxLayout()
         for button in (self.next_button, self.toggle_button, self.wipe_button):
             buttons.addWidget(button)
@@ -48,9 +50,13 @@ class LiveBar(QWidget):
         layout.addWidget(self.title)
         layout.addWidget(self.made_from)
         layout.addLayout(buttons)
+        layout.addWidget(self.dims_box)
 
     def show_live(self, live: Live) -> None:
         """Say which layer it is."""
         self.title.setText(f"{live.operation.title} (live)")
         names = [getattr(layer, "name", "a layer that was removed") for layer in live.inputs]
         self.made_from.setText("on " + " and ".join(names))
+        first = live.layers[0]()
+        self.dims_box.setVisible(has_depth(live.operation, first))
+        self.dims_box.show_dims(live.asked.dims)

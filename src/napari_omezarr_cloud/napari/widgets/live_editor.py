@@ -14,6 +14,7 @@ from napari_omezarr_cloud.napari.live import change, live_of, live_signals
 if TYPE_CHECKING:
     from napari_omezarr_cloud.napari.live import Live
     from napari_omezarr_cloud.napari.widgets.operation_form import OperationForm
+    from napari_omezarr_cloud.process import Value
     from napari_omezarr_cloud.process.recipe import StepDims
 
 __all__ = ["LiveEditor"]
@@ -35,6 +36,7 @@ class LiveEditor(QObject):
         self._form = form
         self._layer: weakref.ref[Any] | None = None
         self._is_showing = False
+        self._shown: dict[str, Value] = {}
         self._dims: StepDims | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -80,6 +82,7 @@ class LiveEditor(QObject):
         self._form.set_values(live.asked.values)
         self._form.show_measured(live.applied.step.values)
         self._form.keep()
+        self._shown = self._form.values
         self._is_showing = False
 
     def set_dims(self, dims: StepDims) -> None:
@@ -123,8 +126,12 @@ class LiveEditor(QObject):
         layer, live = self.layer, self.live
         if layer is None or live is None or self._form.operation != live.operation:
             return
+        # What nobody touched is not sent back: a form shows fewer digits than a value has.
+        values = self._form.values
+        touched = {name: v for name, v in values.items() if v != self._shown.get(name)}
+        self._shown = values
         try:
-            change(layer, self._form.values, self._dims)
+            change(layer, touched, self._dims)
         except CloudError as error:
             self.told.emit(str(error))
         else:

@@ -222,6 +222,9 @@ class ProcessDock(QWidget):
         self.editor.begun.connect(self._on_mode)
         self.editor.told.connect(self._on_told)
         self.live_bar.next_requested.connect(self._next)
+        self.live_bar.dims_box.chosen.connect(
+            lambda: self.editor.set_dims(self.live_bar.dims_box.dims)
+        )
         self.live_bar.toggle_requested.connect(self._toggle)
         self.live_bar.wipe_requested.connect(self._wipe)
         self.recipe_menu.load_requested.connect(self._load_recipe)
