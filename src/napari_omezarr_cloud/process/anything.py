@@ -163,6 +163,7 @@ _HIDDEN = frozenset(
         "copy",
         "extra_properties",
         "force_copy",
+        "hist",
         "in_place",
         "intensity_image",
         "labels",
@@ -377,9 +378,9 @@ def _parameter(argument: inspect.Parameter, text: ParameterText) -> Parameter | 
     kind = _type(default, text.type, has_choices=bool(choices))
     help = text.help
     if kind == "literal" and text.type:
-        help = f"{text.type}. {help}".strip()
+        help = f"{help} Type: {text.type}.".strip()
     if argument.name == "footprint":
-        help = f"A number is the radius of a disk or ball in pixels. {help}".strip()
+        help = f"{help} A number is the radius of a disk or ball in pixels.".strip()
     return Parameter(
         name=argument.name,
         type=kind,

@@ -17,7 +17,9 @@ from magicgui.widgets import (
     SpinBox,
 )
 from qtpy.QtCore import QEvent, QSize, Qt, Signal
+from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import (
+    QApplication,
     QDoubleSpinBox,
     QFormLayout,
     QFrame,
@@ -139,10 +141,22 @@ class _Rows(QScrollArea):
         """Return the same: the rows are not squeezed."""
         return self.sizeHint()
 
+    def keep_the_wheel(self) -> None:
+        """Let the wheel scroll, over fields too; it changes only the one that has the focus."""
+        for field in self.inside.findChildren(QWidget):
+            if field.focusPolicy() == Qt.FocusPolicy.WheelFocus:
+                field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            field.installEventFilter(self)
+
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Follow the rows when they need more or less room."""
+        """Follow the rows when they need more or less room; see `keep_the_wheel`."""
         if event is not None and event.type() == QEvent.Type.LayoutRequest:
             self.updateGeometry()
+        if isinstance(event, QWheelEvent) and isinstance(watched, QWidget):
+            is_field = watched is not self.inside and self.inside.isAncestorOf(watched)
+            if is_field and not watched.hasFocus():
+                QApplication.sendEvent(self.viewport(), event)
+                return True
         return bool(super().eventFilter(watched, event))
 
 
@@ -217,6 +231,8 @@ class OperationForm(QWidget):
                 fitted = replace(fitted, unit="px")
             self._add(fitted, _field(fitted, _choices(parameter, axes), kept.get(parameter.name)))
         self._is_building = False
+        if self._rows.rowCount() > _MOST_ROWS:
+            self._area.keep_the_wheel()
         self._area.updateGeometry()
         self.setVisible(bool(op.parameters))
         self.changed.emit()
