@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import runpy
 import subprocess
 import sys
+from itertools import groupby
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +22,8 @@ from napari_omezarr_cloud.process import (
 )
 from napari_omezarr_cloud.process.dtypes import unchanged
 from napari_omezarr_cloud.process.halo import pixelwise
+
+ROOT = Path(__file__).parents[2]
 
 SPOTS = Operation(
     name="spots",
@@ -81,6 +86,21 @@ def test_a_description_travels_to_another_process(op: Operation) -> None:
 
     assert there.name == op.name and there.parameters == op.parameters
     assert there.halo({}, (0.5, 0.5)) == op.halo({}, (0.5, 0.5))
+
+
+def test_the_page_of_operations_says_what_the_descriptions_say() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "operations_page.py"))
+
+    written = script["PAGE"].read_text(encoding="utf-8")
+
+    assert written == script["page"](), "run: python scripts/operations_page.py"
+
+
+def test_there_are_operations_of_every_group() -> None:
+    groups = [group for group, _ in groupby(op.group for op in operations().values())]
+
+    assert len(groups) == len(set(groups)), "a group's operations stand together"
+    assert len(operations()) >= 100
 
 
 def test_names_are_unique_and_a_misspelt_one_finds_its_neighbour() -> None:

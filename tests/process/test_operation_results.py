@@ -749,6 +749,15 @@ def test_noise_is_estimated_from_the_image() -> None:
     assert statistic(get_operation("nl_means"), [noisy], {})["h"] == pytest.approx(25, rel=0.1)
 
 
+def test_noise_of_a_colour_picture_is_that_of_each_colour() -> None:
+    levels = np.array([0, 4000, 9000])  # colours differ, and that is no noise
+    noisy = np.random.default_rng(0).normal(1000, 25, (100, 100, 3)) + levels
+
+    measured = statistic(get_operation("nl_means"), [noisy], {}, rgb=True)
+
+    assert measured["h"] == pytest.approx(25, rel=0.1)
+
+
 def test_a_top_hat_of_the_whole_signed_range_does_not_wrap() -> None:
     image = np.full((15, 15), -32768, np.int16)
     image[7, 7] = 32767

@@ -82,14 +82,16 @@ def noise(image: _Array, *others: _Array) -> float:
     """Return the standard deviation of the noise, estimated from what a Laplacian leaves.
 
     Immerkaer (1996), Fast noise variance estimation, with the median instead of the mean, which
-    edges move less. Planes are looked at one by one; colours (a last axis of a picture) are not
-    told apart.
+    edges move less. Planes are looked at one by one, and so is each colour: a last axis of 3 or 4
+    is taken for colours.
     """
     from scipy import ndimage
 
     # The mask of the paper; its response to noise of sd 1 has sd 6.
     mask = np.array([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]])
     planes = image.astype(np.float64)
+    if image.ndim > 2 and image.shape[-1] in (3, 4):
+        planes = np.moveaxis(planes, -1, 0)
     left = ndimage.correlate(planes, mask.reshape((1,) * (image.ndim - 2) + (3, 3)))
     # The median of |x| of a normal distribution is 0.6745 standard deviations.
     return float(np.median(np.abs(finite(left)))) / (6 * 0.6745)
