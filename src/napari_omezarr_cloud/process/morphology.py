@@ -227,7 +227,6 @@ def _mask(
     parameters: tuple[Parameter, ...] = (),
     halo_rule: HaloRule | None = None,
     dims: Dims = "any",
-    holds_gil: bool = False,
 ) -> Operation:
     return Operation(
         name=name,
@@ -242,7 +241,6 @@ def _mask(
         dims=dims,
         dtype_rule=mask_dtype,
         colours="none",
-        holds_gil=holds_gil,
         help=help,
     )
 
@@ -418,7 +416,6 @@ OPERATIONS = (
         f"{__name__}:convex_hull",
         "Fills the dents of each region of a mask. A mask, plane by plane.",
         dims="plane",
-        holds_gil=True,
     ),
     Operation(
         name="distance_transform",
