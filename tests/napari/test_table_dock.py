@@ -554,6 +554,19 @@ def test_without_labels_the_dock_says_what_is_needed(
     assert "There are no labels to measure" in dock.region.text()
     assert not dock.run_bar.apply_button.isEnabled()
     assert dock.labels_box.count() == 0
+    assert not dock.level_box.isVisible()
+
+
+def test_without_a_ticked_image_the_dock_says_that_no_intensity_is_measured(
+    viewer: Any, dock: TableDock, cells: Any, qtbot: Any
+) -> None:
+    dock.choose(cells, images=[])
+
+    table = measured(dock, qtbot)
+
+    assert "No image is ticked" in dock.note.text()
+    assert "area" in table.names
+    assert not [name for name in table.names if name.startswith("mean")]
 
 
 def test_the_person_ticks_images_and_they_stay_ticked(

@@ -330,15 +330,19 @@ class TableDock(QWidget):
             # Each time: the image that was suggested may be gone, or a better one have come.
             self.image_checks.suggest(_suggested_images(viewer, layer))
             self._show_levels(viewer, layer)
+        else:
+            self._show_level_box(False)
         try:
             plan = self._plan()
         except CloudError as error:
             self._tell(str(error), "", may_measure=False)
         else:
-            note = ""
+            notes = []
             if plan.seen.level.number:
-                note = "Not the finest level: small objects are coarse, or missing."
-            self._tell(_plan_text(plan), note, may_measure=True)
+                notes.append("Not the finest level: small objects are coarse, or missing.")
+            if self.groups["intensity"].isChecked() and not plan.images:
+                notes.append("No image is ticked, so no intensity is measured.")
+            self._tell(_plan_text(plan), "\n".join(notes), may_measure=True)
             self.region.setToolTip(position_text(plan.seen))
         self._show_stale()
 
@@ -354,8 +358,11 @@ class TableDock(QWidget):
             size = bytes_text(seen.nbytes) if is_small else "too large, zoom in"
             choices.append(LevelChoice(f"Level {number} · {_pixel_text(seen)} · {size}", is_small))
         self.level_box.show_levels(choices)
+        self._show_level_box(count > 1)
+
+    def _show_level_box(self, is_shown: bool) -> None:
         for widget in (self.level_box, self._level_label):
-            widget.setVisible(count > 1)
+            widget.setVisible(is_shown)
 
     def _show_stale(self) -> None:
         """Say so where the table is of another place than the one that is shown."""
