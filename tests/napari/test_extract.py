@@ -252,10 +252,7 @@ def test_a_live_layer_is_extracted_like_any_other(
     seen = visible_region(viewer, live)
     t, z = viewer.dims.current_step[:2]
     blurred = filters.gaussian(stack.levels[0][t, 0, z], 2.0, preserve_range=True)
-    inner = (slice(16, -16),) * 2  # the level's own edge is the only one there is
-    np.testing.assert_allclose(
-        made.data[0, 0][inner], blurred[seen.region.slices[2:]][inner], rtol=1e-3
-    )
+    np.testing.assert_allclose(made.data[0, 0], blurred[seen.region.slices[2:]], rtol=1e-3)
 
 
 def test_a_rectangle_bounds_what_is_taken(
