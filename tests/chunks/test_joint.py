@@ -255,3 +255,41 @@ def wait_until(condition: Any, timeout_s: float = 20) -> None:
             return
         done.wait(0.005)
     raise AssertionError("did not happen in time")
+
+
+def test_what_is_on_screen_is_computed_before_what_may_be_wanted_next(source: Pyramid) -> None:
+    pools = Pools(decode_threads=1, compute_threads=1)
+    engine = Engine(1 << 28, pools=pools)
+    begun, go_on = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def told(name: str) -> Any:
+        def function(arrays: Sequence[Array]) -> Array:
+            order.append(name)
+            begun.set()
+            assert go_on.wait(10)
+            return arrays[0].astype("f4")
+
+        return function
+
+    view, f4 = PyramidView.of(source, {0: 0}), np.dtype("f4")
+
+    def wish(name: str, tier: Tier) -> None:
+        made = LevelFunction(told(name), (0, 0), f4, name)
+        level = derive([view], lambda n: made, name=name).levels[2]
+        engine.want(name, [Wish(level, (0, 0), (tier,))])
+
+    for number in range(3):
+        wish(f"next {number}", Tier.PREFETCH)
+        assert begun.wait(10)
+    wish("on screen", Tier.VISIBLE)
+    done = threading.Event()
+    engine.subscribe(lambda *_: done.set() if engine.jobs_under_way == 0 else None)
+    # Its source must have come before it can stand in line.
+    engine.load(view.level(2), Region.whole(view.level(2).grid.shape))
+    engine.io.wait(asyncio.sleep(0.2))
+    go_on.set()
+    assert done.wait(10)
+
+    assert order[:2] == ["next 0", "on screen"]
+    pools.close()

@@ -82,6 +82,7 @@ class Engine:
     def _replace(self, view: Hashable, wishes: Sequence[Wish]) -> None:
         self._wishes.replace(view, wishes)
         GATE.rerank()
+        self._pools.rerank()
 
     def failure(self, level: Level, index: Index) -> CloudError | None:
         """Return why a chunk failed, if it did and was not produced since."""

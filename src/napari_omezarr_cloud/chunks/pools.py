@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_omezarr_cloud.chunks.workers import NotSendableError, Workers, packed_call
 from napari_omezarr_cloud.store import forbid_waiting
+from napari_omezarr_cloud.store.gate import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,9 +27,9 @@ class Pools:
         self._decode = ThreadPoolExecutor(
             decode_threads or min(4, max(2, cores)), "omezarr-decode", initializer=forbid_waiting
         )
-        self._compute = ThreadPoolExecutor(
-            compute_threads or max(1, cores), "omezarr-compute", initializer=forbid_waiting
-        )
+        threads = compute_threads or max(1, cores)
+        self._compute = ThreadPoolExecutor(threads, "omezarr-compute", initializer=forbid_waiting)
+        self._turns = Gate(threads)
         self.workers = Workers()
 
     async def decode(self, function: Callable[..., Any], *args: Any) -> Any:
@@ -38,7 +39,7 @@ class Pools:
     async def compute(
         self, function: Callable[..., Any], *args: Any, in_process: bool = False
     ) -> Any:
-        """Run ``function`` in the compute pool; if cancelled before it starts, it is dropped.
+        """Run ``function`` in the compute pool, the most urgent first; cancelled, it is dropped.
 
         Parameters
         ----------
@@ -61,7 +62,13 @@ class Pools:
                     return await self.workers.run(message)
                 except NotSendableError:
                     pass
-        return await loop.run_in_executor(self._compute, function, *args)
+        # A pool would take what came first: what is on screen comes before what is measured aside.
+        async with self._turns.enter():
+            return await loop.run_in_executor(self._compute, function, *args)
+
+    def rerank(self) -> None:
+        """Ask everyone who waits to compute for its urgency again (after the view has moved)."""
+        self._turns.rerank()
 
     def close(self) -> None:
         """Drop what has not started."""

@@ -61,6 +61,10 @@ screen; more where the halo is wide, so that it does not cost more than what it 
 
 _HALOS_PER_UNION = 12
 
+_MAX_CHUNK = 512
+"""Voxels along an axis of a derived chunk: napari asks for whole ones, and who looks at the corner of
+a stored chunk of 4096 must not wait for all of it."""
+
 _MAX_WHOLE_BYTES = 1 << 30
 """What goes into one call where nothing can be cut: its inputs, and as much again in float64."""
 
@@ -213,6 +217,8 @@ class _Computation:
         for axis in range(grid.ndim):
             if compute.space and axis not in compute.space:
                 chunks[axis] = 1  # a plane of a thick chunk must not cost its neighbours
+            else:
+                chunks[axis] = -(-chunks[axis] // -(-chunks[axis] // _MAX_CHUNK))
         colours = grid.ndim - 1
         if compute.space and colours not in compute.space:
             chunks[colours] = shape[colours]
