@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import images, reading, threads, viewing
+from benchmarks import images, live, reading, threads, viewing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +78,7 @@ def show(title: str, rows: Iterator[viewing.Row]) -> bool:
     return good
 
 
-QUESTIONS = ("viewing", "throughput", "memory", "imports", "threads")
+QUESTIONS = ("viewing", "live", "throughput", "memory", "imports", "threads")
 
 
 def main() -> int:
@@ -108,6 +108,9 @@ def main() -> int:
             scenes = given.image or list(viewing.SCENES)
             with screen():
                 show("Looking", viewing.ask(far, folder, LATENCY_S, rounds, scenes))
+        if "live" in asked:
+            with screen():
+                show("Living layers", live.ask(near, rounds, quick=given.quick))
         if "throughput" in asked:
             show("Loading", reading.ask_throughput({"100 ms": far, "0 ms": near}, rounds))
         if "memory" in asked:

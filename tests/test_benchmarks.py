@@ -15,12 +15,13 @@ ROOT = Path(__file__).parents[1]
     ("question", "line"),
     [
         (["viewing", "--image", "stack.zarr"], "stack: z, picture complete"),
+        (["live"], "picture after a slider move"),
         (["throughput"], "chunks at 0 ms"),
         (["memory"], "open 10⁸ chunks"),
         (["imports"], "omezarr --help"),
         (["threads"], "max_projection"),
     ],
-    ids=["viewing", "throughput", "memory", "imports", "threads"],
+    ids=["viewing", "live", "throughput", "memory", "imports", "threads"],
 )
 def test_a_benchmark_answers_its_question(question: list[str], line: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", "--quick", "--folder", str(tmp_path), "--only"]
