@@ -389,6 +389,7 @@ OPERATIONS = (
         parameters=_RIDGES,
         halo_rule=partial(hessian_reach, parameters=("sigma_min", "sigma_max")),
         dtype_rule=floating,
+        holds_gil=True,
         help="Shows lines and tubes. Floating point, in grey values; 0 where there is none.",
     ),
     Operation(
@@ -400,6 +401,7 @@ OPERATIONS = (
         output="image",
         parameters=_RIDGES,
         dtype_rule=floating,
+        holds_gil=True,
         help="Shows neurites, measured against the strongest. Floating point, 0 to 1.",
     ),
     Operation(

@@ -316,6 +316,7 @@ OPERATIONS = (
         parameters=_radius(3.0, "Structures that no disk (or ball) of this radius fits in vanish."),
         dtype_rule=unchanged,
         keeps_brightness=True,
+        holds_gil=True,
         help="Takes away small bright structures; what stays keeps its outline. Same dtype.",
     ),
     Operation(

@@ -338,6 +338,7 @@ OPERATIONS = (
         halo_rule=_non_local_reach,
         dtype_rule=floating,
         keeps_brightness=True,
+        holds_gil=True,
         help="Takes noise away and keeps texture. Floating point, in the image's own range.",
     ),
     Operation(
@@ -410,6 +411,7 @@ OPERATIONS = (
         dims="plane",
         halo_rule=partial(footprint_reach, parameter="radius"),
         dtype_rule=floating,
+        holds_gil=True,
         help="Takes uneven background away. Floating point; background is near 0.",
     ),
     Operation(
