@@ -160,6 +160,7 @@ def test_running_a_cell_again_redefines_the_operation() -> None:
     second = get_operation("shift")
     assert [op.parameters[0].default for op in (first, second)] == [1, 2]
     assert run(second, [IMAGE], {}).flat[0] == 12
+    assert run(first, [IMAGE], {}).flat[0] == 1, "what was made before stays what it was"
     exec(cell.format("(name='move')", 3, 0), notebook)
     assert "move" in operations() and "shift" not in operations()
 

@@ -25,10 +25,21 @@ from napari_omezarr_cloud.process.halo import ellipsoid
 from napari_omezarr_cloud.process.literal import plain_literal
 from napari_omezarr_cloud.process.operation import (
     Input,
-    InputKind,
     Operation,
     Parameter,
     ParameterType,
+)
+from napari_omezarr_cloud.process.skimage_tables import (
+    EXCEPTIONS,
+    FIRST,
+    GIVES_COLOURS,
+    HIDDEN,
+    LABELLING,
+    LEFT_OUT,
+    OF_COLOURS,
+    SECOND,
+    SECOND_IF_NEEDED,
+    SUBPACKAGES,
 )
 
 if TYPE_CHECKING:
@@ -40,146 +51,6 @@ PREFIX = "skimage"
 
 GROUP = "Any function of scikit-image"
 """The heading above them."""
-
-_SUBPACKAGES = (
-    "color",
-    "exposure",
-    "feature",
-    "filters",
-    "filters.rank",
-    "measure",
-    "metrics",
-    "morphology",
-    "registration",
-    "restoration",
-    "segmentation",
-    "transform",
-    "util",
-)
-
-_FIRST: dict[str, InputKind] = {
-    "ar": "any",
-    "data": "any",
-    "gimage": "image",
-    "im1": "image",
-    "im_true": "labels",
-    "image": "any",
-    "image0": "any",
-    "image0_mask": "mask",
-    "image_true": "any",
-    "label_field": "labels",
-    "label_image": "labels",
-    "label_img": "labels",
-    "labels": "labels",
-    "reference_image": "image",
-    "rgb": "image",
-    "s1": "labels",
-    "seed": "any",
-}
-"""First arguments that are an image, and what each takes."""
-
-_SECOND: dict[str, InputKind] = {
-    "im2": "image",
-    "im_test": "labels",
-    "image1": "any",
-    "image1_mask": "mask",
-    "image_test": "any",
-    "moving_image": "image",
-    "reference": "any",
-    "s2": "labels",
-}
-"""Second arguments that are always one."""
-
-_SECOND_IF_NEEDED: dict[str, InputKind] = {"labels": "labels", "mask": "mask"}
-"""Second arguments that are one where they have no default."""
-
-_EXCEPTIONS: dict[tuple[str, str], InputKind] = {
-    ("measure.label", "label_image"): "any",
-    ("metrics.adapted_rand_error", "image_true"): "labels",
-    ("metrics.adapted_rand_error", "image_test"): "labels",
-    ("metrics.variation_of_information", "image0"): "labels",
-    ("metrics.variation_of_information", "image1"): "labels",
-    ("morphology.label", "label_image"): "any",
-    ("morphology.reconstruction", "mask"): "any",
-}
-
-_LABELLING = frozenset(
-    {
-        "measure.label",
-        "morphology.label",
-        "morphology.remove_objects_by_distance",
-        "segmentation.clear_border",
-        "segmentation.expand_labels",
-        "segmentation.felzenszwalb",
-        "segmentation.join_segmentations",
-        "segmentation.morphological_chan_vese",
-        "segmentation.morphological_geodesic_active_contour",
-        "segmentation.quickshift",
-        "segmentation.random_walker",
-        "segmentation.relabel_sequential",
-        "segmentation.slic",
-        "segmentation.watershed",
-    }
-)
-"""What gives the numbers of objects: its integers are labels, not grey values."""
-
-_OF_COLOURS = frozenset({"color.rgb2gray", "segmentation.quickshift"})
-"""What takes a colour picture, and gives one value per pixel."""
-
-_NEEDS_A_FUNCTION = "it needs a Python function as an argument"
-_NEEDS_POINTS = "it needs positions or features beside the image"
-_GIVES_COLOURS = "it gives several values per pixel"
-_GIVES_LEVELS = "it gives images of several sizes"
-_LEFT_OUT = {
-    "color.gray2rgb": _GIVES_COLOURS,
-    "color.gray2rgba": _GIVES_COLOURS,
-    "feature.corner_orientations": _NEEDS_POINTS,
-    "feature.corner_subpix": _NEEDS_POINTS,
-    "feature.draw_haar_like_feature": _NEEDS_POINTS,
-    "feature.draw_multiblock_lbp": _NEEDS_POINTS,
-    "feature.match_template": "its template is smaller than the image",
-    "feature.plot_matched_features": "it draws with matplotlib",
-    "filters.filter_forward": _NEEDS_A_FUNCTION,
-    "filters.filter_inverse": _NEEDS_A_FUNCTION,
-    "filters.try_all_threshold": "it draws with matplotlib",
-    "filters.wiener": _NEEDS_A_FUNCTION,
-    "measure.ransac": _NEEDS_A_FUNCTION,
-    "measure.regionprops": "it gives a table",
-    "measure.regionprops_table": "it gives a table",
-    "restoration.calibrate_denoiser": _NEEDS_A_FUNCTION,
-    "restoration.denoise_invariant": _NEEDS_A_FUNCTION,
-    "segmentation.active_contour": _NEEDS_POINTS,
-    "segmentation.mark_boundaries": _GIVES_COLOURS,
-    "transform.hough_ellipse": "it takes hours on an image",
-    "transform.pyramid_gaussian": _GIVES_LEVELS,
-    "transform.pyramid_laplacian": _GIVES_LEVELS,
-    "util.slice_along_axes": "its slices cannot be typed",
-}
-"""What takes an image first and still cannot be run here, and why."""
-
-_HIDDEN = frozenset(
-    {
-        "channel_axis",
-        "copy",
-        "extra_properties",
-        "force_copy",
-        "hist",
-        "in_place",
-        "intensity_image",
-        "labels",
-        "mask",
-        "masks",
-        "num_threads",
-        "num_workers",
-        "out",
-        "parent",
-        "reference_mask",
-        "moving_mask",
-        "tree_traverser",
-        "workers",
-    }
-)
-"""Arguments that stay at their default: arrays beside the image, and what is no wish of anybody."""
 
 _WORD = re.compile(r"'([\w.+-]+)'")
 
@@ -249,7 +120,7 @@ def any_operation(name: str) -> Operation:
     parameters = (
         _parameter(each, texts.get(each.name, ParameterText())) for each in arguments[len(inputs) :]
     )
-    gives_labels = title in _LABELLING
+    gives_labels = title in LABELLING
     return Operation(
         name=name,
         title=title,
@@ -261,7 +132,7 @@ def any_operation(name: str) -> Operation:
         parameters=tuple(each for each in parameters if each is not None),
         inputs=inputs,
         fixed=(("skimage_function", title),),
-        colours="together" if title in _OF_COLOURS else "none",
+        colours="together" if title in OF_COLOURS else "none",
         # Nobody measured it: it may hold up the window, and may have to be stopped.
         holds_gil=True,
         help=summary_of(function) or f"The function {name}.",
@@ -311,7 +182,7 @@ def _as_argument(name: str, value: Any, ndim: int) -> Any:
 
 
 def _functions() -> Iterator[tuple[str, Callable[..., Any]]]:
-    for subpackage in _SUBPACKAGES:
+    for subpackage in SUBPACKAGES:
         for name in sorted(import_module(f"{PREFIX}.{subpackage}").__all__):
             title = f"{subpackage}.{name}"
             function = _function(title)
@@ -322,7 +193,7 @@ def _functions() -> Iterator[tuple[str, Callable[..., Any]]]:
 def _function(title: str) -> Callable[..., Any] | None:
     """Return a public function that takes an image first; None where there is none."""
     subpackage, _, name = title.rpartition(".")
-    if subpackage not in _SUBPACKAGES:
+    if subpackage not in SUBPACKAGES:
         return None
     module = import_module(f"{PREFIX}.{subpackage}")
     function = getattr(module, name, None) if name in module.__all__ else None
@@ -332,15 +203,15 @@ def _function(title: str) -> Callable[..., Any] | None:
         arguments = list(inspect.signature(function).parameters.values())
     except ValueError:
         return None
-    return function if arguments and arguments[0].name in _FIRST else None
+    return function if arguments and arguments[0].name in FIRST else None
 
 
 def _refusal(title: str, function: Callable[..., Any]) -> str:
     """Return why a function cannot be run here; empty where it can."""
-    if title in _LEFT_OUT:
-        return _LEFT_OUT[title]
-    if title.startswith("color.") and title not in _OF_COLOURS:
-        return _GIVES_COLOURS
+    if title in LEFT_OUT:
+        return LEFT_OUT[title]
+    if title.startswith("color.") and title not in OF_COLOURS:
+        return GIVES_COLOURS
     if summary_of(function).lower().startswith(("**deprecated", ".. deprecated", "deprecated")):
         return "scikit-image will take it away"
     return ""
@@ -351,21 +222,21 @@ def _refusal(title: str, function: Callable[..., Any]) -> str:
 
 def _inputs(title: str, arguments: Sequence[inspect.Parameter]) -> Iterator[Input]:
     first, *rest = arguments
-    yield Input(first.name, _EXCEPTIONS.get((title, first.name), _FIRST[first.name]))
+    yield Input(first.name, EXCEPTIONS.get((title, first.name), FIRST[first.name]))
     if not rest:
         return
     second = rest[0]
-    kind = _SECOND.get(second.name)
+    kind = SECOND.get(second.name)
     if kind is None and second.default is second.empty:
-        kind = _SECOND_IF_NEEDED.get(second.name)
+        kind = SECOND_IF_NEEDED.get(second.name)
     if kind is not None:
-        yield Input(second.name, _EXCEPTIONS.get((title, second.name), kind))
+        yield Input(second.name, EXCEPTIONS.get((title, second.name), kind))
 
 
 def _parameter(argument: inspect.Parameter, text: ParameterText) -> Parameter | None:
     """Return how an argument is set; None where it stays at its default."""
     is_open = argument.kind in (argument.VAR_KEYWORD, argument.VAR_POSITIONAL)
-    if is_open or argument.name in _HIDDEN:
+    if is_open or argument.name in HIDDEN:
         return None
     is_required = argument.default is argument.empty
     try:

@@ -2,7 +2,8 @@
 
 An operation names its function as ``"package.module:function"``. What was defined in a notebook, at
 the prompt or inside another function is at no such place; it is known here from the moment it is
-made an operation.
+made an operation. One that is defined again gets a path of its own: layers and chunks that were
+made with the earlier one stay what they are.
 """
 
 from __future__ import annotations
@@ -12,16 +13,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["remember", "remembered"]
+__all__ = ["remember", "remembered", "without_version"]
 
 _kept: dict[str, Callable[..., Any]] = {}
 
 
 def remember(function: Callable[..., Any]) -> str:
-    """Keep a function, in place of an earlier one of the same module and name; return its path."""
-    path = f"{function.__module__}:{function.__qualname__}"
-    _kept[path] = function
+    """Keep a function; return its path, the second of one name as ``"module:name#2"``."""
+    path = first = f"{function.__module__}:{function.__qualname__}"
+    version = 1
+    while _kept.setdefault(path, function) is not function:
+        version += 1
+        path = f"{first}#{version}"
     return path
+
+
+def without_version(path: str) -> str:
+    """Return what all functions of one module and name have in common."""
+    return path.partition("#")[0]
 
 
 def remembered(path: str) -> Callable[..., Any] | None:

@@ -1,7 +1,7 @@
 """All operations by name. A new one goes into its group's file; a new group into the table here.
 
-Beside them stand those that users add (`own`), and, by their dotted names, the functions of
-scikit-image that nobody described (`anything`).
+Beside them stand those that users (`own`) and packages (`installed`) add, and, by their dotted
+names, the functions of scikit-image that nobody described (`anything`).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from napari_omezarr_cloud.process import (
     thresholds,
 )
 from napari_omezarr_cloud.process.anything import PREFIX, any_operation
+from napari_omezarr_cloud.process.functions import without_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +69,7 @@ def operations() -> Mapping[str, Operation]:
     Those that users added come last. Asked for the first time, this loads what installed packages
     add; what cannot be loaded is told as a warning and left out.
     """
-    from napari_omezarr_cloud.process.own import load_installed  # it adds to this registry
+    from napari_omezarr_cloud.process.installed import load_installed  # it adds to this
 
     load_installed()
     return MappingProxyType({**_described(), **_own})
@@ -108,7 +109,7 @@ def add_operation(op: Operation) -> None:
     Parameters
     ----------
     op
-        Takes the place of an earlier one of the same name and function.
+        Takes the place of an earlier one of the same name, if its function has the same path.
 
     Raises
     ------
@@ -122,7 +123,7 @@ def add_operation(op: Operation) -> None:
         )
     with _changing:
         other = _described().get(op.name) or _own.get(op.name)
-        if other is not None and other.function != op.function:
+        if other is not None and without_version(other.function) != without_version(op.function):
             raise OperationError(
                 f"There is already an operation {op.name!r}",
                 why=f"it is {other.title} ({other.group}), {other.function}",
