@@ -351,8 +351,8 @@ def test_a_frozen_program_computes_in_itself(monkeypatch: pytest.MonkeyPatch) ->
 # ---- own operations --------------------------------------------------------------------------
 
 
-@pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Return the name of an operation of a module on the import path, that asks for a process."""
     text = """
         import os
@@ -362,12 +362,13 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         def number_of_process(image):
             return 0 * image + os.getpid()
     """
-    (tmp_path / "my_operations.py").write_text(textwrap.dedent(text))
-    monkeypatch.syspath_prepend(tmp_path)
-    importlib.import_module("my_operations")
-    yield "number_of_process"
-    remove_operation("number_of_process")
-    del sys.modules["my_operations"]
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "my_operations.py").write_text(textwrap.dedent(text))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        importlib.import_module("my_operations")
+        yield "number_of_process"
+        remove_operation("number_of_process")
 
 
 def test_an_own_operation_can_ask_for_a_process(pools: Pools, own: str) -> None:
