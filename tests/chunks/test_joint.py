@@ -14,7 +14,8 @@ from napari_omezarr_cloud.chunks import Engine, Pools, Tier, Wish
 from napari_omezarr_cloud.chunks.dask_view import dask_array
 from napari_omezarr_cloud.errors import WouldBlockError
 from napari_omezarr_cloud.ngff import Axis
-from napari_omezarr_cloud.process.derived import LevelFunction, derive
+from napari_omezarr_cloud.process.computation import LevelFunction
+from napari_omezarr_cloud.process.derived import derive
 from napari_omezarr_cloud.pyramid import (
     Chunk,
     Grid,

@@ -17,7 +17,7 @@ from napari_omezarr_cloud.errors import OperationError, RegionError
 from napari_omezarr_cloud.ngff import Axis
 from napari_omezarr_cloud.process import Recipe, RecipeInput, Step, get_operation, operations, run
 from napari_omezarr_cloud.process.apply import apply_recipe, derived_step
-from napari_omezarr_cloud.process.derived import is_patched
+from napari_omezarr_cloud.process.computation import is_patched
 from napari_omezarr_cloud.pyramid import Pyramid, PyramidView, Region, Transform
 from napari_omezarr_cloud.pyramid.in_memory import array_pyramid
 
@@ -279,7 +279,7 @@ def test_a_projection_is_one_voxel_as_thick_as_its_axis(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, name: str, function: Any, axis: str
 ) -> None:
     # Slabs of a few planes, as of a series that does not fit into memory.
-    monkeypatch.setattr("napari_omezarr_cloud.process.derived._MAX_SLAB_VOXELS", 500)
+    monkeypatch.setattr("napari_omezarr_cloud.process.computation._MAX_SLAB_VOXELS", 500)
     image = noise(5, 7, 20, 21)
     folded = "tz".index(axis)
 

@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from napari_omezarr_cloud.chunks import Peeked, Tier, Wish, chunk_count
 from napari_omezarr_cloud.napari.look import Look, same_place, wish_list
-from napari_omezarr_cloud.process.derived import is_patched
+from napari_omezarr_cloud.process.computation import is_patched
 from napari_omezarr_cloud.pyramid import PyramidView, Region
 
 if TYPE_CHECKING:
     from napari_omezarr_cloud.chunks import Engine
-    from napari_omezarr_cloud.process.derived import PatchLevel
+    from napari_omezarr_cloud.pyramid import Level
 
 __all__ = ["Painted", "Painter", "painter_of"]
 
@@ -186,7 +186,7 @@ class PatchPainter(Painter):
     def _is_patched(self, look: Look) -> bool:
         return is_patched(self.view.level(look.number))
 
-    def _patch(self, look: Look) -> PatchLevel:
+    def _patch(self, look: Look) -> Level:
         level = self.view.level(look.number)
         assert is_patched(level)  # noqa: S101 (for the type checker)
         return level.patch(self.view.expand(look.region))

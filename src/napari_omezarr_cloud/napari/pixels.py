@@ -15,7 +15,7 @@ import numpy as np
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.napari.display import view_of
 from napari_omezarr_cloud.napari.threads import in_thread
-from napari_omezarr_cloud.process.derived import is_patched
+from napari_omezarr_cloud.process.computation import is_patched
 from napari_omezarr_cloud.pyramid import PyramidView, Region
 
 if TYPE_CHECKING:

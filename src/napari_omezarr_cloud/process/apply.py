@@ -16,15 +16,14 @@ import numpy.typing as npt
 
 from napari_omezarr_cloud.errors import OperationError
 from napari_omezarr_cloud.ngff.units import micrometres
-from napari_omezarr_cloud.process.derived import (
-    DerivedLevel,
+from napari_omezarr_cloud.process.computation import (
     Fold,
     LevelFunction,
     Source,
-    derive,
     matching_source,
     unit_factors,
 )
+from napari_omezarr_cloud.process.derived import DerivedLevel, derive
 from napari_omezarr_cloud.process.registry import get_operation
 from napari_omezarr_cloud.process.run import resolve
 from napari_omezarr_cloud.process.snapshot import Task

@@ -1,7 +1,7 @@
 """Projections: one axis folded into one plane or volume.
 
 Whoever runs one brings the axis named by ``axis`` to the front; it is gone in the result. Most can
-also go through a long axis slab by slab (`derived.Fold`): they are objects that are called like
+also go through a long axis slab by slab (`computation.Fold`): they are objects that are called like
 functions.
 """
 
