@@ -6,12 +6,16 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from napari.layers import Labels
 from qtpy.QtCore import Qt
+from skimage.filters import apply_hysteresis_threshold, threshold_mean
 
 import napari_omezarr_cloud as noc
 from napari_omezarr_cloud.errors import OperationError
 from napari_omezarr_cloud.napari.widgets.operation_box import OperationBox
+from napari_omezarr_cloud.napari.widgets.process_dock import ProcessDock
 from napari_omezarr_cloud.process import get_operation, operations, registry
 
 if TYPE_CHECKING:
@@ -72,6 +76,8 @@ def test_described_operations_stand_under_the_headings_of_their_groups(
         ("OTSU", "Otsu threshold", "filters.threshold_otsu"),
         ("watershed", "Watershed from markers", "segmentation.watershed"),
         ("frangi", "Frangi ridges", "filters.frangi"),
+        ("color", "Colour to grey", "color.rgb2gray"),
+        ("denoise", "Gaussian blur", "Total variation"),
         ("rank entropy", "filters.rank.entropy", "filters.rank.entropy"),
         ("bladd", "Swim bladders", "Swim bladders"),
         ("zebra", "Swim bladders", "Swim bladders"),
@@ -215,6 +221,28 @@ def test_choosing_the_same_again_is_no_news(box: OperationBox) -> None:
     box.choose("sobel")
 
     assert len(told) == 1
+
+
+def test_a_function_nobody_described_runs_on_the_view(make_napari_viewer: Any, qtbot: Any) -> None:
+    viewer = make_napari_viewer(show=True)
+    image = np.random.default_rng(0).random((40, 50)).astype(np.float32)
+    layer = viewer.add_image(image, name="cells")
+    dock = ProcessDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    viewer.scene.camera.zoom *= 0.5
+    qtbot.waitUntil(dock.isVisible)
+    dock.choose("skimage.filters.apply_hysteresis_threshold", layer=layer, low=0.3, high=0.9)
+    with qtbot.waitSignal(dock.applied, timeout=30000) as told:
+        dock.apply()
+    dock.choose("skimage.filters.threshold_mean", layer=layer)
+    with qtbot.waitSignal(dock.failed, timeout=30000) as failed:
+        dock.apply()
+
+    result = told.args[0]
+    assert isinstance(result, Labels), "a mask"
+    np.testing.assert_array_equal(result.data, apply_hysteresis_threshold(image, 0.3, 0.9))
+    assert result.name == "filters.apply_hysteresis_threshold (low 0.3, high 0.9) of cells"
+    assert f"it gave {threshold_mean(image):.6g}" in failed.args[0]
 
 
 def test_making_a_box_loads_no_scikit_image() -> None:
