@@ -260,6 +260,25 @@ def test_of_a_long_series_the_middle_is_measured_and_said(engine: Engine) -> Non
     assert len(asked) == 4
 
 
+def test_noise_is_measured_where_it_has_not_been_averaged_away(engine: Engine) -> None:
+    class Read(Chunked):
+        def __getitem__(self, item: Any) -> Array:
+            asked.append(self.shape)
+            return super().__getitem__(item)
+
+    asked: list[Any] = []
+    levels = [Read(np.zeros(shape, "u2"), (1024, 1024)) for shape in ((4096, 4096), (512, 512))]
+    transforms = [Transform((1, 1), (0, 0)), Transform((8, 8), (0, 0))]
+    pyramid = array_pyramid(levels, axes("yx"), transforms, "large")
+
+    noise = applied(engine, Recipe((Step("tv_chambolle"),)), image=pyramid)
+    threshold = applied(engine, Recipe((Step("threshold_otsu"),)), image=pyramid)
+
+    assert noise.steps[0].measured.where == "level 0, the middle 1024 x 4096"
+    assert threshold.steps[0].measured.where == "level 1"
+    assert set(asked[:4]) == {(4096, 4096)}
+
+
 # ---- projections and colours ---------------------------------------------------------------------
 
 

@@ -374,8 +374,11 @@ def _with_preview(pyramid: Pyramid, plan: _Plan) -> Pyramid:
 
 
 async def _measure(step: Step, views: Sequence[PyramidView], reader: Reader) -> Measured:
-    plan = _plan(get_operation(step.operation), step, views)
-    number, region = _statistic_region(plan.views[0])
+    op = get_operation(step.operation)
+    plan = _plan(op, step, views)
+    wanted = [p for p in op.parameters if p.statistic and step.values[p.name] is None]
+    is_of_detail = any(p.is_of_detail for p in wanted)
+    number, region = _statistic_region(plan.views[0], finest=is_of_detail)
     arrays = await _inputs(plan, number, region, reader)
     values = await reader.compute(plan.task(number).measure, arrays)
     shape = " x ".join(map(str, region.shape))
@@ -425,9 +428,12 @@ class _AsRunner:
         return await self.compute(function, *args)
 
 
-def _statistic_region(view: PyramidView) -> tuple[int, Region]:
-    """Return where to measure: the finest level small enough, else the middle of the coarsest."""
-    for number in range(len(view.pyramid.levels)):
+def _statistic_region(view: PyramidView, *, finest: bool) -> tuple[int, Region]:
+    """Return where to measure: the finest level small enough, else the middle of the coarsest.
+
+    Or, of what only the finest level has, the middle of that.
+    """
+    for number in [0] if finest else range(len(view.pyramid.levels)):
         shape = view.grid(number).shape
         if math.prod(shape) <= _ENOUGH_VOXELS:
             return number, Region.whole(shape)

@@ -47,6 +47,9 @@ class Parameter:
         As shown after the value.
     statistic
         Path of a function that measures this value from the image when it is ``None``.
+    is_of_detail
+        Whether the statistic is of the finest detail, such as noise, of which a coarse level has
+        less: then it is taken from the middle of the finest one.
     is_required
         Whether there is no default, so that nothing can be computed until a value is given.
     """
@@ -62,6 +65,7 @@ class Parameter:
     choices: tuple[str, ...] = ()
     unit: str | None = None
     statistic: str | None = None
+    is_of_detail: bool = False
     is_required: bool = False
 
     @property

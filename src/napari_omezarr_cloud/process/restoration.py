@@ -332,6 +332,7 @@ OPERATIONS = (
                 "Strength",
                 "Difference in grey values that is smoothed; empty for the noise.",
                 minimum=0.0,
+                is_of_detail=True,
             ),
         ),
         dims="plane",
@@ -355,6 +356,7 @@ OPERATIONS = (
                 "Weight",
                 "In grey values; higher makes it flatter. Empty for the noise.",
                 minimum=0.0,
+                is_of_detail=True,
             ),
         ),
         dims="plane",
@@ -429,6 +431,7 @@ OPERATIONS = (
                 "Threshold",
                 "Difference in grey values that is too much; empty for five times the noise.",
                 minimum=0.0,
+                is_of_detail=True,
             ),
             choice(
                 "which",

@@ -50,7 +50,13 @@ def number(
 
 
 def measured(
-    name: str, statistic: str, label: str, help: str, *, minimum: float | None = None
+    name: str,
+    statistic: str,
+    label: str,
+    help: str,
+    *,
+    minimum: float | None = None,
+    is_of_detail: bool = False,
 ) -> Parameter:
     """Return a number that is measured from the image where it is not set.
 
@@ -58,6 +64,8 @@ def measured(
     ----------
     statistic
         ``"package.module:function"``, called with the inputs.
+    is_of_detail
+        Whether it must be measured on the finest level: noise is averaged away on coarser ones.
     """
     return Parameter(
         name=name,
@@ -67,6 +75,7 @@ def measured(
         label=label,
         help=help,
         statistic=statistic,
+        is_of_detail=is_of_detail,
     )
 
 

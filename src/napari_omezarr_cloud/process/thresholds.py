@@ -366,6 +366,7 @@ OPERATIONS = (
                 f"{__name__}:minus_noise",
                 "Offset",
                 "Grey values below the surroundings that still count; empty for minus 3 x noise.",
+                is_of_detail=True,
             ),
         ),
         "Marks what is brighter than its surroundings; for uneven light. A mask.",
