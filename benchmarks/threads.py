@@ -184,7 +184,8 @@ def _cells(row: Row) -> list[str]:
     where = "process" if row.operation.holds_gil else "thread"
     if row.refusal:
         return [row.operation.name, row.refusal, "", "", "", "", "", where]
-    odd = "" if row.needs_process == row.operation.holds_gil else " (as measured: the other)"
+    # One that no longer needs its process does no harm there.
+    odd = " **(should be a process)**" if row.needs_process and where == "thread" else ""
     thread, process = row.thread, row.process
     return [
         row.operation.name,

@@ -314,6 +314,7 @@ OPERATIONS = (
         halo_rule=_bilateral_reach,
         dtype_rule=floating,
         keeps_brightness=True,
+        holds_gil=True,
         help="Smooths and keeps edges. Floating point, in the image's own range.",
     ),
     Operation(
