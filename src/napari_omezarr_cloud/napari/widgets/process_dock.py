@@ -19,7 +19,7 @@ from napari_omezarr_cloud.errors import CloudError, OperationError
 from napari_omezarr_cloud.napari import compare
 from napari_omezarr_cloud.napari.background import Job
 from napari_omezarr_cloud.napari.inputs import foldable_axes
-from napari_omezarr_cloud.napari.live import add_live, live_of, plan_live, start_live
+from napari_omezarr_cloud.napari.live import LivePlan, add_live, live_of, plan_live, start_live
 from napari_omezarr_cloud.napari.notices import tell_error
 from napari_omezarr_cloud.napari.region_text import position_text, region_text
 from napari_omezarr_cloud.napari.results import ResultLayers
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 __all__ = ["ProcessDock"]
 
 _PROGRESS_MS = 80
+_LIVE_TIP = "A layer that is computed where you look, and changes as you move a slider"
 
 
 class _Running:
@@ -145,10 +146,8 @@ class ProcessDock(QWidget):
         """Add a live layer of what is chosen; returns at once, `applied` or `failed` tells."""
         self.cancel()
         self._catch_up()
-        op = self.choices.operation
         try:
-            step = Step(op.name, self.form.values, dims=self.choices.dims or "plane")
-            plan = plan_live(step, self.choices.layers)
+            plan = self._live_plan()
         except CloudError as error:
             self._on_error(error)
             return
@@ -196,9 +195,6 @@ class ProcessDock(QWidget):
             "Change the result of the same operation on the same layer instead of adding one"
         )
         self.live_button = QPushButton("Add live layer")
-        self.live_button.setToolTip(
-            "A layer that is computed where you look, and changes as you move a slider"
-        )
         self.recipe_menu = RecipeMenu()
         self.run_bar = RunBar()
         row = QHBoxLayout()
@@ -351,13 +347,29 @@ class ProcessDock(QWidget):
         layers = self.choices.layers
         return plan_snapshot(viewer, op, self.form.values, layers, self.choices.dims)
 
+    def _live_plan(self) -> LivePlan:
+        """Return what *Add live layer* would do now; raises what speaks against it."""
+        op = self.choices.operation
+        step = Step(op.name, self.form.values, dims=self.choices.dims or "plane")
+        return plan_live(step, self.choices.layers)
+
+    def _allow_live(self) -> None:
+        try:
+            self._live_plan()
+        except CloudError as error:
+            self.live_button.setEnabled(False)
+            self.live_button.setToolTip(str(error))
+        else:
+            self.live_button.setEnabled(True)
+            self.live_button.setToolTip(_LIVE_TIP)
+
     def _tell(self, region: str, note: str, *, may_apply: bool) -> None:
         self.region.setText(region)
         self.region.setToolTip("")
         self.note.setText(note)
         self.note.setVisible(bool(note))
         self.run_bar.allow(may_apply)
-        self.live_button.setEnabled(self.choices.layer is not None)
+        self._allow_live()
 
     # ---- the run --------------------------------------------------------------------------------
 
