@@ -316,7 +316,6 @@ OPERATIONS = (
         parameters=_radius(3.0, "Structures that no disk (or ball) of this radius fits in vanish."),
         dtype_rule=unchanged,
         keeps_brightness=True,
-        holds_gil=True,
         help="Takes away small bright structures; what stays keeps its outline. Same dtype.",
     ),
     Operation(
@@ -336,7 +335,6 @@ OPERATIONS = (
             ),
         ),
         dtype_rule=floating,
-        holds_gil=True,
         help="Keeps the tops of peaks, whatever they stand on. Floating point, 0 to the height.",
     ),
     _mask(
