@@ -144,11 +144,14 @@ class Tour:
         ended: list[str] = []
         process.applied.connect(lambda layer: ended.append(layer.name))
         process.failed.connect(ended.append)
-        process.choose("gaussian", layer=viewer.layers[0])
-        process.apply()
-        yield lambda: bool(ended)
-        self._clock.lap(f"filtered what is visible: {ended[0]}")
-        yield self._is_complete
+        process.choose("voronoi_otsu", layer=viewer.layers[0])
+        process.add_live()
+        yield lambda: bool(ended) and self._is_complete()
+        self._clock.lap(f"a live layer where one looks: {ended[0]}")
+        camera.zoom *= 1.3
+        drawn = time.monotonic() + 0.3  # napari sees the new zoom when it draws
+        yield lambda: time.monotonic() > drawn and self._is_complete()
+        self._clock.lap("zoomed on, and computed anew")
 
     def _is_complete(self) -> bool:
         from napari_omezarr_cloud.napari.display import display_of

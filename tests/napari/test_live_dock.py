@@ -76,6 +76,11 @@ def test_a_new_live_layer_is_the_one_the_form_changes(
     assert len(viewer.layers) == 3
 
 
+def test_without_a_live_layer_there_is_nothing_about_one(dock: ProcessDock) -> None:
+    assert not dock.live_bar.isVisible()
+    assert dock.choices.isVisible() and dock.live_button.isVisible()
+
+
 def test_selecting_a_layer_says_what_the_form_is_for(
     viewer: Any, dock: ProcessDock, qtbot: Any
 ) -> None:
@@ -96,7 +101,7 @@ def test_selecting_a_layer_says_what_the_form_is_for(
 
 
 def test_a_measured_threshold_is_shown_with_where_and_can_be_edited(
-    dock: ProcessDock, qtbot: Any, stack: Written
+    viewer: Any, dock: ProcessDock, qtbot: Any, stack: Written
 ) -> None:
     mask = add(dock, qtbot, "threshold_otsu")
 
@@ -105,6 +110,10 @@ def test_a_measured_threshold_is_shown_with_where_and_can_be_edited(
     assert field.get_value() is None
     assert live_of(mask).applied.step.values["threshold"] == pytest.approx(threshold)
     assert "measured on level 0" in dock.note.text()
+    # Another zoom fits the form anew; what was measured is still shown.
+    viewer.scene.camera.zoom *= 20
+    qtbot.waitUntil(lambda: "measured on level 0" in dock.note.text())
+    assert dock.form.fields["threshold"][1].value == pytest.approx(threshold, abs=0.01)
 
     dock.form.set_values({"threshold": 100.0})
     qtbot.waitUntil(lambda: live_of(mask).applied.step.values["threshold"] == 100.0)

@@ -98,7 +98,7 @@ class ProcessDock(QWidget):
         self._clock.setInterval(_PROGRESS_MS)
         self._clock.timeout.connect(self._show_progress)
         self._connect()
-        self._on_choice()
+        self._on_mode()
 
     # ---- what a script may do, too ------------------------------------------------------------
 
@@ -320,6 +320,7 @@ class ProcessDock(QWidget):
             self.editor.end()
             return
         self._fit_form(viewer, layer, live.operation)
+        self.form.show_measured(live.applied.step.values)
         seen = visible_region(viewer, layer)
         self.region.setText("Not in view." if seen is None else region_text(seen, seen.nbytes))
         self.note.setText(self.editor.remark)
