@@ -49,6 +49,7 @@ class Display:
         self._painter = painter_of(view.preview, self._engine)
         self._former: Painter | None = None
         self._is_holding = False
+        self._shown = 0
         self._token = object()  # what the engine knows us by: it must not keep the layer alive
         self._awaited: dict[tuple[int, Index], Level] = {}
         self._arrived = 0
@@ -88,12 +89,13 @@ class Display:
             self.refresh()
             return
         self.missing = len(wishes)
-        painter = self._painter
-        QTimer.singleShot(_HOLD_MS, lambda: self._stop_holding(painter))
+        self._shown += 1
+        number = self._shown
+        QTimer.singleShot(_HOLD_MS, lambda: self._stop_holding(number))
 
-    def _stop_holding(self, painter: Painter) -> None:
+    def _stop_holding(self, number: int) -> None:
         """Go on piece by piece, unless another view is awaited by now."""
-        if self._is_holding and painter is self._painter:
+        if self._is_holding and number == self._shown:
             self._is_holding = False
             self.refresh()
 
