@@ -148,10 +148,13 @@ class Tour:
         process.add_live()
         yield lambda: bool(ended) and self._is_complete()
         self._clock.lap(f"a live layer where one looks: {ended[0]}")
+        for layer in list(viewer.layers):
+            layer.visible = "labels" not in layer.name  # the file's own, under ours
+        process.form.set_values({"spot_sigma": 2.5})  # as a slider does: the layer follows
         camera.zoom *= 1.3
         drawn = time.monotonic() + 0.3  # napari sees the new zoom when it draws
         yield lambda: time.monotonic() > drawn and self._is_complete()
-        self._clock.lap("zoomed on, and computed anew")
+        self._clock.lap("moved a slider, zoomed on, and computed anew")
 
     def _is_complete(self) -> bool:
         from napari_omezarr_cloud.napari.display import display_of
