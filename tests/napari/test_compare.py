@@ -135,6 +135,27 @@ def test_the_key_shows_the_other_one_and_then_goes_back(
     assert (other.visible, hidden.visible) == (True, False)
 
 
+def test_a_picture_that_lies_over_the_source_does_not_hide_it(
+    viewer: Any, pair: tuple[Any, Any]
+) -> None:
+    source, result = pair
+    above = flat(viewer, OTHER, "over the result")
+    between = flat(viewer, OTHER, "between")
+    viewer.layers.move(viewer.layers.index(between), 1)
+    assert [x.name for x in viewer.layers] == ["source", "between", "result", "over the result"]
+    above.visible = False
+
+    compare.toggle(viewer, result)
+    assert source.visible and not between.visible and not above.visible
+    compare.toggle(viewer, result)
+    assert between.visible and result.visible
+
+    assert compare.start_wipe(viewer, result)
+    assert not between.visible
+    compare.stop_wipe(viewer)
+    assert between.visible
+
+
 def test_the_source_may_be_selected_as_well(viewer: Any, pair: tuple[Any, Any]) -> None:
     source, result = pair
 
@@ -204,7 +225,7 @@ def test_any_two_selected_layers_can_be_compared(viewer: Any) -> None:
 
     assert compare.toggle(viewer)
 
-    assert [layer.visible for layer in layers] == [True, True, False]
+    assert [layer.visible for layer in layers] == [True, False, False]
 
 
 def test_a_wipe_shows_the_source_left_and_the_result_right(

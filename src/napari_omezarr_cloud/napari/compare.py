@@ -8,7 +8,7 @@ a wipe cuts both layers at a line on the canvas (`wipe`), or blinks where napari
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
@@ -20,7 +20,7 @@ from napari_omezarr_cloud.napari.widgets.wipe_divider import WipeDivider
 from napari_omezarr_cloud.napari.wipe import LayerCut, Side, canvas_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 __all__ = [
     "is_wiping",
@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 _BLINK_MS = 500
+_OPAQUE = ("translucent", "translucent_no_depth", "opaque")
 _MIDDLE = 0.5
 
 _sources: weakref.WeakKeyDictionary[Any, weakref.ref[Any]] = weakref.WeakKeyDictionary()
@@ -69,8 +70,8 @@ def toggle(viewer: Any, layer: Any = None) -> bool:
     """Show the source instead of a result, or the other way round; the next time, go back.
 
     The first call shows whichever of the two is not seen and hides the other; the second restores
-    what was visible before. Every other layer is left alone. Labels made from an image are shown
-    over it: what is switched is the labels.
+    what was visible before. Other layers are left alone, but for pictures that lie over the source.
+    Labels made from an image are shown over it: what is switched is the labels.
 
     Parameters
     ----------
@@ -92,11 +93,13 @@ def toggle(viewer: Any, layer: Any = None) -> bool:
     flip = _flips.pop(pair.result, None)
     if flip is not None and flip.source() is pair.source and flip.now == now:
         pair.show(flip.before)
+        _show(flip.hidden)
     else:
         shows_result = not pair.result.visible
         wanted = (not shows_result or pair.is_overlay, shows_result)
+        hidden = () if shows_result else _hide(pair.between)
         pair.show(wanted)
-        _flips[pair.result] = _Flip(weakref.ref(pair.source), now, wanted)
+        _flips[pair.result] = _Flip(weakref.ref(pair.source), now, wanted, hidden)
     shown = ("result", pair.result) if pair.result.visible else ("source", pair.source)
     viewer.status = f"Showing the {shown[0]}: {shown[1].name}"
     return True
@@ -158,6 +161,8 @@ class _Pair:
 
     result: Any
     source: Any
+    between: tuple[Any, ...] = ()
+    """What would hide the source: visible pictures between the two that let nothing through."""
 
     @property
     def is_overlay(self) -> bool:
@@ -183,6 +188,8 @@ class _Flip:
     source: weakref.ref[Any]
     before: tuple[bool, bool]
     now: tuple[bool, bool]
+    hidden: tuple[weakref.ref[Any], ...]
+    """What was hidden because it lay over the source."""
 
 
 class _Wipe(QObject):
@@ -195,6 +202,7 @@ class _Wipe(QObject):
         self._before = pair.visible
         self._on_end = on_end
         self._is_overlay = pair.is_overlay
+        self._hidden = _hide(pair.between)
         pair.show((True, True))
         self._divider: WipeDivider | None = None
         self._clock = QTimer(self)
@@ -274,6 +282,7 @@ class _Wipe(QObject):
             # Whoever hid a layer meanwhile wants it hidden.
             if layer is not None and (layer.visible or is_blinking):
                 layer.visible = before
+        _show(self._hidden)
         if self._on_end is not None:
             self._on_end()
 
@@ -288,7 +297,33 @@ def _pair(viewer: Any, layer: Any | None) -> _Pair | None:
             "Select a result, to compare it with what it was made from; or any two layers."
             + example
         )
-    return pair
+        return None
+    return replace(pair, between=tuple(_between(viewer, pair)))
+
+
+def _between(viewer: Any, pair: _Pair) -> Iterator[Any]:
+    """Yield visible pictures between the source and a result above it that hide the source."""
+    from napari.layers import Image
+
+    layers = list(viewer.layers)
+    first, last = layers.index(pair.source), layers.index(pair.result)
+    for layer in layers[first + 1 : last]:
+        if isinstance(layer, Image) and layer.visible and str(layer.blending) in _OPAQUE:
+            yield layer
+
+
+def _hide(layers: Iterable[Any]) -> tuple[weakref.ref[Any], ...]:
+    hidden = tuple(weakref.ref(layer) for layer in layers)
+    for layer in layers:
+        layer.visible = False
+    return hidden
+
+
+def _show(hidden: Iterable[weakref.ref[Any]]) -> None:
+    for reference in hidden:
+        layer = reference()
+        if layer is not None:
+            layer.visible = True
 
 
 def _chosen(viewer: Any) -> _Pair | None:

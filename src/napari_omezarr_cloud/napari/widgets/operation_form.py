@@ -141,6 +141,15 @@ class _Rows(QScrollArea):
         """Return the same: the rows are not squeezed."""
         return self.sizeHint()
 
+    def fit(self) -> None:
+        """Scroll where there are many rows, and only there."""
+        policy = Qt.ScrollBarPolicy
+        if self.rows.rowCount() > _MOST_ROWS:
+            self.setVerticalScrollBarPolicy(policy.ScrollBarAsNeeded)
+            self.keep_the_wheel()
+        else:
+            self.setVerticalScrollBarPolicy(policy.ScrollBarAlwaysOff)
+
     def keep_the_wheel(self) -> None:
         """Let the wheel scroll, over fields too; it changes only the one that has the focus."""
         for field in self.inside.findChildren(QWidget):
@@ -231,8 +240,7 @@ class OperationForm(QWidget):
                 fitted = replace(fitted, unit="px")
             self._add(fitted, _field(fitted, _choices(parameter, axes), kept.get(parameter.name)))
         self._is_building = False
-        if self._rows.rowCount() > _MOST_ROWS:
-            self._area.keep_the_wheel()
+        self._area.fit()
         self._area.updateGeometry()
         self.setVisible(bool(op.parameters))
         self.changed.emit()
