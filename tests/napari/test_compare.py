@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from napari._app_model import get_app_model
-from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
@@ -21,7 +20,7 @@ from napari_omezarr_cloud.napari.widgets.wipe_divider import WipeDivider
 from napari_omezarr_cloud.napari.wipe import LayerCut, canvas_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from qtpy.QtWidgets import QWidget
 
@@ -34,19 +33,6 @@ def viewer(make_napari_viewer: Any, qtbot: Any) -> Any:
     viewer = make_napari_viewer(show=True)
     qtbot.waitUntil(lambda: canvas(viewer).isVisible())
     return viewer
-
-
-@pytest.fixture
-def told() -> Iterator[list[str]]:
-    """What notifications said."""
-    sentences: list[str] = []
-
-    def listen(notification: Any) -> None:
-        sentences.append(notification.message)
-
-    notification_manager.notification_ready.connect(listen)
-    yield sentences
-    notification_manager.notification_ready.disconnect(listen)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from napari._app_model import get_app_model
 from napari.layers import Image, Labels
-from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QProgressDialog, QPushButton
@@ -23,11 +22,10 @@ from napari_omezarr_cloud.napari.visible import visible_region
 from napari_omezarr_cloud.napari.widgets.extract_dock import ExtractDock
 from napari_omezarr_cloud.napari.wipe import canvas_of
 from napari_omezarr_cloud.process import Step
-from tests.fixtures.images import pattern, pyramid, write_directly
+from tests.fixtures.images import pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
     from tests.fixtures.images import Written
     from tests.fixtures.slow_http import SlowServer
@@ -36,36 +34,11 @@ PLUGIN = "napari-omezarr-cloud"
 
 
 @pytest.fixture
-def viewer(make_napari_viewer: Any) -> Any:
-    return make_napari_viewer(show=True)
-
-
-@pytest.fixture
 def dock(viewer: Any, qtbot: Any) -> ExtractDock:
     dock = ExtractDock(viewer)
     viewer.window.add_dock_widget(dock, name="Extract", area="right")
     qtbot.waitUntil(dock.isVisible)
     return dock
-
-
-@pytest.fixture
-def told() -> Iterator[list[str]]:
-    """What notifications said."""
-    sentences: list[str] = []
-
-    def listen(notification: Any) -> None:
-        sentences.append(notification.message)
-
-    notification_manager.notification_ready.connect(listen)
-    yield sentences
-    notification_manager.notification_ready.disconnect(listen)
-
-
-@pytest.fixture
-def stack(tmp_path: Path) -> Written:
-    """Two channels over time and depth, of which no two voxels near each other are alike."""
-    levels = pyramid(pattern((2, 2, 4, 256, 192)), 3)
-    return write_directly(tmp_path / "stack.zarr", "tczyx", levels, chunks=(1, 1, 2, 64, 64))
 
 
 @pytest.fixture

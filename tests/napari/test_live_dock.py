@@ -27,11 +27,6 @@ PLUGIN = "napari-omezarr-cloud"
 
 
 @pytest.fixture
-def viewer(make_napari_viewer: Any) -> Any:
-    return make_napari_viewer(show=True)
-
-
-@pytest.fixture
 def stack(tmp_path: Path) -> Written:
     levels = pyramid(pattern((2, 4, 96, 80)), 2)
     return write_directly(tmp_path / "stack.zarr", "czyx", levels, chunks=(1, 2, 32, 32))

@@ -35,11 +35,6 @@ PLUGIN = "napari-omezarr-cloud"
 
 
 @pytest.fixture
-def viewer(make_napari_viewer: Any) -> Any:
-    return make_napari_viewer(show=True)
-
-
-@pytest.fixture
 def plane(tmp_path: Path) -> Written:
     """Two channels of blobs, in two levels."""
     rng = np.random.default_rng(3)

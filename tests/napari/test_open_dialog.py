@@ -46,11 +46,6 @@ def nothing_from_before(qapp: QApplication) -> Iterator[None]:
 
 
 @pytest.fixture
-def viewer(make_napari_viewer: Any) -> Any:
-    return make_napari_viewer(show=True)
-
-
-@pytest.fixture
 def image(ome_zarr: Callable[[str], Written]) -> Written:
     return ome_zarr("v05 with labels")
 

@@ -14,21 +14,15 @@ from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.napari.display import display_of
 from napari_omezarr_cloud.napari.visible import visible_region
 from napari_omezarr_cloud.napari.widgets.process_dock import ProcessDock
-from tests.fixtures.images import pattern, pyramid, write_directly
+from tests.fixtures.images import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.fixtures.images import Written
     from tests.fixtures.slow_http import SlowServer
 
 PLUGIN = "napari-omezarr-cloud"
-
-
-@pytest.fixture
-def viewer(make_napari_viewer: Any) -> Any:
-    return make_napari_viewer(show=True)
 
 
 @pytest.fixture
@@ -53,13 +47,6 @@ def shown(viewer: Any, qtbot: Any) -> Callable[..., Any]:
         return layer
 
     return show
-
-
-@pytest.fixture
-def stack(tmp_path: Path) -> Written:
-    """Two channels over time and depth, of which no two voxels near each other are alike."""
-    levels = pyramid(pattern((2, 2, 4, 256, 192)), 3)
-    return write_directly(tmp_path / "stack.zarr", "tczyx", levels, chunks=(1, 1, 2, 64, 64))
 
 
 def is_settled(layer: Any) -> bool:

@@ -34,11 +34,6 @@ PLUGIN = "napari-omezarr-cloud"
 
 
 @pytest.fixture
-def viewer(make_napari_viewer: Any) -> Any:
-    return make_napari_viewer(show=True)
-
-
-@pytest.fixture
 def dock(viewer: Any, qtbot: Any) -> TableDock:
     dock = TableDock(viewer)
     viewer.window.add_dock_widget(dock, name="Measure", area="right")

@@ -65,11 +65,6 @@ def web_link(server: SlowServer, image: Written) -> str:
     return f"{server.url}/{image.path.parent.name}/{image.path.name}"
 
 
-@pytest.fixture
-def viewer(make_napari_viewer: Any) -> Any:
-    return make_napari_viewer(show=True)
-
-
 def drop(viewer: Any, url: str) -> None:
     """Drop a link on the canvas, as a browser or a file manager does."""
     mime = QMimeData()

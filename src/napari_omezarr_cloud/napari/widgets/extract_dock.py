@@ -298,15 +298,9 @@ class ExtractDock(QWidget):
     def _on_error(self, error: CloudError) -> None:
         self._running = None
         self._clock.stop()
-        self.run_bar.show_idle(str(error), color=self._error_color())
+        self.run_bar.show_error(str(error), self._viewer())
         tell_error(error)
         self.failed.emit(str(error))
-
-    def _error_color(self) -> str:
-        """Return a colour that can be read on the theme's background; napari's own is for fills."""
-        viewer = self._viewer()
-        is_light = viewer is not None and viewer.theme == "light"
-        return "#b00020" if is_light else "#ff8a80"
 
 
 def _list_emitters(viewer: Any) -> list[Any]:

@@ -417,20 +417,14 @@ class ProcessDock(QWidget):
             title = self.choices.operation.title
             error = OperationError(f"{title} failed", why=str(error) or type(error).__name__)
         sentence = str(error)
-        self.run_bar.show_idle(sentence, color=self._error_color())
+        self.run_bar.show_error(sentence, self._viewer())
         tell_error(error)
         self.failed.emit(sentence)
 
     def _on_told(self, sentence: str) -> None:
         """Say what is wrong with the values of a live layer."""
         self.run_bar.setVisible(bool(sentence))
-        self.run_bar.show_idle(sentence, color=self._error_color() if sentence else "")
-
-    def _error_color(self) -> str:
-        """Return a colour that can be read on the theme's background; napari's own is for fills."""
-        viewer = self._viewer()
-        is_light = viewer is not None and viewer.theme == "light"
-        return "#b00020" if is_light else "#ff8a80"
+        self.run_bar.show_error(sentence, self._viewer())
 
     # ---- the live layer and its recipe ----------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
@@ -81,6 +81,12 @@ class RunBar(QWidget):
         self.apply_button.setEnabled(self._may_apply)
         self.progress.setVisible(False)
         self._say(message, color)
+
+    def show_error(self, sentence: str, viewer: Any) -> None:
+        """Show what went wrong, in a colour that can be read in the viewer's theme."""
+        # napari's own colours of errors are for fills.
+        is_light = viewer is not None and viewer.theme == "light"
+        self.show_idle(sentence, color="#b00020" if is_light else "#ff8a80")
 
     def _say(self, message: str, color: str = "") -> None:
         self.message.setStyleSheet(f"color: {color}" if color else "")

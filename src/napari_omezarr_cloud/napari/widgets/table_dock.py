@@ -458,9 +458,7 @@ class TableDock(QWidget):
         if not isinstance(error, CloudError):
             error = OperationError("Measuring failed", why=str(error) or type(error).__name__)
         sentence = str(error)
-        viewer = self._viewer()
-        is_light = viewer is not None and viewer.theme == "light"
-        self.run_bar.show_idle(sentence, color="#b00020" if is_light else "#ff8a80")
+        self.run_bar.show_error(sentence, self._viewer())
         tell_error(error)
         self.failed.emit(sentence)
 

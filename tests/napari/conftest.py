@@ -1,0 +1,41 @@
+"""What the tests in a real window share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from napari.utils.notifications import notification_manager
+
+from tests.fixtures.images import pattern, pyramid, write_directly
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.fixtures.images import Written
+
+
+@pytest.fixture
+def viewer(make_napari_viewer: Any) -> Any:
+    return make_napari_viewer(show=True)
+
+
+@pytest.fixture
+def told() -> Iterator[list[str]]:
+    """What notifications said."""
+    sentences: list[str] = []
+
+    def listen(notification: Any) -> None:
+        sentences.append(notification.message)
+
+    notification_manager.notification_ready.connect(listen)
+    yield sentences
+    notification_manager.notification_ready.disconnect(listen)
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Written:
+    """Two channels over time and depth, of which no two voxels near each other are alike."""
+    levels = pyramid(pattern((2, 2, 4, 256, 192)), 3)
+    return write_directly(tmp_path / "stack.zarr", "tczyx", levels, chunks=(1, 1, 2, 64, 64))
