@@ -380,6 +380,17 @@ def test_an_own_operation_can_ask_for_a_process(pools: Pools, own: str) -> None:
     assert found[0, 0] not in (0, os.getpid())
 
 
+def test_a_worker_that_is_warm_learns_of_a_new_place_to_import_from(
+    pools: Pools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert in_process(pools, os.getpid) != os.getpid()
+    (tmp_path / "brand_new.py").write_text("import os\n\ndef number():\n    return os.getpid()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    number = importlib.import_module("brand_new").number
+
+    assert in_process(pools, number) != os.getpid()
+
+
 def test_a_computed_image_whose_operation_asks_for_a_process_is_computed_in_one(
     own: str, ome_zarr: Callable[[str], Written]
 ) -> None:

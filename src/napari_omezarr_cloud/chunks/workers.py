@@ -169,8 +169,8 @@ class Workers:
             self._end(process)
 
     def _alive(self, process: _Process | None) -> _Process | None:
-        """Return the process, unless it ended."""
-        if process is not None and process.is_gone:
+        """Return the process, unless it ended or imports from other places than we do by now."""
+        if process is not None and (process.is_gone or process.imports_from != _import_path()):
             self._end(process)
             return None
         return process
@@ -261,6 +261,7 @@ class _Process:
         self.pid = self._popen.pid
         self._parent = os.getpid()
         self._is_killed = False
+        self.imports_from = _import_path()
 
     @property
     def is_gone(self) -> bool:
@@ -272,8 +273,7 @@ class _Process:
         impatience.daemon = True
         impatience.start()
         try:
-            # '' is the folder of an interactive parent.
-            send(self._stdin, pack([entry or os.getcwd() for entry in sys.path]))
+            send(self._stdin, pack(self.imports_from))
             return bool(unpack(receive(self._stdout)) == "ready")
         except (EOFError, OSError, ValueError, pickle.UnpicklingError):
             return False
@@ -349,6 +349,11 @@ def _original(pickled: bytes | None, text: str, trace: str) -> Exception:
 
 def _failure(why: str) -> OperationError:
     return OperationError("Could not compute the result", why=why)
+
+
+def _import_path() -> list[str]:
+    """Return where this process imports from; '' is the folder of an interactive one."""
+    return [entry or os.getcwd() for entry in sys.path]
 
 
 def _environment() -> dict[str, str]:
