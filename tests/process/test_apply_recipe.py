@@ -130,6 +130,30 @@ def test_every_chunk_is_what_the_whole_level_says(
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize(
+    "name", [name for name in LOCAL if get_operation(name).colours != "together"]
+)
+def test_every_chunk_of_a_volume_is_what_the_whole_volume_says(engine: Engine, name: str) -> None:
+    op = get_operation(name)
+    shape, chunks = (7, 19, 17), (3, 8, 5)
+    arrays = [an_input(i.kind, shape, n, "u2") for n, i in enumerate(op.inputs)]
+    pyramids = [a_pyramid("zyx", array, chunks=chunks) for array in arrays]
+    step = Step(name, dims="volume")
+
+    level = derived_step(step, [PyramidView.of(each) for each in pyramids]).levels[0]
+    found = np.empty(level.grid.shape, level.grid.dtype)
+    for index in level.grid.touching(Region.whole(shape)):
+        box = level.grid.region_of(index)
+        found[box.slices] = engine.load(level, box)
+
+    expected = run(op, arrays, step.values, spacing=(1.0, 0.5, 0.5))
+    if expected.dtype.kind == "f":
+        largest = float(np.abs(expected[np.isfinite(expected)]).max(initial=1.0))
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * largest)
+    else:
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_a_volume_and_its_planes_are_two_things(engine: Engine) -> None:
     image = noise(9, 20, 22)
     pyramid = a_pyramid("zyx", image)
