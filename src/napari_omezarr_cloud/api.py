@@ -15,7 +15,7 @@ from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.chunks.dask_view import dask_array
 from napari_omezarr_cloud.errors import OperationError, RegionError
 from napari_omezarr_cloud.location import Location, parse_location
-from napari_omezarr_cloud.ngff import Axis, Channel, ImageLabel
+from napari_omezarr_cloud.ngff import Affine, Axis, Channel, CoordinateSystem, ImageLabel
 from napari_omezarr_cloud.process import Recipe, RecipeInput, Step, get_operation
 from napari_omezarr_cloud.process.apply import apply_recipe
 from napari_omezarr_cloud.pyramid import Grid, Pyramid, PyramidView, Region
@@ -143,6 +143,14 @@ class _Leveled:
         """Name, type and unit of each axis, in the order of the arrays."""
         return self.pyramid.axes
 
+    @property
+    def affine(self) -> Affine | None:
+        """What comes after the levels' scale and translation: a rotation, a shear, another order.
+
+        In the units and order of `axes`; None where nothing does.
+        """
+        return self.pyramid.affine
+
     @cached_property
     def levels(self) -> tuple[Level, ...]:
         """Resolutions from fine (0) to coarse."""
@@ -214,6 +222,14 @@ class Image(_Leveled):
     def version(self) -> str:
         """Version of the OME-Zarr metadata."""
         return self.opened.image.version
+
+    @property
+    def coordinate_systems(self) -> tuple[CoordinateSystem, ...]:
+        """Coordinate systems that the metadata name (since version 0.6), as listed.
+
+        The ``affine`` of each leads there from the one that the stored levels are given in.
+        """
+        return self.opened.image.systems
 
     @cached_property
     def channels(self) -> tuple[Channel, ...]:

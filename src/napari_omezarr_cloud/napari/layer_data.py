@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from napari_omezarr_cloud.api import Image, Labels
-    from napari_omezarr_cloud.ngff import Axis, Channel
+    from napari_omezarr_cloud.ngff import Affine, Axis, Channel
 
 __all__ = [
     "METADATA_KEY",
@@ -73,6 +73,9 @@ def length_factor(axis: Axis) -> float:
 def placement(view: PyramidView, *, without: Sequence[int] = ()) -> dict[str, Any]:
     """Return scale, translate, units and axis_labels of a layer that shows a view.
 
+    An image that is rotated or sheared in its coordinate system also has ``affine``, in the units
+    of the layer.
+
     Parameters
     ----------
     view
@@ -83,7 +86,10 @@ def placement(view: PyramidView, *, without: Sequence[int] = ()) -> dict[str, An
     transform = view.transform(0)
     keep = [i for i in range(view.ndim) if i not in without]
     units = [_unit(view.axes[i]) for i in keep]
+    affine = view.affine(keep)
+    more = {} if affine is None else {"affine": _homogeneous(affine, [u.factor for u in units])}
     return {
+        **more,
         "scale": [transform.scale[i] * u.factor for i, u in zip(keep, units, strict=True)],
         "translate": [
             transform.translation[i] * u.factor for i, u in zip(keep, units, strict=True)
@@ -91,6 +97,16 @@ def placement(view: PyramidView, *, without: Sequence[int] = ()) -> dict[str, An
         "units": [u.name for u in units],
         "axis_labels": [view.axes[i].name for i in keep],
     }
+
+
+def _homogeneous(affine: Affine, factors: Sequence[float]) -> np.ndarray[Any, Any]:
+    """Return napari's matrix of an affine map, in other units: how many one of each axis' makes."""
+    n = len(factors)
+    whole = np.eye(n + 1)
+    f = np.array(factors)
+    whole[:n, :n] = np.array(affine.matrix) * f[:, None] / f[None, :]
+    whole[:n, n] = np.array(affine.translation) * f
+    return whole
 
 
 def pyramid_layer(
@@ -133,14 +149,17 @@ def to_layers(image: Image, *, rgb: bool | None = None) -> list[LayerData]:
     )
     return [
         _channel_layer(
-            image, PyramidView.of(image.pyramid, where, shown_as=magnitude), number, channel
+            image,
+            PyramidView.in_world_order(image.pyramid, where, shown_as=magnitude),
+            number,
+            channel,
         )
         for number, (where, channel) in enumerate(zip(fixed, channels, strict=True))
     ]
 
 
 def _rgb_layer(image: Image, axis: int) -> LayerData:
-    order = [i for i in range(image.pyramid.ndim) if i != axis] + [axis]
+    order = [*PyramidView.in_world_order(image.pyramid, {axis: 0}).order, axis]
     view = PyramidView.of(image.pyramid, order=order)
     levels, attributes = pyramid_layer(view, without=[view.ndim - 1])
     attributes |= {"name": image.name, "rgb": True, "metadata": _metadata(image)}
@@ -220,7 +239,7 @@ def labels_layer(labels: Labels, image_name: str, source: str) -> LayerData:
     fixed = {axis: 0} if axis is not None else {}
     # napari would turn booleans into another array, which nobody could recognise as ours.
     dtype = np.dtype("u1") if labels.pyramid.dtype.kind == "b" else None
-    view = PyramidView.of(labels.pyramid, fixed, shown_as=dtype)
+    view = PyramidView.in_world_order(labels.pyramid, fixed, shown_as=dtype)
     arrays, attributes = pyramid_layer(view)
     levels = _multiscale(arrays)
     attributes |= {

@@ -11,7 +11,9 @@ What is wrong and can be tolerated becomes a sentence in ``notes``; what cannot,
 
 from __future__ import annotations
 
+from napari_omezarr_cloud.ngff.affine import Affine
 from napari_omezarr_cloud.ngff.axes import Axis
+from napari_omezarr_cloud.ngff.coordinate_systems import CoordinateSystem
 from napari_omezarr_cloud.ngff.documents import Document, parse_document, parse_json
 from napari_omezarr_cloud.ngff.group import Group, parse_group
 from napari_omezarr_cloud.ngff.image import (
@@ -20,6 +22,7 @@ from napari_omezarr_cloud.ngff.image import (
     order_by_size,
     parse_images,
     resolve_axes,
+    shown_with,
 )
 from napari_omezarr_cloud.ngff.labels import ImageLabel, parse_labels_listing
 from napari_omezarr_cloud.ngff.omero import Channel, Window
@@ -28,8 +31,10 @@ from napari_omezarr_cloud.ngff.version import SUPPORTED_VERSIONS
 
 __all__ = [
     "SUPPORTED_VERSIONS",
+    "Affine",
     "Axis",
     "Channel",
+    "CoordinateSystem",
     "Dataset",
     "Document",
     "Group",
@@ -44,4 +49,5 @@ __all__ = [
     "parse_json",
     "parse_labels_listing",
     "resolve_axes",
+    "shown_with",
 ]

@@ -7,21 +7,36 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_omezarr_cloud.errors import MetadataError
+from napari_omezarr_cloud.ngff.affine import Affine
 from napari_omezarr_cloud.ngff.axes import Axis, guess_axes, parse_axes
+from napari_omezarr_cloud.ngff.coordinate_systems import (
+    CoordinateSystem,
+    ImageSystems,
+    Link,
+    parse_image_systems,
+)
 from napari_omezarr_cloud.ngff.labels import ImageLabel, parse_image_label
 from napari_omezarr_cloud.ngff.omero import Channel, Rendering, parse_omero
 from napari_omezarr_cloud.ngff.paths import check_path
 from napari_omezarr_cloud.ngff.refusals import refuse_other_kinds
 from napari_omezarr_cloud.ngff.transforms import Transform, Vector, parse_transforms
 from napari_omezarr_cloud.ngff.values import plain_text, settled, shown
-from napari_omezarr_cloud.ngff.version import check_supported, read_version, stated_version
+from napari_omezarr_cloud.ngff.version import read_version, stated_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from napari_omezarr_cloud.ngff.group import Group
 
-__all__ = ["Dataset", "Image", "order_by_size", "parse_images", "resolve_axes"]
+__all__ = [
+    "Dataset",
+    "Image",
+    "order_by_size",
+    "parse_images",
+    "resolve_axes",
+    "shown_in",
+    "shown_with",
+]
 
 _MAX_LEVELS = 100
 
@@ -30,7 +45,8 @@ _MAX_LEVELS = 100
 class Dataset:
     """One level: ``world = scale * index + translation``, index at the pixel's centre.
 
-    The multiscale's own transform is already in it: applied after the level's.
+    The multiscale's own transform is already in it up to version 0.5: applied after the level's.
+    Since 0.6 the world is the intrinsic coordinate system, and `Image.affine` comes after it.
     """
 
     path: str
@@ -70,6 +86,16 @@ class Image:
     """Details of the method, as written."""
     notes: tuple[str, ...] = ()
     """What was odd and tolerated, the group's notes included, in sentences for a person."""
+    intrinsic: str | None = None
+    """Name of the coordinate system that the levels are given in; None before version 0.6."""
+    systems: tuple[CoordinateSystem, ...] = ()
+    """All coordinate systems of the image, the intrinsic one included (since version 0.6)."""
+    affine: Affine | None = None
+    """From the intrinsic system to the one it is shown in, as many axes; None: the same."""
+    shown_axes: tuple[Axis, ...] = ()
+    """Axes of the system it is shown in; empty where that is the intrinsic one."""
+    label_links: tuple[Link, ...] = ()
+    """Ways between the intrinsic system and those of label images (``labels/<name>``)."""
 
 
 def parse_images(group: Group) -> tuple[Image, ...]:
@@ -85,7 +111,7 @@ def parse_images(group: Group) -> tuple[Image, ...]:
     NotOmeZarrError
         If the group is an array, or holds no OME metadata.
     UnsupportedError
-        If it is a plate, well, series, list of labels, scene, collection, or version 0.6.
+        If it is a plate, well, series, list of labels, scene or collection.
     MetadataError
         If ``multiscales`` or ``datasets`` are missing, empty or of a wrong kind, or a path leads
         out of the data set. Names what was found.
@@ -134,6 +160,9 @@ def resolve_axes(image: Image, ndim: int) -> Image:
             found = f"{len(image.axes)} axes are" if image.axes else "No axes are"
             names = ", ".join(axis.name for axis in axes)
             notes.append(f"{found} stated for {ndim} dimensions; they were taken for {names}.")
+        if image.affine is not None:
+            notes.append("So its transformation to another coordinate system is not used.")
+        image = replace(image, affine=None, shown_axes=(), label_links=())
     return replace(image, axes=axes, datasets=datasets, notes=settled(notes))
 
 
@@ -167,13 +196,16 @@ def _image(
     stated = next(filter(None, versions if group.zarr_format == 3 else versions[::-1]), None)
     if None not in versions and versions[0] != versions[1]:
         notes.append(f"The group states version {versions[0]}, its multiscales {versions[1]}.")
-    check_supported(stated, entry, where=group.where, key=group.key)
     metadata = entry.get("metadata")
-    return Image(
-        version=read_version(stated, entry, zarr_format=group.zarr_format, notes=notes),
+    version = read_version(stated, entry, zarr_format=group.zarr_format, notes=notes)
+    systems = parse_image_systems(entry, notes=notes)
+    if systems is None and version == "0.6":
+        notes.append("No coordinate systems are stated, which version 0.6 asks for.")
+    image = Image(
+        version=version,
         name=plain_text(entry.get("name")),
-        axes=parse_axes(entry.get("axes"), notes=notes),
-        datasets=_datasets(group, entry, notes),
+        axes=systems.intrinsic.axes if systems else parse_axes(entry.get("axes"), notes=notes),
+        datasets=_datasets(group, entry, systems, notes),
         channels=rendering.channels,
         default_z=rendering.default_z,
         default_t=rendering.default_t,
@@ -183,9 +215,92 @@ def _image(
         metadata=metadata if isinstance(metadata, dict) else {},
         notes=settled(notes),
     )
+    if systems is None:
+        return image
+    image = replace(
+        image,
+        intrinsic=systems.intrinsic.name,
+        systems=systems.systems,
+        label_links=systems.labels,
+    )
+    return shown_in(image, systems.shown)
 
 
-def _datasets(group: Group, entry: dict[str, Any], notes: list[str]) -> tuple[Dataset, ...]:
+def shown_in(image: Image, system: CoordinateSystem) -> Image:
+    """Return the image shown in another coordinate system.
+
+    Parameters
+    ----------
+    image
+        As parsed.
+    system
+        With the way there from the image's intrinsic system. One with another number of axes is
+        not used, with a note: nothing says how thick a plane in a volume would be.
+    """
+    affine, n = system.affine, len(image.axes)
+    trouble = ""
+    if affine is None:
+        trouble = "no transformation leads there that could be read"
+    elif (affine.inputs, affine.outputs) != (n, n) or len(system.axes) != n:
+        trouble = f"it has {len(system.axes)} axes, the image {n}"
+    elif affine.inverse() is None:
+        trouble = "the transformation there folds the image flat"
+    elif affine.restricted([i for i, a in enumerate(image.axes) if a.type != "channel"]) is None:
+        trouble = "the transformation there mixes channels with other axes"
+    if trouble:
+        note = f"It cannot be shown in the coordinate system {shown(system.name)}: {trouble}."
+        return replace(image, notes=settled((*image.notes, note)))
+    if affine is None or (affine.is_identity and system.axes == image.axes):
+        return replace(image, affine=None, shown_axes=())
+    return replace(image, affine=affine, shown_axes=system.axes)
+
+
+def shown_with(label: Image, image: Image, path: str) -> Image:
+    """Return a label image shown where the image it belongs to is shown.
+
+    Parameters
+    ----------
+    label, image
+        A label image and its image, their axes resolved.
+    path
+        Of the label image below the image's group: ``"labels/cells"``.
+
+    References
+    ----------
+    OME-Zarr 0.6rc0, "labels" metadata: a transformation of the image may lead to the intrinsic
+    system of a label image; without one, both intrinsic systems are the same.
+    """
+    if label.affine is not None:
+        return label
+    whole = Affine.identity(len(image.axes))
+    for link in image.label_links:
+        back = link.affine.inverse()
+        if link.end[0] == path and back is not None:
+            whole = back
+            break
+        if link.start[0] == path:
+            whole = link.affine
+            break
+    if image.affine is not None:
+        whole = whole.then(image.affine)
+    if whole.is_identity and not image.shown_axes:
+        return label
+    names = [axis.name for axis in image.axes]
+    if not {axis.name for axis in label.axes} <= set(names):
+        found = None
+    else:
+        found = whole.restricted([names.index(axis.name) for axis in label.axes])
+    if found is None:
+        note = "It may not lie on its image, whose transformation is not for these axes."
+        return replace(label, notes=settled((*label.notes, note)))
+    affine, rows = found
+    axes = image.shown_axes or image.axes
+    return replace(label, affine=affine, shown_axes=tuple(axes[row] for row in rows))
+
+
+def _datasets(
+    group: Group, entry: dict[str, Any], systems: ImageSystems | None, notes: list[str]
+) -> tuple[Dataset, ...]:
     items = entry.get("datasets")
     if not isinstance(items, list) or not items:
         raise _metadata_error(group, f"datasets is {_found(items)}, where levels are listed")
@@ -193,9 +308,14 @@ def _datasets(group: Group, entry: dict[str, Any], notes: list[str]) -> tuple[Da
         raise _metadata_error(group, f"datasets lists {len(items):,} levels")
     paths = [_path(group, item) for item in items]
     own = [_transform(item, i, notes) for i, item in enumerate(items)]
-    common = parse_transforms(
-        entry.get("coordinateTransformations"), of="the multiscale", notes=notes
-    )
+    common = Transform()
+    if systems is not None:
+        if own[0].scale is None and _is_identity(items[0]):
+            own[0] = Transform((1.0,) * len(systems.intrinsic.axes), own[0].translation)
+    else:
+        common = parse_transforms(
+            entry.get("coordinateTransformations"), of="the multiscale", notes=notes
+        )
     # Where no level has a scale, the multiscale's is that of the first; the others' follow from
     # the shapes, which the same scale for all would contradict.
     first_has_it = all(step.scale is None for step in own)
@@ -203,6 +323,13 @@ def _datasets(group: Group, entry: dict[str, Any], notes: list[str]) -> tuple[Da
         _dataset(path, i, step, common, first_has_it and i == 0, notes)
         for i, (path, step) in enumerate(zip(paths, own, strict=True))
     )
+
+
+def _is_identity(item: object) -> bool:
+    steps = item.get("coordinateTransformations") if isinstance(item, dict) else None
+    return isinstance(steps, list) and [
+        step.get("type") if isinstance(step, dict) else None for step in steps
+    ] == ["identity"]
 
 
 def _path(group: Group, item: object) -> str:

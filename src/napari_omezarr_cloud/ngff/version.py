@@ -5,19 +5,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from napari_omezarr_cloud.errors import UnsupportedError
 from napari_omezarr_cloud.ngff.values import finite_number, plain_text, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["SUPPORTED_VERSIONS", "check_supported", "read_version", "stated_version"]
+__all__ = ["SUPPORTED_VERSIONS", "read_version", "stated_version"]
 
-SUPPORTED_VERSIONS = ("0.1", "0.2", "0.3", "0.4", "0.5")
+SUPPORTED_VERSIONS = ("0.1", "0.2", "0.3", "0.4", "0.5", "0.6")
 
 # Not compiled here, since that would take longer than the rest of the import; re keeps them.
-_BASE = r"(0\.[1-5])(?!\d)(\.\d+)?(.*)"
-_UNSUPPORTED = r"0\.6(?!\d)"
+_BASE = r"(0\.[1-6])(?!\d)(\.\d+)?(.*)"
 
 
 def stated_version(*holders: object) -> str | None:
@@ -31,27 +29,6 @@ def stated_version(*holders: object) -> str | None:
     return None
 
 
-def check_supported(
-    version: str | None, multiscale: Mapping[str, Any], *, where: str, key: str
-) -> None:
-    """Refuse by name what is OME-Zarr of a later version.
-
-    Raises
-    ------
-    UnsupportedError
-        For version 0.6 and its pre-releases, or ``coordinateSystems``, which came with it.
-    """
-    if (version and re.match(_UNSUPPORTED, version)) or "coordinateSystems" in multiscale:
-        raise UnsupportedError(
-            "Could not open the image",
-            where=where,
-            key=key,
-            why=f"it is OME-Zarr version {version or '0.6'} (with coordinate systems), "
-            "which is not supported yet",
-            hint="Versions 0.1 to 0.5 can be opened.",
-        )
-
-
 def read_version(
     stated: str | None, multiscale: Mapping[str, Any], *, zarr_format: int, notes: list[str]
 ) -> str:
@@ -60,7 +37,7 @@ def read_version(
     Parameters
     ----------
     stated
-        The version as written; suffixes (``0.5.2``, ``0.5-dev``) are cut.
+        The version as written; suffixes (``0.5.2``, ``0.6rc0``, ``0.6.dev3``) are cut.
     multiscale
         One entry of ``multiscales``, from which a missing or unknown version is guessed.
     zarr_format
@@ -79,6 +56,8 @@ def read_version(
 
 
 def _guess(multiscale: Mapping[str, Any], zarr_format: int) -> str:
+    if "coordinateSystems" in multiscale:
+        return "0.6"
     if zarr_format == 3:
         return "0.5"
     axes = multiscale.get("axes")

@@ -19,7 +19,7 @@ from napari_omezarr_cloud.pyramid.region import Index, Region, chunk_region, chu
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from napari_omezarr_cloud.ngff import Axis
+    from napari_omezarr_cloud.ngff import Affine, Axis
     from napari_omezarr_cloud.pyramid.transform import Transform
 
 __all__ = ["ABSENT", "Absent", "Chunk", "Grid", "Level", "Pyramid", "Runner", "new_key"]
@@ -158,6 +158,10 @@ class Pyramid:
     preview: Pyramid | None = field(default=None, repr=False)
     """What a window shows of it, where that is not the same: levels too coarse to show anything of
     an operation show its source."""
+    affine: Affine | None = None
+    """What comes after the levels' transforms: a rotation, shear, mirror or another order of axes,
+    as many axes, in their units (:func:`~napari_omezarr_cloud.pyramid.world.in_world`). None:
+    nothing."""
 
     @property
     def ndim(self) -> int:

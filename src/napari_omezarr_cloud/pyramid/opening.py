@@ -22,12 +22,14 @@ from napari_omezarr_cloud.ngff import (
     parse_json,
     parse_labels_listing,
     resolve_axes,
+    shown_with,
 )
 from napari_omezarr_cloud.ngff.values import listed
 from napari_omezarr_cloud.pyramid.array_metadata import ArrayDescription, parse_array
 from napari_omezarr_cloud.pyramid.level import Pyramid
 from napari_omezarr_cloud.pyramid.stored import StoredLevel
 from napari_omezarr_cloud.pyramid.transform import Transform
+from napari_omezarr_cloud.pyramid.world import in_world
 from napari_omezarr_cloud.store import Bytes, ByteStore, OpenedStore, Traffic, open_store
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ async def open_image(location: Location) -> OpenedImage:
     where = str(opened.location)
     group = parse_group(_top(opened.documents), where=where)
     image = _first_image(group)
-    labels = asyncio.ensure_future(_open_all_labels(opened, where, group.zarr_format))
+    labels = asyncio.ensure_future(_open_all_labels(opened, where, group.zarr_format, image))
     try:
         image, pyramid = await _open_pyramid(
             opened.store, "", group, image, opened.documents, where, opened.location.name
@@ -140,8 +142,13 @@ async def _open_pyramid(
     known: Mapping[str, Bytes | None],
     where: str,
     name: str,
+    *,
+    beside: tuple[Image, str] | None = None,
 ) -> tuple[Image, Pyramid]:
-    """Read what is missing of the levels' metadata and build the pyramid."""
+    """Read what is missing of the levels' metadata and build the pyramid.
+
+    ``beside`` is the image that a label image belongs to, and the latter's path from there.
+    """
     array_key = _ARRAY_KEY[group.zarr_format]
     keys = [_join(prefix, dataset.path, array_key) for dataset in image.datasets]
     raws = await _read(store, keys, known)
@@ -167,12 +174,17 @@ async def _open_pyramid(
     image = resolve_axes(replace(image, datasets=tuple(d for d, _ in found)), ndim)
     found = list(zip(image.datasets, (a for _, a in found), strict=True))
     image, found = _fine_to_coarse(image, _alike(found, notes))
+    if beside is not None:
+        image = shown_with(image, *beside)
+    axes, transforms, affine = in_world(
+        image.axes, _transforms(found), image.affine, image.shown_axes
+    )
     levels = [
         StoredLevel(store, _join(prefix, dataset.path), array, transform)
-        for (dataset, array), transform in zip(found, _transforms(found), strict=True)
+        for (dataset, array), transform in zip(found, transforms, strict=True)
     ]
     notes = [*image.notes, *notes]
-    pyramid = Pyramid(image.axes, tuple(levels), name, tuple(notes), where)
+    pyramid = Pyramid(axes, tuple(levels), name, tuple(notes), where, affine=affine)
     return replace(image, notes=tuple(notes)), pyramid
 
 
@@ -240,7 +252,7 @@ def _transforms(found: Sequence[tuple[Dataset, ArrayDescription]]) -> list[Trans
 
 
 async def _open_all_labels(
-    opened: OpenedStore, where: str, zarr_format: int
+    opened: OpenedStore, where: str, zarr_format: int, image: Image
 ) -> tuple[tuple[OpenedLabels, ...], tuple[str, ...]]:
     """Open every listed label image; one that cannot be read becomes a note."""
     try:
@@ -249,7 +261,7 @@ async def _open_all_labels(
     except CloudError as error:
         return (), (f"The list of labels could not be read. {error}",)
     results = await asyncio.gather(
-        *(_open_labels(opened.store, name, where, zarr_format) for name in names),
+        *(_open_labels(opened.store, name, where, zarr_format, image) for name in names),
         return_exceptions=True,
     )
     good = [result for result in results if isinstance(result, OpenedLabels)]
@@ -261,7 +273,9 @@ async def _open_all_labels(
     return tuple(good), tuple(notes)
 
 
-async def _open_labels(store: ByteStore, name: str, where: str, zarr_format: int) -> OpenedLabels:
+async def _open_labels(
+    store: ByteStore, name: str, where: str, zarr_format: int, beside: Image
+) -> OpenedLabels:
     prefix = f"labels/{name}"
     guesses = [f"{level}/{_ARRAY_KEY[zarr_format]}" for level in _GUESSED_LEVELS]
     keys = [_join(prefix, key) for key in [_GROUP_KEY[zarr_format], *guesses]]
@@ -269,7 +283,9 @@ async def _open_labels(store: ByteStore, name: str, where: str, zarr_format: int
     below = {key.removeprefix(prefix + "/"): raw for key, raw in documents.items()}
     group = parse_group(_top(below), where=f"{where}/{prefix}")
     image = _first_image(group)
-    image, pyramid = await _open_pyramid(store, prefix, group, image, documents, where, name)
+    image, pyramid = await _open_pyramid(
+        store, prefix, group, image, documents, where, name, beside=(beside, prefix)
+    )
     if pyramid.dtype.kind not in "biu":
         raise UnsupportedError(
             "Could not show labels",

@@ -19,7 +19,7 @@ from napari_omezarr_cloud.pyramid.transform import Transform
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from napari_omezarr_cloud.ngff import Axis
+    from napari_omezarr_cloud.ngff import Affine, Axis
 
 __all__ = ["PyramidView"]
 
@@ -38,6 +38,19 @@ class PyramidView:
     shown_as: np.dtype[Any] | None = None
     """A dtype for what napari does not show as it is; complex values become magnitudes. None: as
     stored."""
+
+    @classmethod
+    def in_world_order(
+        cls,
+        pyramid: Pyramid,
+        fixed: Mapping[int, int] | None = None,
+        *,
+        shown_as: np.dtype[Any] | None = None,
+    ) -> PyramidView:
+        """Return a view with its axes in the order of the world's, where they run along those."""
+        order = None if pyramid.affine is None else pyramid.affine.axis_order
+        rest = [axis for axis in order or () if axis not in (fixed or {})]
+        return cls.of(pyramid, fixed, rest or None, shown_as=shown_as)
 
     @classmethod
     def of(
@@ -88,6 +101,26 @@ class PyramidView:
         """Where the voxels of this level lie."""
         transform = self.level(number).transform
         return Transform(self._pick(transform.scale), self._pick(transform.translation))
+
+    def affine(self, axes: Sequence[int] | None = None) -> Affine | None:
+        """Return what comes after the levels' transforms, in the order of the view's axes.
+
+        Parameters
+        ----------
+        axes
+            Positions in the view of the axes that count; None: all of them.
+
+        Returns
+        -------
+        Affine or None
+            As many axes out as in. None where nothing is left, and where it mixes these axes with
+            others; that never is the channel axis.
+        """
+        if self.pyramid.affine is None:
+            return None
+        kept = [self.order[i] for i in axes] if axes is not None else list(self.order)
+        found = self.pyramid.affine.restricted(kept)
+        return None if found is None or found[0].is_identity else found[0]
 
     def _pick(self, values: Sequence[Any]) -> tuple[Any, ...]:
         return tuple(values[i] for i in self.order)
