@@ -2,6 +2,7 @@
 
 from napari_omezarr_cloud.store.access import OpenedStore, open_store
 from napari_omezarr_cloud.store.counting import CountingStore, Traffic
+from napari_omezarr_cloud.store.inside import InsideStore, open_inside
 from napari_omezarr_cloud.store.io_thread import IoThread, forbid_waiting, io_thread
 from napari_omezarr_cloud.store.protocol import ByteRange, Bytes, ByteStore, Entry
 from napari_omezarr_cloud.store.remote import RemoteStore
@@ -13,6 +14,7 @@ __all__ = [
     "Bytes",
     "CountingStore",
     "Entry",
+    "InsideStore",
     "IoThread",
     "OpenedStore",
     "RemoteStore",
@@ -20,5 +22,6 @@ __all__ = [
     "Traffic",
     "forbid_waiting",
     "io_thread",
+    "open_inside",
     "open_store",
 ]

@@ -1,0 +1,59 @@
+"""What has been opened: an image with its pyramid, and its label images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable
+
+    from napari_omezarr_cloud.location import Location
+    from napari_omezarr_cloud.ngff import Image, ImageLabel
+    from napari_omezarr_cloud.pyramid.level import Pyramid
+    from napari_omezarr_cloud.store import ByteStore, Traffic
+
+__all__ = ["OpenedImage", "OpenedLabels", "Sibling"]
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedLabels:
+    """A label image beside an image."""
+
+    name: str
+    image: Image
+    pyramid: Pyramid
+    label: ImageLabel | None
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedImage:
+    """An image and what is known of its surroundings."""
+
+    location: Location
+    image: Image
+    pyramid: Pyramid
+    store: ByteStore
+    traffic: Traffic
+    notes: tuple[str, ...]
+    labels: asyncio.Task[tuple[tuple[OpenedLabels, ...], tuple[str, ...]]]
+    """Labels and notes about those that could not be read; still under way at first."""
+    name: str = ""
+    series: tuple[Sibling, ...] = ()
+    """All images that were found where the link leads, this one included; empty where it is the
+    only one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sibling:
+    """One of several images in one place, not opened yet."""
+
+    name: str
+    """As the metadata call it, else its path; plain text."""
+    path: str
+    """Below the place; empty where several images are described in one group."""
+    location: Location
+    """Its own, which leads to it alone where it has a folder of its own."""
+    open: Callable[[], Awaitable[OpenedImage]]
+    """Opens it; on the I/O loop."""
