@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Scene", "parse_scene", "place_images"]
 
-_MOST_IMAGES = 1000
+_MOST_IMAGES = 256
 _WHAT = "Could not open the scene"
 
 
@@ -77,8 +77,8 @@ def parse_scene(group: Group) -> Scene:
     if not paths:
         raise _error(group, "its coordinateTransformations name no images")
     if len(paths) > _MOST_IMAGES:
-        raise _error(group, f"it names {len(paths):,} images, more than {_MOST_IMAGES:,}")
-    return Scene(tuple(paths), systems, transformations, settled(notes))
+        notes.append(f"It names {len(paths):,} images; the first {_MOST_IMAGES} are opened.")
+    return Scene(tuple(paths)[:_MOST_IMAGES], systems, transformations, settled(notes))
 
 
 def _image_path(value: object, own: set[str]) -> str:

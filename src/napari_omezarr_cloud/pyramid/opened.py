@@ -43,6 +43,8 @@ class OpenedImage:
     series: tuple[Sibling, ...] = ()
     """All images that were found where the link leads, this one included; empty where it is the
     only one."""
+    together: tuple[OpenedImage, ...] = ()
+    """Images that are shown at once with it: the others of its scene."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from napari_omezarr_cloud.ngff.refusals import refuse_other_kinds
 from napari_omezarr_cloud.pyramid.documents import FIRST_ROUND, ROOT, top_documents
 from napari_omezarr_cloud.pyramid.image_opening import open_image_group
 from napari_omezarr_cloud.pyramid.opened import OpenedImage, OpenedLabels, Sibling
+from napari_omezarr_cloud.pyramid.scene_opening import open_scene
 from napari_omezarr_cloud.store import OpenedStore, open_store
 
 if TYPE_CHECKING:
@@ -51,8 +52,9 @@ async def open_what_is_there(opened: OpenedStore) -> OpenedImage:
     match group.kind:
         case "image":
             return await open_image_group(opened, group)
+        case "scene":
+            return await open_scene(opened, group)
         # plate, well: open_plate(opened, group) of plate_opening.py
-        # scene: open_scene(opened, group) of scene_opening.py
         # series, collection, labels, array, group: their own files as well
         case _:
             refuse_other_kinds(group)
