@@ -248,6 +248,11 @@ class Image(_Leveled):
         notes = self.opened.notes
         return (*notes, *self._label_results()[1]) if self.opened.labels.done() else notes
 
+    @cached_property
+    def together(self) -> tuple[Image, ...]:
+        """Images that are shown at once with this one: the others of its scene."""
+        return tuple(Image(each.pyramid, each) for each in self.opened.together)
+
     @property
     def traffic(self) -> Traffic:
         """Requests and bytes so far."""

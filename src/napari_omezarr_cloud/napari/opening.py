@@ -99,17 +99,25 @@ def open_layers(link: str, *, rgb: bool | None = None) -> list[Any]:
         # For nobody, or for a viewer without a canvas: plain layers, visible and complete. Should
         # they come to a window later, they are found there.
         wiring.attach_all()
-        layers = image_layers(image, rgb=rgb) + _label_layers(image)
+        layers = [
+            layer
+            for each in (image, *image.together)
+            for layer in (*image_layers(each, rgb=rgb), *_label_layers(each))
+        ]
         return _handed_over(asker, layers, location)
     if not wiring.is_open(viewer):
         return NO_LAYERS  # closed while we waited
     wiring.attach(viewer)
-    layers = image_layers(image, rgb=rgb)
-    _expect(image, layers, viewer)
-    if is_event_loop_running():
-        wiring.labels_later(viewer, image)
-    else:
-        layers += _label_layers(image)
+    layers = []
+    for each in (image, *image.together):
+        own = image_layers(each, rgb=rgb)
+        _expect(each, own, viewer)
+        layers += own
+    for each in (image, *image.together):
+        if is_event_loop_running():
+            wiring.labels_later(viewer, each)
+        else:
+            layers += _label_layers(each)
     if location.kind != "file":
         recent.remember(location)
     return _handed_over(asker, [_hidden(layer) for layer in layers], location)
@@ -145,15 +153,23 @@ def show_image(
 ) -> None:
     """Add an open image to a viewer, layer by layer, labels last; on the GUI thread.
 
-    ``then`` is called when the image's own layers are there; its labels may come later.
+    The other images of its scene follow. ``then`` is called when the images' own layers are there;
+    labels may come later.
     """
+    rest = list(image.together)
     wiring.attach(viewer)
     layers = image_layers(image, rgb=rgb)
     _expect(image, layers, viewer)
 
     def after() -> None:
         wiring.labels_later(viewer, image)
-        then()
+        show_next()
+
+    def show_next() -> None:
+        if rest:
+            show_image(viewer, rest.pop(0), rgb=rgb, then=show_next)
+        else:
+            then()
 
     hidden = [_hidden(layer) for layer in layers]
     wiring.add_one_by_one(viewer, hidden, source=str(image.location), then=after)
