@@ -11,7 +11,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from napari_omezarr_cloud.ngff import Affine, Image, resolve_axes
-from napari_omezarr_cloud.ngff.coordinate_systems import Link, parse_image_systems, reachable
+from napari_omezarr_cloud.ngff.coordinate_systems import (
+    Link,
+    leading_to,
+    parse_image_systems,
+    reachable,
+)
 from napari_omezarr_cloud.ngff.image import shown_with
 from napari_omezarr_cloud.ngff.transformation import TransformationReader
 
@@ -438,4 +443,6 @@ def test_a_way_through_the_graph_is_its_steps_forwards_and_backwards(
 
     found = reachable(("", "0"), 3, links)[("", str(len(parts)))]
 
+    same = leading_to(("", str(len(parts))), 3, links)[("", "0")]
     assert found(point) == pytest.approx(moved, rel=1e-3, abs=1e-3)
+    assert same(point) == pytest.approx(moved, rel=1e-3, abs=1e-3)

@@ -12,13 +12,14 @@ from napari_omezarr_cloud.ngff.transformation import MAX_AXES, TransformationRea
 from napari_omezarr_cloud.ngff.values import listed, plain_text, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 __all__ = [
     "CoordinateSystem",
     "ImageSystems",
     "Link",
     "Node",
+    "leading_to",
     "parse_coordinate_systems",
     "parse_image_systems",
     "parse_reference",
@@ -255,6 +256,7 @@ def read_links(
             reader.notes.append(f"{of[:1].upper()}{of[1:]} has more transformations than are read.")
             break
         if not isinstance(item, dict):
+            reader.left -= 1
             reader.notes.append(f"The transformation {shown(item)} of {of} is no object.")
             continue
         start, end = (_resolved(parse_reference(item.get(k)), systems) for k in ("input", "output"))
@@ -303,15 +305,15 @@ def reachable(start: Node, ndim: int, links: Iterable[Link]) -> dict[Node, Affin
         Where to begin, and its number of axes.
     links
         Transformations.
+
+    See Also
+    --------
+    leading_to : The other way round: every system from which one can be reached.
     """
     around: dict[Node, list[Link]] = {}
-    for link in links:
+    for link in _both_ways(links):
         around.setdefault(link.start, []).append(link)
-        back = link.affine.inverse()
-        if back is not None:
-            around.setdefault(link.end, []).append(Link(link.end, link.start, back))
-    found = {start: Affine.identity(ndim)}
-    todo = deque([start])
+    found, todo = {start: Affine.identity(ndim)}, deque([start])
     while todo:
         node = todo.popleft()
         for link in around.get(node, ()):
@@ -321,3 +323,36 @@ def reachable(start: Node, ndim: int, links: Iterable[Link]) -> dict[Node, Affin
                     found[link.end] = whole
                     todo.append(link.end)
     return found
+
+
+def leading_to(end: Node, ndim: int, links: Iterable[Link]) -> dict[Node, Affine]:
+    """Return every system from which one can be reached, with the map from there.
+
+    Parameters
+    ----------
+    end, ndim
+        Where all ways lead, and its number of axes.
+    links
+        Transformations, followed as by :func:`reachable`.
+    """
+    around: dict[Node, list[Link]] = {}
+    for link in _both_ways(links):
+        around.setdefault(link.end, []).append(link)
+    found, todo = {end: Affine.identity(ndim)}, deque([end])
+    while todo:
+        node = todo.popleft()
+        for link in around.get(node, ()):
+            if link.start not in found:
+                whole = link.affine.then(found[node])
+                if whole.is_finite:
+                    found[link.start] = whole
+                    todo.append(link.start)
+    return found
+
+
+def _both_ways(links: Iterable[Link]) -> Iterator[Link]:
+    for link in links:
+        yield link
+        back = link.affine.inverse()
+        if back is not None:
+            yield Link(link.end, link.start, back)

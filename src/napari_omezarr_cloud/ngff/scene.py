@@ -10,19 +10,20 @@ from napari_omezarr_cloud.ngff.coordinate_systems import (
     CoordinateSystem,
     Link,
     Node,
+    leading_to,
     parse_coordinate_systems,
     parse_reference,
-    reachable,
     read_links,
 )
 from napari_omezarr_cloud.ngff.image import shown_in
 from napari_omezarr_cloud.ngff.paths import check_path
-from napari_omezarr_cloud.ngff.transformation import TransformationReader
+from napari_omezarr_cloud.ngff.transformation import MOST_STEPS, TransformationReader
 from napari_omezarr_cloud.ngff.values import settled, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from napari_omezarr_cloud.ngff.affine import Affine
     from napari_omezarr_cloud.ngff.group import Group
     from napari_omezarr_cloud.ngff.image import Image
 
@@ -69,7 +70,7 @@ def parse_scene(group: Group) -> Scene:
     transformations = value.get("coordinateTransformations")
     if isinstance(transformations, dict):
         transformations = [transformations]
-    for item in transformations if isinstance(transformations, list) else ():
+    for item in transformations[:MOST_STEPS] if isinstance(transformations, list) else ():
         for key in ("input", "output"):
             path = _image_path(item.get(key) if isinstance(item, dict) else None, own)
             if path:
@@ -147,23 +148,16 @@ def place_images(scene: Scene, images: Mapping[str, Image]) -> tuple[dict[str, I
                 "The scene has no coordinate system of its own; it is shown in "
                 f"{shown(target[1])} of {shown(target[0])}."
             )
-    links += inside
-    return {
-        path: _placed(path, image, target, known, links) for path, image in images.items()
-    }, notes
-
-
-def _placed(
-    path: str,
-    image: Image,
-    target: Node | None,
-    known: Mapping[Node, CoordinateSystem],
-    links: tuple[Link, ...],
-) -> Image:
-    ways = reachable((path, image.intrinsic or ""), len(image.axes), links)
-    affine = None if target is None else ways.get(target)
-    if target is None or affine is None:
-        told = f" {shown(target[1])}" if target is not None else ""
-        note = f"Its place in the scene's coordinate system{told} could not be found."
-        return replace(image, notes=settled((*image.notes, note)))
-    return shown_in(image, replace(known[target], affine=affine))
+    ways: dict[Node, Affine] = {}
+    if target is not None:
+        ways = leading_to(target, len(known[target].axes), (*links, *inside))
+    placed = {}
+    for path, image in images.items():
+        affine = ways.get((path, image.intrinsic or ""))
+        if target is None or affine is None:
+            told = f" {shown(target[1])}" if target is not None else ""
+            note = f"Its place in the scene's coordinate system{told} could not be found."
+            placed[path] = replace(image, notes=settled((*image.notes, note)))
+        else:
+            placed[path] = shown_in(image, replace(known[target], affine=affine))
+    return placed, notes

@@ -13,12 +13,12 @@ from typing import Any
 from napari_omezarr_cloud.ngff.affine import Affine
 from napari_omezarr_cloud.ngff.values import finite_number, shown, whole_number
 
-__all__ = ["MAX_AXES", "TransformationReader"]
+__all__ = ["MAX_AXES", "MOST_STEPS", "TransformationReader"]
 
-MAX_AXES = 16
+MAX_AXES = 8
 """Systems with more axes are not used."""
 
-_MOST_STEPS = 2000
+MOST_STEPS = 2000
 """Transformations that are read of one document; files can be hostile."""
 
 _IS_ROTATION = 0.01
@@ -37,7 +37,7 @@ class TransformationReader:
 
     notes: list[str]
     """Gets a sentence for each that is not used."""
-    left: int = field(default=_MOST_STEPS)
+    left: int = field(default=MOST_STEPS)
     """How many more are read."""
 
     def read(self, item: object, inputs: Names, outputs: Names | None, *, of: str) -> Affine | None:

@@ -257,12 +257,14 @@ def derive(
             matching_source(view, transform, unit_factors(view, first)) for view in views[1:]
         ]
         levels.append(DerivedLevel(sources, compute(number)))
+    axes = _axes(first, levels[0])
     return Pyramid(
-        axes=_axes(first, levels[0]),
+        axes=axes,
         levels=tuple(levels),
         name=name,
         source=first.pyramid.source,
         kept=tuple(view.pyramid for view in views),
+        affine=first.affine(range(len(axes))),
     )
 
 
