@@ -252,6 +252,16 @@ def test_channels_and_labels_of_a_rotated_image_are_rotated_with_it(
     assert list(viewer.layers[2].scale) == [4, 4]
 
 
+def test_an_image_that_is_turned_out_of_its_planes_says_so(tmp_path: Path) -> None:
+    tilt = {"type": "rotation", "rotation": [[C, -S, 0], [S, C, 0], [0, 0, 1]]}
+    spin = {"type": "rotation", "rotation": [[1, 0, 0], [0, C, -S], [0, S, C]]}
+    tilted = noc.open(write_06(tmp_path / "a.zarr", "zyx", [pattern((4, 8, 8))], tilt))
+    spun = noc.open(write_06(tmp_path / "b.zarr", "zyx", [pattern((4, 8, 8))], spin))
+
+    assert any("out of its planes" in note for note in tilted.notes)
+    assert not any("out of its planes" in note for note in spun.notes)
+
+
 def place(path: str) -> dict[str, str]:
     return {"path": path, "name": "physical"}
 

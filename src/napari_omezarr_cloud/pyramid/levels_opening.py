@@ -21,7 +21,7 @@ from napari_omezarr_cloud.pyramid.documents import ARRAY_KEY, join, read_documen
 from napari_omezarr_cloud.pyramid.level import Pyramid
 from napari_omezarr_cloud.pyramid.stored import StoredLevel
 from napari_omezarr_cloud.pyramid.transform import Transform
-from napari_omezarr_cloud.pyramid.world import in_world
+from napari_omezarr_cloud.pyramid.world import in_world, leaves_plane
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,6 +80,10 @@ async def open_pyramid(
         StoredLevel(store, join(prefix, dataset.path), array, transform)
         for (dataset, array), transform in zip(found, transforms, strict=True)
     ]
+    if leaves_plane(axes, affine):
+        notes.append(
+            "It is turned out of its planes: in 2D they are shown as they are stored, in 3D turned."
+        )
     notes = [*image.notes, *notes]
     pyramid = Pyramid(axes, tuple(levels), name, tuple(notes), where, affine=affine)
     return replace(image, notes=tuple(notes)), pyramid

@@ -17,7 +17,7 @@ from napari_omezarr_cloud.pyramid.transform import Transform
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["in_world"]
+__all__ = ["in_world", "leaves_plane"]
 
 _Placed = tuple[tuple[Axis, ...], list[Transform], Affine | None]
 
@@ -68,6 +68,23 @@ def in_world(
         return tuple(renamed), placed, None
     rows = tuple(tuple(float(axis == j) for j in range(n)) for axis in order)
     return tuple(renamed), placed, Affine(rows, (0.0,) * n)
+
+
+def leaves_plane(axes: tuple[Axis, ...], affine: Affine | None) -> bool:
+    """Tell whether an image is turned or sheared out of the plane of its last two axes.
+
+    The planes that a 2-D view shows of it are then still those that are stored.
+    """
+    if affine is None or affine.axis_order is not None:
+        return False
+    space = [i for i, axis in enumerate(axes) if axis.type != "channel"]
+    plane = set(space[-2:])
+    return any(
+        abs(affine.matrix[i][j]) > 1e-9
+        for i in space
+        for j in space
+        if (i in plane) != (j in plane)
+    )
 
 
 def _scaled(transform: Transform, scale: Sequence[float], shift: Sequence[float]) -> Transform:
