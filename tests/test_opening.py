@@ -206,11 +206,11 @@ def copy(tmp_path: Path, ome_zarr: Callable[[str], Written]) -> Path:
 
 def test_a_folder_that_is_no_ome_zarr_is_named_as_what_it_is(copy: Path) -> None:
     (copy / ".zattrs").write_text("{}")
+    for level in ("s0", "s1", "s2"):
+        shutil.rmtree(copy / level)
 
     with pytest.raises(NotOmeZarrError, match="Zarr group without OME metadata"):
         noc.open(copy)
-    with pytest.raises(NotOmeZarrError, match="single Zarr array"):
-        noc.open(copy / "s0")
     with pytest.raises(NotFoundError, match="no Zarr metadata"):
         noc.open(copy.parent)
 

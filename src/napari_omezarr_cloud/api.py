@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.chunks.dask_view import dask_array
-from napari_omezarr_cloud.errors import OperationError, RegionError
+from napari_omezarr_cloud.errors import LinkError, OperationError, RegionError
 from napari_omezarr_cloud.location import Location, parse_location
 from napari_omezarr_cloud.ngff import Affine, Axis, Channel, CoordinateSystem, ImageLabel
 from napari_omezarr_cloud.process import Recipe, RecipeInput, Step, get_operation
@@ -22,7 +22,7 @@ from napari_omezarr_cloud.pyramid import Grid, Pyramid, PyramidView, Region
 from napari_omezarr_cloud.pyramid import Level as _Level
 from napari_omezarr_cloud.pyramid.channels import channel_axis, channels_of
 from napari_omezarr_cloud.pyramid.in_memory import array_pyramid, transform_of_level
-from napari_omezarr_cloud.pyramid.opening import OpenedImage, OpenedLabels, open_image
+from napari_omezarr_cloud.pyramid.opening import OpenedImage, OpenedLabels, Sibling, open_image
 from napari_omezarr_cloud.pyramid.stored import StoredLevel
 from napari_omezarr_cloud.store import Traffic, io_thread
 
@@ -40,6 +40,7 @@ __all__ = [
     "Image",
     "Labels",
     "Level",
+    "SeriesEntry",
     "apply",
     "from_array",
     "locate",
@@ -220,7 +221,7 @@ class Image(_Leveled):
 
     @property
     def version(self) -> str:
-        """Version of the OME-Zarr metadata."""
+        """Version of the OME-Zarr metadata; empty where there are none: a plain Zarr array."""
         return self.opened.image.version
 
     @property
@@ -253,6 +254,11 @@ class Image(_Leveled):
         """Images that are shown at once with this one: the others of its scene."""
         return tuple(Image(each.pyramid, each) for each in self.opened.together)
 
+    @cached_property
+    def series(self) -> tuple[SeriesEntry, ...]:
+        """All images where the link leads, this one included; empty where it is the only one."""
+        return tuple(SeriesEntry(each, n) for n, each in enumerate(self.opened.series))
+
     @property
     def traffic(self) -> Traffic:
         """Requests and bytes so far."""
@@ -270,7 +276,66 @@ class Image(_Leveled):
 
     def __repr__(self) -> str:
         axes = "".join(axis.name for axis in self.axes)
-        return f"<Image {self.name!r} ({axes}, OME-Zarr {self.version}): {self.levels[0]!r}>"
+        kind = f"OME-Zarr {self.version}" if self.version else "plain Zarr"
+        return f"<Image {self.name!r} ({axes}, {kind}): {self.levels[0]!r}>"
+
+
+@dataclass(eq=False)
+class SeriesEntry:
+    """One of several images in one place: opened when it is asked for, and then kept."""
+
+    sibling: Sibling
+    index: int
+    """Its place among them."""
+    _opening: Future[Image] | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        """As the metadata call it, else its path."""
+        return self.sibling.name
+
+    @property
+    def path(self) -> str:
+        """Below the place they are in; empty where one group describes several images."""
+        return self.sibling.path
+
+    @property
+    def location(self) -> Location:
+        """Its own link."""
+        return self.sibling.location
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Voxels per axis of its finest level; None until it has been opened."""
+        future = self._opening
+        if future is None or not future.done() or future.cancelled() or future.exception():
+            return None
+        return future.result().levels[0].shape
+
+    def open(self) -> Image:
+        """Return the image; waits for its metadata.
+
+        Raises
+        ------
+        CloudError
+            As :func:`open` does.
+        """
+
+        async def wait() -> Image:
+            return await asyncio.shield(asyncio.wrap_future(self.open_async()))
+
+        return io_thread().wait(wait())
+
+    def open_async(self) -> Future[Image]:
+        """Begin to open it, or return what began before; a failure is tried again."""
+        future = self._opening
+        if future is None or (future.done() and (future.cancelled() or future.exception())):
+            future = self._opening = io_thread().submit(self._open())
+        return future
+
+    async def _open(self) -> Image:
+        opened = await self.sibling.open()
+        return Image(opened.pyramid, opened)
 
 
 @dataclass(frozen=True, eq=False)
@@ -299,23 +364,26 @@ def _labels(opened: OpenedLabels) -> Labels:
     return Labels(opened.pyramid, opened.name, opened.label or ImageLabel())
 
 
-async def _open(location: Location) -> Image:
-    opened = await open_image(location)
+async def _open(location: Location, axes: Sequence[str] | None = None) -> Image:
+    opened = await open_image(location, axes=axes)
     return Image(opened.pyramid, opened)
 
 
-def open_async(link: str | PathLike[str] | Location, **access: Any) -> Future[Image]:
+def open_async(
+    link: str | PathLike[str] | Location, *, axes: str | Sequence[str] | None = None, **access: Any
+) -> Future[Image]:
     """Begin to open a link and return at once; cancelling the future aborts its requests.
 
     Takes what :func:`open` takes; raises ``LinkError`` at once, everything else from the future.
     """
     location = link if isinstance(link, Location) else locate(link, **access)
-    return io_thread().submit(_open(location))
+    return io_thread().submit(_open(location, _axis_names(axes)))
 
 
 def open(
     link: str | PathLike[str] | Location,
     *,
+    axes: str | Sequence[str] | None = None,
     endpoint: str | None = None,
     region: str | None = None,
     anonymous: bool | None = None,
@@ -323,11 +391,17 @@ def open(
 ) -> Image:
     """Open the OME-Zarr image at a link; reads metadata only.
 
+    Where there are several images, the first is opened, with a note and all of them in its
+    ``series``.
+
     Parameters
     ----------
     link
         ``s3://bucket/key``, ``https://…``, ``gs://…``, ``az://…``, or a local path; a
-        ``Location`` says itself how to get in, and what follows is not looked at.
+        ``Location`` says itself how to get in, and what follows ``axes`` is not looked at.
+    axes
+        Names of the array's axes in their order, ``"tzyx"`` or ``"time,y,x"``, where the metadata
+        have none or wrong ones.
     endpoint
         Of an S3 server other than Amazon's.
     region
@@ -348,7 +422,21 @@ def open(
     """
     if not isinstance(link, Location):
         link = locate(link, endpoint=endpoint, region=region, anonymous=anonymous, profile=profile)
-    return io_thread().wait(_open(link))
+    return io_thread().wait(_open(link, _axis_names(axes)))
+
+
+def _axis_names(axes: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    if not axes:
+        return None
+    names = axes.split(",") if isinstance(axes, str) and "," in axes else axes
+    names = tuple(name.strip() for name in names)
+    if "" in names or len(set(names)) < len(names):
+        raise LinkError(
+            "Could not use these axes",
+            why=f"each needs a name of its own; they are {axes!r}",
+            hint="Write 'tczyx', or 'time,y,x'.",
+        )
+    return names
 
 
 def locate(

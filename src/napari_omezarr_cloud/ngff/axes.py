@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.ngff.values import listed, plain_text, shown
 
-__all__ = ["Axis", "guess_axes", "parse_axes"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Axis", "guess_axes", "guess_plain_axes", "named_axes", "parse_axes"]
 
 _TYPE_OF_NAME = {
     "t": "time",
@@ -80,6 +84,31 @@ def guess_axes(ndim: int, *, has_channels: bool = False) -> tuple[Axis, ...]:
     names = list("cyx" if has_channels and ndim == 3 else "tczyx"[max(0, 5 - ndim) :])
     names = [f"dim_{i}" for i in range(ndim - len(names))] + names
     return tuple(Axis(name, _TYPE_OF_NAME.get(name)) for name in names)
+
+
+def guess_plain_axes(shape: Sequence[int]) -> tuple[Axis, ...]:
+    """Return the axes that an array without any description most likely has.
+
+    Parameters
+    ----------
+    shape
+        Of the array.
+
+    Returns
+    -------
+    tuple of Axis
+        The last of t, c, z, y, x; of three dimensions, a first one of up to four is c and a last
+        one of three or four, c of a colour picture: y, x, c.
+    """
+    if len(shape) == 3 and shape[2] in (3, 4) and min(shape[:2]) > 4:
+        return named_axes("yxc")
+    return guess_axes(len(shape), has_channels=len(shape) == 3 and shape[0] <= 4)
+
+
+def named_axes(names: Sequence[str], known: Sequence[Axis] = ()) -> tuple[Axis, ...]:
+    """Return axes of these names; type and unit are those of known ones of the same name."""
+    stated = {axis.name: axis for axis in known}
+    return tuple(stated.get(name, Axis(name, _TYPE_OF_NAME.get(name.lower()))) for name in names)
 
 
 def _name(item: object) -> str | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.store import Bytes, ByteStore
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "LABELS",
     "ROOT",
     "Documents",
+    "can_list",
     "join",
     "read_documents",
     "top_documents",
@@ -61,3 +63,8 @@ async def read_documents(
         **{key: known[key] for key in keys if key in known},
         **dict(zip(missing, got, strict=True)),
     }
+
+
+def can_list(location: Location) -> bool:
+    """Tell whether the names below a key can be asked for; plain web servers do not say."""
+    return location.kind != "http" or any(end in location.key for end in (".zip", ".ozx"))

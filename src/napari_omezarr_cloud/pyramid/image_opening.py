@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_omezarr_cloud.pyramid.first_image import first_image
+from napari_omezarr_cloud.errors import MetadataError
+from napari_omezarr_cloud.ngff import ImageLabel, parse_images
+from napari_omezarr_cloud.ngff.axes import named_axes
+from napari_omezarr_cloud.pyramid.channels import channel_axis
 from napari_omezarr_cloud.pyramid.labels_opening import open_all_labels
 from napari_omezarr_cloud.pyramid.levels_opening import open_pyramid
-from napari_omezarr_cloud.pyramid.opened import OpenedImage
+from napari_omezarr_cloud.pyramid.opened import OpenedImage, Sibling
+from napari_omezarr_cloud.pyramid.several import note_on_several
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.ngff import Group, Image
+    from napari_omezarr_cloud.pyramid.level import Pyramid
     from napari_omezarr_cloud.store import OpenedStore
 
 __all__ = ["open_image_group"]
 
 
 async def open_image_group(
-    opened: OpenedStore, group: Group, image: Image | None = None
+    opened: OpenedStore,
+    group: Group,
+    image: Image | None = None,
+    *,
+    axes: Sequence[str] | None = None,
+    notes: Sequence[str] = (),
 ) -> OpenedImage:
     """Open the (first) image of a group; its labels go on opening by themselves.
 
@@ -29,25 +43,101 @@ async def open_image_group(
     group
         Of kind ``"image"``; others are refused by name.
     image
-        The image of it, where that was worked out already: a scene has given it its place.
+        The image of it, where that was worked out already: a scene has given it its place, or the
+        group describes several.
+    axes
+        What the person calls its axes, in the order of the array's; None: as stated.
+    notes
+        What else is to be told of it.
+
+    Raises
+    ------
+    MetadataError
+        If the metadata cannot be understood, or ``axes`` are not as many as the array has.
     """
     where = str(opened.location)
-    image = image or first_image(group)
+    series: tuple[Sibling, ...] = ()
+    if image is None:
+        image, *others = parse_images(group)
+        if others:
+            series = tuple(
+                Sibling(
+                    each.name or f"multiscale {number}",
+                    "",
+                    opened.location,
+                    _opener(opened, group, each, axes),
+                )
+                for number, each in enumerate((image, *others))
+            )
+            notes = (*notes, note_on_several(len(series), series[0].name, "multiscales"))
+    if axes is not None:
+        image = replace(
+            image, axes=named_axes(axes, image.axes), affine=None, shown_axes=(), label_links=()
+        )
     labels = asyncio.ensure_future(open_all_labels(opened, where, group.zarr_format, image))
     try:
         image, pyramid = await open_pyramid(
             opened.store, "", group, image, opened.documents, where, opened.location.name
         )
+        if axes is not None and pyramid.ndim != len(axes):
+            raise _misfit(where, axes, pyramid)
     except BaseException:
         labels.cancel()
         raise
+    beside = _image_of_labels(opened.location)
+    if beside is not None:
+        image = _as_labels(image, pyramid)
+    if image.label is None:
+        beside = None
+    elif beside is not None:
+        notes = (*notes, f"These are labels of the image at {beside}.")
     return OpenedImage(
         opened.location,
         image,
         pyramid,
         opened.store,
         opened.traffic,
-        (*opened.notes, *image.notes),
+        tuple(dict.fromkeys((*opened.notes, *notes, *image.notes))),
         labels,
         name=image.name if image.name not in (None, "", "/") else opened.location.name,
+        series=series,
+        beside=beside,
+    )
+
+
+def _opener(
+    opened: OpenedStore, group: Group, image: Image, axes: Sequence[str] | None
+) -> Callable[[], Awaitable[OpenedImage]]:
+    async def open_it() -> OpenedImage:
+        return await open_image_group(opened, group, image, axes=axes)
+
+    return open_it
+
+
+def _image_of_labels(location: Location) -> Location | None:
+    """Return where the image is that a label image at a location belongs to.
+
+    By the place alone: what the metadata call ``source`` may lead anywhere.
+    """
+    head, found, _ = location.key.rpartition("/labels/")
+    return replace(location, key=head) if found and head else None
+
+
+def _as_labels(image: Image, pyramid: Pyramid) -> Image:
+    """Take an image in a folder of labels for labels, if its values can be some."""
+    if image.label is not None or pyramid.dtype.kind not in "biu":
+        return image
+    if channel_axis(pyramid) is not None:
+        return image
+    note = "It lies among labels without saying that it is one (image-label); it was taken for one."
+    return replace(image, label=ImageLabel(), notes=(*image.notes, note))
+
+
+def _misfit(where: str, axes: Sequence[str], pyramid: Pyramid) -> MetadataError:
+    shape = "x".join(map(str, pyramid.levels[0].grid.shape))
+    return MetadataError(
+        "Could not use these axes",
+        where=where,
+        why=f"{len(axes)} are given ({', '.join(axes)}), the array has {pyramid.ndim} ({shape})",
+        hint="Give one name for each, in the order of the array: 'tczyx', or 'time,y,x'.",
     )

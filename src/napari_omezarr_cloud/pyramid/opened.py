@@ -45,6 +45,10 @@ class OpenedImage:
     only one."""
     together: tuple[OpenedImage, ...] = ()
     """Images that are shown at once with it: the others of its scene."""
+    linked_level: int | None = None
+    """The level that the link leads to, where it leads to an array of the image."""
+    beside: Location | None = None
+    """Of a label image by itself: where the image should be that it belongs to."""
 
 
 @dataclass(frozen=True, eq=False)

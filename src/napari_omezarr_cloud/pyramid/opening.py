@@ -8,38 +8,57 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_omezarr_cloud.errors import UnsupportedError
+from napari_omezarr_cloud.errors import MetadataError, UnsupportedError
 from napari_omezarr_cloud.ngff import parse_group
+from napari_omezarr_cloud.ngff.collection import as_image, parse_collection
 from napari_omezarr_cloud.ngff.refusals import refuse_other_kinds
 from napari_omezarr_cloud.pyramid.documents import FIRST_ROUND, ROOT, top_documents
 from napari_omezarr_cloud.pyramid.image_opening import open_image_group
+from napari_omezarr_cloud.pyramid.labels_opening import open_labels_listing
 from napari_omezarr_cloud.pyramid.opened import OpenedImage, OpenedLabels, Sibling
+from napari_omezarr_cloud.pyramid.plain_opening import open_array, open_plain_group
 from napari_omezarr_cloud.pyramid.scene_opening import open_scene
+from napari_omezarr_cloud.pyramid.series_opening import open_series
+from napari_omezarr_cloud.pyramid.several import open_first
 from napari_omezarr_cloud.store import OpenedStore, open_store
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_omezarr_cloud.location import Location
 
 __all__ = ["OpenedImage", "OpenedLabels", "Sibling", "open_image", "open_what_is_there"]
 
 
-async def open_image(location: Location) -> OpenedImage:
-    """Open the image at a location; runs on the I/O loop.
+_DEEPEST = 3
+
+
+async def open_image(location: Location, *, axes: Sequence[str] | None = None) -> OpenedImage:
+    """Open what a location leads to; runs on the I/O loop.
+
+    Parameters
+    ----------
+    location
+        Of an image, or of something that holds some: the first of those is opened, with the others
+        as its ``series``.
+    axes
+        Names of the array's axes in their order; None: as the metadata state them.
 
     Raises
     ------
     NotFoundError, AccessRefusedError, UnreachableError, ServerError
         If its metadata cannot be had.
     MetadataError
-        If they cannot be understood; ``NotOmeZarrError`` if it is something else,
-        ``UnsupportedError`` if it is a plate, series or the like.
+        If they cannot be understood; ``NotOmeZarrError`` if it is something else.
     """
     _refuse_single_files(location)
     opened = await open_store(location, FIRST_ROUND, witness=ROOT)
-    return await open_what_is_there(opened)
+    return await open_what_is_there(opened, axes=axes)
 
 
-async def open_what_is_there(opened: OpenedStore) -> OpenedImage:
+async def open_what_is_there(
+    opened: OpenedStore, *, axes: Sequence[str] | None = None, depth: int = 0
+) -> OpenedImage:
     """Open what the documents of a group say it is.
 
     Parameters
@@ -47,18 +66,55 @@ async def open_what_is_there(opened: OpenedStore) -> OpenedImage:
     opened
         The group's store, and what the first round brought. Its documents may be all that is
         read, so that a group inside another one costs what it costs by itself.
+    axes
+        As for `open_image`.
+    depth
+        How many groups it is inside of that were opened on the way.
     """
     group = parse_group(top_documents(opened.documents), where=str(opened.location))
+    if depth > _DEEPEST:
+        raise MetadataError(
+            "Could not open the image",
+            where=group.where,
+            key=group.key,
+            why=f"it lies in more than {_DEEPEST} series or collections, each inside the next",
+            hint="Open one of the images in it.",
+        )
+
+    async def open_inner(inside: OpenedStore) -> OpenedImage:
+        return await open_what_is_there(inside, axes=axes, depth=depth + 1)
+
+    if group.kind == "collection":
+        group = as_image(group) or group
     match group.kind:
         case "image":
-            return await open_image_group(opened, group)
+            return await open_image_group(opened, group, axes=axes)
         case "scene":
             return await open_scene(opened, group)
         # plate, well: open_plate(opened, group) of plate_opening.py
-        # series, collection, labels, array, group: their own files as well
+        case "series":
+            above = _above_ome(opened.location, depth)
+            if above is not None:
+                return await open_image(above, axes=axes)
+            return await open_series(opened, group, open_inner)
+        case "collection":
+            found = parse_collection(group)
+            return await open_first(opened, found.entries, open_inner, notes=found.notes)
+        case "labels":
+            return await open_labels_listing(opened, group, open_inner)
+        case "array":
+            return await open_array(opened, group, axes)
+        case "group":
+            return await open_plain_group(opened, group, open_inner)
         case _:
             refuse_other_kinds(group)
             raise AssertionError(group.kind)
+
+
+def _above_ome(location: Location, depth: int) -> Location | None:
+    """Return the folder of a series, where a link leads to the ``OME`` in it that lists them."""
+    is_ome = location.key.rstrip("/").rpartition("/")[2] == "OME"
+    return location.parent() if is_ome and depth == 0 else None
 
 
 def _refuse_single_files(location: Location) -> None:

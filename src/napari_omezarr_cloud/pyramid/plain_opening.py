@@ -1,0 +1,195 @@
+"""Zarr without OME metadata, opened: an array by itself, a group of arrays or of images."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from napari_omezarr_cloud.errors import CloudError, NotOmeZarrError
+from napari_omezarr_cloud.ngff import parse_group, parse_images, parse_json
+from napari_omezarr_cloud.ngff.axes import guess_plain_axes
+from napari_omezarr_cloud.ngff.plain import consolidated_images, images_among, plain_image
+from napari_omezarr_cloud.ngff.refusals import refuse_other_kinds
+from napari_omezarr_cloud.ngff.series import Entry
+from napari_omezarr_cloud.pyramid.documents import (
+    ARRAY_KEY,
+    FIRST_ROUND,
+    GUESSED_LEVELS,
+    ROOT,
+    can_list,
+    top_documents,
+)
+from napari_omezarr_cloud.pyramid.image_opening import open_image_group
+from napari_omezarr_cloud.pyramid.several import OpenInner, open_first
+from napari_omezarr_cloud.store import OpenedStore, open_inside, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_omezarr_cloud.ngff import Group
+    from napari_omezarr_cloud.pyramid.opened import OpenedImage
+
+__all__ = ["open_array", "open_plain_group"]
+
+_MOST_LISTED = 300
+_DEEPEST = 4
+
+
+async def open_array(
+    opened: OpenedStore, group: Group, axes: Sequence[str] | None = None
+) -> OpenedImage:
+    """Open an array: as a level of the image it belongs to, else by itself.
+
+    Parameters
+    ----------
+    opened
+        The array's store, and what the first round brought.
+    group
+        Of kind ``"array"``.
+    axes
+        What the person calls its axes; None: as the metadata name them, else a guess.
+
+    Raises
+    ------
+    NotOmeZarrError
+        If it has fewer than two axes.
+    MetadataError
+        If its metadata cannot be understood.
+    """
+    whole = await _image_of(opened, axes)
+    if whole is not None:
+        return whole
+    return await _by_itself(opened, group, axes)
+
+
+async def _image_of(opened: OpenedStore, axes: Sequence[str] | None) -> OpenedImage | None:
+    """Open the image one level up, if it lists this array among its levels."""
+    above = opened.location.parent()
+    name = opened.location.key.rstrip("/").rpartition("/")[2]
+    if above is None or not name:
+        return None
+    try:
+        up = await open_store(above, FIRST_ROUND, witness=ROOT)
+        group = parse_group(top_documents(up.documents), where=str(up.location))
+        images = parse_images(group) if group.kind == "image" else ()
+    except CloudError:
+        return None  # whatever is up there, the array is here
+    image = next((i for i in images if name in [d.path for d in i.datasets]), None)
+    if image is None:
+        return None
+    whole = await open_image_group(up, group, image, axes=axes)
+    paths = [dataset.path for dataset in whole.image.datasets]
+    if name not in paths:
+        whole.labels.cancel()
+        return None
+    level = paths.index(name)
+    note = (
+        f"The link leads to one level of this image, {name!r}; the whole image was opened, in "
+        f"which it is level {level}."
+    )
+    return replace(whole, notes=(note, *whole.notes), linked_level=level)
+
+
+async def _by_itself(opened: OpenedStore, group: Group, axes: Sequence[str] | None) -> OpenedImage:
+    where, key = str(opened.location), ARRAY_KEY[group.zarr_format]
+    raw = opened.documents.get(key)
+    document = parse_json(bytes(raw or b""), where=where, key=key)
+    shape = document.get("shape")
+    ndim = len(shape) if isinstance(shape, list) else 0
+    if ndim == 1:
+        raise NotOmeZarrError(
+            "Could not open the array",
+            where=where,
+            key=key,
+            why="it has one axis, and an image has at least two",
+            hint="It may be a table's column; an image may be in a folder beside it.",
+        )
+    image = plain_image(group, document)
+    notes = ["This is a plain Zarr array, without the metadata of an OME-Zarr image."]
+    if axes is None and len(image.axes) != ndim:
+        is_shape = isinstance(shape, list) and all(isinstance(n, int) for n in shape)
+        image = replace(image, axes=guess_plain_axes(shape) if is_shape and shape else ())
+        names = ", ".join(axis.name for axis in image.axes)
+        notes.append(
+            f"Its axes were taken for {names}; if that is wrong, open it with axes='zyx' or as "
+            "they are (Open URL: Advanced, Axes)."
+        )
+    return await open_image_group(opened, group, image, axes=axes, notes=notes)
+
+
+async def open_plain_group(opened: OpenedStore, group: Group, open_inner: OpenInner) -> OpenedImage:
+    """Open the first of the images or arrays that a group without OME metadata holds.
+
+    Which there are is known from consolidated metadata, else from a listing where the store can
+    list, else from the names that levels mostly have.
+
+    Raises
+    ------
+    NotOmeZarrError
+        If none are known.
+    """
+    entries = consolidated_images(group)
+    if not entries and group.zarr_format == 2:
+        raw = await opened.store.get(".zmetadata")
+        if raw is not None:
+            documents = {**top_documents(opened.documents), ".zmetadata": bytes(raw)}
+            entries = consolidated_images(parse_group(documents, where=group.where))
+    notes: list[str] = []
+    if not entries:
+        entries = await _listed(opened, group, notes)
+    if not entries:
+        entries = tuple(
+            Entry(name)
+            for name in GUESSED_LEVELS
+            if any(opened.documents.get(f"{name}/{key}") for key in ARRAY_KEY.values())
+        )
+    if not entries:
+        refuse_other_kinds(group)
+    return await open_first(
+        opened, entries, open_inner, what="images or arrays", notes=(*group.notes, *notes)
+    )
+
+
+async def _listed(opened: OpenedStore, group: Group, notes: list[str]) -> tuple[Entry, ...]:
+    """Walk down the folders of a store that can list, level by level."""
+    if not can_list(opened.location):
+        return ()
+    nodes: list[tuple[str, bool, Any]] = []
+    waiting, seen = [""], 0
+    for _ in range(_DEEPEST):
+        found = [path for path in await _folders(opened, waiting) if seen < _MOST_LISTED]
+        if seen + len(found) > _MOST_LISTED:
+            found = found[: _MOST_LISTED - seen]
+            notes.append(f"Only the first {_MOST_LISTED} folders were looked into.")
+        seen += len(found)
+        below = await asyncio.gather(*(_node(opened, path) for path in found))
+        nodes += [node for node in below if node is not None]
+        waiting = [
+            path for path, is_array, held in filter(None, below) if not is_array and not held
+        ]
+        if not waiting:
+            break
+    return images_among(nodes, group)
+
+
+async def _folders(opened: OpenedStore, paths: list[str]) -> list[str]:
+    async def below(path: str) -> list[str]:
+        try:
+            entries = await opened.store.list(path)
+        except CloudError:
+            return []  # not everybody may list
+        prefix = f"{path}/" if path else ""
+        return sorted(prefix + entry.name for entry in entries if entry.is_prefix)
+
+    return [name for names in await asyncio.gather(*map(below, paths)) for name in names]
+
+
+async def _node(opened: OpenedStore, path: str) -> tuple[str, bool, dict[str, Any]] | None:
+    try:
+        inside = await open_inside(opened, path, ROOT)
+        group = parse_group(top_documents(inside.documents), where=str(inside.location))
+    except CloudError:
+        return None
+    is_ours = group.kind not in ("group", "array")
+    return path, group.kind == "array", dict(group.attributes) if is_ours else {}
