@@ -227,6 +227,23 @@ def test_another_order_of_axes_is_shown_in_the_order_of_the_world(
     assert noc.open(path).read(0).shape == (5, 24, 32), "arrays stay as they are stored"
 
 
+def test_a_live_layer_over_another_order_of_axes_is_the_operation_there(
+    viewer: Any, shown: Any, tmp_path: Path, qtbot: Any
+) -> None:
+    pixels = pattern((24, 5, 32))
+    path = write_06(tmp_path / "i.zarr", "yzx", [pixels], {"type": "mapAxis", "mapAxis": [1, 0, 2]})
+    (layer,) = shown(path)
+    plan = plan_live(Step("gaussian", {"sigma": 1.0}), [layer])
+    future = start_live(plan)
+    qtbot.waitUntil(future.done, timeout=20000)
+
+    live = add_live(viewer, plan, future.result())
+
+    expected = filters.gaussian(pixels[:, 2].astype("f4"), 1, preserve_range=True)
+    np.testing.assert_allclose(np.asarray(live.data[0][2]), expected, rtol=1e-4)
+    np.testing.assert_allclose(matrix_of(live), matrix_of(layer))
+
+
 def test_channels_and_labels_of_a_rotated_image_are_rotated_with_it(
     shown: Any, tmp_path: Path, qtbot: Any, viewer: Any
 ) -> None:

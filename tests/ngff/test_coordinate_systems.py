@@ -98,8 +98,9 @@ def test_it_is_said_which_system_is_shown_and_which_there_are(read_06) -> None:
     image = read_06(step("translation", "physical", "world", translation=[1, 2]))
 
     assert [each.name for each in image.systems] == ["physical", "world"]
-    assert any(
-        "shown in the coordinate system 'world'; others: 'physical'" in n for n in image.notes
+    assert (
+        "It has the coordinate systems 'physical' and 'world'; by itself it is shown in 'world'."
+        in (image.notes)
     )
 
 

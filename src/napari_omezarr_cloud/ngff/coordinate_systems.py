@@ -147,8 +147,10 @@ def parse_image_systems(entry: Mapping[str, Any], *, notes: list[str]) -> ImageS
     intrinsic = replace(intrinsic, affine=Affine.identity(len(intrinsic.axes)))
     seen = _shown(intrinsic, told, links)
     if len(systems) > 1:
-        others = listed(shown(each.name) for each in told if each.name != seen.name)
-        notes.append(f"It is shown in the coordinate system {shown(seen.name)}; others: {others}.")
+        names = listed(shown(each.name) for each in told)
+        notes.append(
+            f"It has the coordinate systems {names}; by itself it is shown in {shown(seen.name)}."
+        )
     labels = tuple(link for link in links if link.start[0] or link.end[0])
     return ImageSystems(intrinsic, told, seen, labels)
 
