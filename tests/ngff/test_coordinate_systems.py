@@ -10,14 +10,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from napari_omezarr_cloud.ngff import Affine, Image, resolve_axes
+from napari_omezarr_cloud.ngff import Affine, Axis, CoordinateSystem, Image, resolve_axes
 from napari_omezarr_cloud.ngff.coordinate_systems import (
     Link,
     leading_to,
     parse_image_systems,
     reachable,
 )
-from napari_omezarr_cloud.ngff.image import shown_with
+from napari_omezarr_cloud.ngff.image import shown_in, shown_with
 from napari_omezarr_cloud.ngff.transformation import TransformationReader
 
 Read = Callable[..., Image]
@@ -323,6 +323,36 @@ def test_channels_are_never_mixed_with_space(read_06) -> None:
 
     assert image.affine is None
     assert any("mixes channels" in note for note in image.notes)
+
+
+def test_channels_that_a_system_leaves_out_stay_as_they_are(read_06) -> None:
+    axes = [{"name": "c", "type": "channel"}, *system("", "yx")["axes"]]
+    image = read_06(
+        coordinateSystems=[{"name": "physical", "axes": axes}],
+        datasets=[level("0", [1, 1, 1])],
+    )
+    flat = Affine(((0.0, 0.0, -1.0), (0.0, 1.0, 0.0)), (5.0, 6.0))
+
+    placed = shown_in(image, CoordinateSystem("world", image.axes[1:], flat))
+
+    assert placed.affine is not None
+    assert placed.affine((2, 10, 20)) == (2, -15, 16)
+    assert [axis.name for axis in placed.shown_axes] == ["c", "y", "x"]
+
+
+def test_a_plane_in_a_volume_is_shown_at_every_depth_and_says_where_it_lies(read_06) -> None:
+    image = read_06(coordinateSystems=[system("physical", "yx")])
+    zyx = (Axis("z", "space"), *image.axes)
+    deep = Affine(((0.0, 0.0), (1.0, 0.0), (0.0, 1.0)), (12.5, 1.0, 2.0))
+    tilted = Affine(((0.5, 0.0), (1.0, 0.0), (0.0, 1.0)), (12.5, 1.0, 2.0))
+
+    placed = shown_in(image, CoordinateSystem("world", zyx, deep))
+    refused = shown_in(image, CoordinateSystem("world", zyx, tilted))
+
+    assert placed.affine == Affine.diagonal((1, 1), (1, 2))
+    assert any("z = 12.5" in note for note in placed.notes)
+    assert refused.affine is None
+    assert any("it has 3 axes, the image 2" in note for note in refused.notes)
 
 
 def test_another_number_of_dimensions_drops_the_transformation_with_a_note(read_06) -> None:

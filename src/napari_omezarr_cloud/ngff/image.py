@@ -20,7 +20,7 @@ from napari_omezarr_cloud.ngff.omero import Channel, Rendering, parse_omero
 from napari_omezarr_cloud.ngff.paths import check_path
 from napari_omezarr_cloud.ngff.refusals import refuse_other_kinds
 from napari_omezarr_cloud.ngff.transforms import Transform, Vector, parse_transforms
-from napari_omezarr_cloud.ngff.values import plain_text, settled, shown
+from napari_omezarr_cloud.ngff.values import listed, plain_text, settled, shown
 from napari_omezarr_cloud.ngff.version import read_version, stated_version
 
 if TYPE_CHECKING:
@@ -234,9 +234,13 @@ def shown_in(image: Image, system: CoordinateSystem) -> Image:
     image
         As parsed.
     system
-        With the way there from the image's intrinsic system. One with another number of axes is
-        not used, with a note: nothing says how thick a plane in a volume would be.
+        With the way there from the image's intrinsic system. Channels and time points that it
+        leaves out stay as they are; an axis before all of the image's, on which the image has one
+        place, is left out, with a note. Any other difference in the number of axes is no way to
+        show an image, which a note says too.
     """
+    system, more = _with_axes_of(image, system)
+    image = replace(image, notes=settled((*image.notes, *more)))
     affine, n = system.affine, len(image.axes)
     trouble = ""
     if affine is None:
@@ -253,6 +257,31 @@ def shown_in(image: Image, system: CoordinateSystem) -> Image:
     if affine is None or (affine.is_identity and system.axes == image.axes):
         return replace(image, affine=None, shown_axes=())
     return replace(image, affine=affine, shown_axes=system.axes)
+
+
+def _with_axes_of(
+    image: Image, system: CoordinateSystem
+) -> tuple[CoordinateSystem, tuple[str, ...]]:
+    """Return a system with as many axes as the image, where the difference does not matter."""
+    affine, axes, n = system.affine, system.axes, len(image.axes)
+    if affine is None or affine.inputs != n or affine.outputs != len(axes) or len(axes) == n:
+        return system, ()
+    rows = list(zip(affine.matrix, affine.translation, axes, strict=True))
+    if len(rows) < n:
+        lost = [j for j in range(n) if not any(affine.matrix_column(j))]
+        if len(rows) + len(lost) != n or any(image.axes[j].type == "space" for j in lost):
+            return system, ()
+        for j in lost:
+            rows.insert(j, (tuple(float(i == j) for i in range(n)), 0.0, image.axes[j]))
+        notes: tuple[str, ...] = ()
+    else:
+        extra, rows = rows[:-n], rows[-n:]
+        if any(any(row) for row, _, _ in extra):
+            return system, ()
+        places = listed(f"{axis.name} = {place:g}" for _, place, axis in extra)
+        notes = (f"It lies at {places} of {shown(system.name)}, and is shown at all of them.",)
+    matrix, translation, kept = zip(*rows, strict=True)
+    return replace(system, affine=Affine(matrix, translation), axes=kept), notes
 
 
 def shown_with(label: Image, image: Image, path: str) -> Image:
