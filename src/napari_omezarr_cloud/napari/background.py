@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QApplication, QLabel, QMainWindow, QProgressDialog, Q
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Job", "is_event_loop_running", "wait_for"]
+__all__ = ["Job", "is_event_loop_running", "is_window_served", "wait_for"]
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ def is_event_loop_running() -> bool:
     return thread is not None and thread.loopLevel() > 0
 
 
-def _is_window_served() -> bool:
+def is_window_served() -> bool:
     """Tell whether waiting here would freeze a window: one is open and this is its thread."""
     app = QApplication.instance()
     if not isinstance(app, QApplication) or QThread.currentThread() is not app.thread():
@@ -64,7 +64,7 @@ def wait_for(future: Future[T], label: str) -> T:
     concurrent.futures.CancelledError
         If the person cancelled.
     """
-    if not _is_window_served() or future.done():
+    if not is_window_served() or future.done():
         return future.result()
     loop, landing = QEventLoop(), _Landing()
     landing.done.connect(loop.quit, Qt.ConnectionType.QueuedConnection)  # type: ignore[call-arg]

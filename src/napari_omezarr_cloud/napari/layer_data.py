@@ -15,6 +15,7 @@ import numpy as np
 from napari_omezarr_cloud.chunks.dask_view import dask_array
 from napari_omezarr_cloud.ngff.units import micrometres, time_unit
 from napari_omezarr_cloud.pyramid import PyramidView
+from napari_omezarr_cloud.pyramid.beside import placed_beside
 from napari_omezarr_cloud.pyramid.channels import channel_axis, is_rgb
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from napari_omezarr_cloud.api import Image, Labels
     from napari_omezarr_cloud.ngff import Affine, Axis, Channel
+    from napari_omezarr_cloud.pyramid import Pyramid
 
 __all__ = [
     "METADATA_KEY",
@@ -223,7 +225,9 @@ def _metadata(image: Image, **more: Any) -> dict[str, Any]:
     return {METADATA_KEY: about}
 
 
-def labels_layer(labels: Labels, image_name: str, source: str) -> LayerData:
+def labels_layer(
+    labels: Labels, image_name: str, source: str, *, beside: Pyramid | None = None
+) -> LayerData:
     """Return the layer of a label image: its colours, and its properties where hovering shows them.
 
     Parameters
@@ -234,18 +238,23 @@ def labels_layer(labels: Labels, image_name: str, source: str) -> LayerData:
         Name of the image it belongs to, for the layer's name.
     source
         Display form of where it came from.
+    beside
+        The image that it belongs to: labels that lack axes of it are placed by the axes' names.
     """
-    axis = channel_axis(labels.pyramid)
+    pyramid = labels.pyramid if beside is None else placed_beside(labels.pyramid, beside)
+    axis = channel_axis(pyramid)
     fixed = {axis: 0} if axis is not None else {}
     # napari would turn booleans into another array, which nobody could recognise as ours.
     dtype = np.dtype("u1") if labels.pyramid.dtype.kind == "b" else None
-    view = PyramidView.in_world_order(labels.pyramid, fixed, shown_as=dtype)
+    view = PyramidView.in_world_order(pyramid, fixed, shown_as=dtype)
     arrays, attributes = pyramid_layer(view)
     levels = _multiscale(arrays)
     attributes |= {
         "name": labels.name if labels.name == image_name else f"{image_name}: labels {labels.name}",
         "opacity": 0.5,
-        "metadata": {METADATA_KEY: {"source": source, "labels": labels.name}},
+        "metadata": {
+            METADATA_KEY: {"source": source, "labels": labels.name, "notes": list(labels.notes)}
+        },
     }
     if labels.label.colors:
         colours: dict[int | None, Any] = {

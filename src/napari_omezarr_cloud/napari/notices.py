@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari.utils.notifications import show_error, show_warning
+from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QMainWindow
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_omezarr_cloud.errors import CloudError
 
-__all__ = ["plain", "tell_error", "tell_warning"]
+__all__ = ["plain", "tell_error", "tell_notes", "tell_warning"]
 
 _PATIENCE_MS, _PAUSE_MS = 5000, 100
+_MOST_NOTES = 3
 
 
 def plain(text: str) -> str:
@@ -44,6 +47,15 @@ def _why_first(error: CloudError) -> str:
 def tell_warning(sentence: str) -> None:
     """Notify about something that went on with a loss; any thread."""
     show_warning(plain(sentence))
+
+
+def tell_notes(name: str, notes: Sequence[str]) -> None:
+    """Say once what was odd about an image that opened; on the GUI thread."""
+    if not notes:
+        return
+    more = len(notes) - _MOST_NOTES
+    said = " ".join(notes[:_MOST_NOTES]) + (f" (And {more} more notes.)" if more > 0 else "")
+    show_info(plain(f"{name}: {said}"))
 
 
 def _when_seen(text: str, patience_ms: int) -> None:

@@ -13,14 +13,17 @@ from napari_omezarr_cloud.errors import CloudError
 from napari_omezarr_cloud.location import looks_like_ome_zarr, redacted
 from napari_omezarr_cloud.napari import preferences, recent, wiring
 from napari_omezarr_cloud.napari.background import Job
-from napari_omezarr_cloud.napari.opening import show_image
+from napari_omezarr_cloud.napari.choosing import chooser_for
+from napari_omezarr_cloud.napari.notices import tell_error, tell_notes
+from napari_omezarr_cloud.napari.opening import can_choose, show_image
 from napari_omezarr_cloud.napari.profiles import profile_names
 from napari_omezarr_cloud.napari.widgets.open_dialog import OpenDialog
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from concurrent.futures import Future
 
-    from napari_omezarr_cloud.api import Image
+    from napari_omezarr_cloud.api import Image, SeriesEntry
     from napari_omezarr_cloud.location import Location
 
 __all__ = ["show_dialog"]
@@ -67,20 +70,59 @@ class _Opener(QObject):
 
     def _open(self, location: Location) -> None:
         self._cancel()
-        future: Future[Image] = open_async(location)
+        try:
+            axes = self._dialog.axes.text().strip() or None
+            future: Future[Image] = open_async(location, axes=axes)
+        except CloudError as error:
+            self._fail(location, error)
+            return
         self._dialog.show_progress(f"Opening {location}")
 
         def shown(image: Image) -> None:
             viewer = self._viewer()
             if viewer is None or not wiring.is_open(viewer):
                 return
-            show_image(viewer, image)
             recent.remember(location)
             self._dialog.finish()
+            if can_choose(image):
+                self._choose(viewer, image)
+            else:
+                show_image(viewer, image)
+                tell_notes(image.name, image.notes)
 
         self._job = Job(future, shown, lambda error: self._fail(location, error), self)
         # A window that is closed meanwhile takes the dialog along, and the requests should go too.
         self._dialog.destroyed.connect(future.cancel)
+
+    def _choose(self, viewer: Any, image: Image) -> None:
+        """Ask which images of a series to open, and show them one after the other."""
+        chooser = chooser_for(image, viewer.window.main_menu.window())
+
+        def done(result: int) -> None:
+            # When it is finished, and not as soon as it is accepted: its own reading has ended.
+            chosen = chooser.chosen if result else []
+            chooser.deleteLater()
+            self._show([image.series[number] for number in chosen])
+
+        chooser.finished.connect(done)
+        chooser.open()
+
+    def _show(self, entries: Sequence[SeriesEntry]) -> None:
+        if not entries:
+            return
+        first, *rest = entries
+
+        def shown(image: Image) -> None:
+            viewer = self._viewer()
+            if viewer is not None and wiring.is_open(viewer):
+                show_image(viewer, image, then=lambda: self._show(rest))
+
+        def failed(error: BaseException) -> None:
+            if isinstance(error, CloudError):
+                tell_error(error)
+            self._show(rest)
+
+        self._job = Job(first.open_async(), shown, failed, self)
 
     def _fail(self, location: Location, error: BaseException) -> None:
         if isinstance(error, CloudError):

@@ -6,27 +6,34 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication
 
 from napari_omezarr_cloud.api import Image, Labels, open_async
 from napari_omezarr_cloud.errors import CloudError, MetadataError
 from napari_omezarr_cloud.location import parse_location
 from napari_omezarr_cloud.napari import display, preferences, recent, wiring
 from napari_omezarr_cloud.napari.asker import Asker, who_asks
-from napari_omezarr_cloud.napari.background import is_event_loop_running, wait_for
+from napari_omezarr_cloud.napari.background import (
+    is_event_loop_running,
+    is_window_served,
+    wait_for,
+)
+from napari_omezarr_cloud.napari.choosing import chooser_for, is_to_be_chosen
 from napari_omezarr_cloud.napari.layer_data import (
+    METADATA_KEY,
     LayerData,
     labels_layer,
     length_factor,
     to_layers,
 )
-from napari_omezarr_cloud.napari.notices import tell_error
+from napari_omezarr_cloud.napari.notices import tell_error, tell_notes, tell_warning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_omezarr_cloud.location import Location
 
-__all__ = ["NO_LAYERS", "open_layers", "read_link", "show_image"]
+__all__ = ["NO_LAYERS", "can_choose", "open_layers", "read_link", "show_image"]
 
 NO_LAYERS: list[Any] = [(None,)]
 """What npe2 takes for "read, and nothing to add": the layers are added by ourselves, or not."""
@@ -101,26 +108,97 @@ def open_layers(link: str, *, rgb: bool | None = None) -> list[Any]:
         wiring.attach_all()
         layers = [
             layer
-            for each in (image, *image.together)
-            for layer in (*image_layers(each, rgb=rgb), *_label_layers(each))
+            for each, is_shown in _all_of(image)
+            for layer in _shown(is_shown, (*image_layers(each, rgb=rgb), *_label_layers(each)))
         ]
         return _handed_over(asker, layers, location)
     if not wiring.is_open(viewer):
         return NO_LAYERS  # closed while we waited
+    images = _chosen(image) if asker.is_by_hand and can_choose(image) else _all_of(image)
+    if not wiring.is_open(viewer):
+        return NO_LAYERS
     wiring.attach(viewer)
     layers = []
-    for each in (image, *image.together):
-        own = image_layers(each, rgb=rgb)
+    for each, is_shown in images:
+        own = _shown(is_shown, image_layers(each, rgb=rgb))
         _expect(each, own, viewer)
         layers += own
-    for each in (image, *image.together):
+    for each, is_shown in images:
         if is_event_loop_running():
             wiring.labels_later(viewer, each)
         else:
-            layers += _label_layers(each)
+            layers += _shown(is_shown, _label_layers(each))
+    if asker.is_by_hand:
+        for each, _ in images:
+            tell_notes(each.name, each.notes)
     if location.kind != "file":
         recent.remember(location)
     return _handed_over(asker, [_hidden(layer) for layer in layers], location)
+
+
+_MOST_AT_ONCE = 8
+"""A script gets the layers of all images of a series of up to so many, and of the first of more."""
+
+
+def _all_of(image: Image) -> list[tuple[Image, bool]]:
+    """Return what a link leads to without asking: images, and whether they are shown.
+
+    Those of a scene lie beside each other. Those of a series would cover each other, so all but the
+    first are hidden; of a long series, and of several multiscales, there is only the first.
+    """
+    shown = [(each, True) for each in (image, *image.together)]
+    others = [entry for entry in image.series if entry.path and entry.location != image.location]
+    if image.together or len(others) >= _MOST_AT_ONCE:
+        return shown
+    opening = [entry.open_async() for entry in others]
+    for future, entry in zip(opening, others, strict=True):
+        try:
+            shown.append((wait_for(future, f"Opening {entry.location}"), False))
+        except CloudError as error:
+            tell_warning(str(error))
+    return shown
+
+
+def can_choose(image: Image) -> bool:
+    """Tell whether there is something to choose, and a window to ask in."""
+    return is_to_be_chosen(image) and is_window_served()
+
+
+def _chosen(image: Image) -> list[tuple[Image, bool]]:
+    """Ask a person which images of a series to open, and wait for them.
+
+    Raises
+    ------
+    concurrent.futures.CancelledError
+        If the person wants none.
+    CloudError
+        If the only one that was chosen cannot be opened; of several, the others are shown.
+    """
+    dialog = chooser_for(image, QApplication.activeWindow())
+    try:
+        if not dialog.exec():
+            raise CancelledError
+        entries = [image.series[number] for number in dialog.chosen]
+    finally:
+        dialog.deleteLater()
+    opening = [entry.open_async() for entry in entries]
+    images = []
+    for future, entry in zip(opening, entries, strict=True):
+        try:
+            opened = wait_for(future, f"Opening {entry.location}")
+        except CloudError as error:
+            if len(entries) == 1:
+                raise
+            tell_error(error)
+        else:
+            images += [(each, True) for each in (opened, *opened.together)]
+    return images
+
+
+def _shown(is_shown: bool, layers: Sequence[LayerData]) -> list[LayerData]:
+    if is_shown:
+        return list(layers)
+    return [(data, {**attributes, "visible": False}, kind) for data, attributes, kind in layers]
 
 
 def _handed_over(asker: Asker, layers: list[LayerData], location: Location) -> list[Any]:
@@ -140,7 +218,9 @@ def image_layers(image: Image, *, rgb: bool | None = None) -> list[LayerData]:
     label = image.opened.image.label
     if label is not None and image.pyramid.dtype.kind in "biu":
         labels = Labels(image.pyramid, image.name, label)
-        return [labels_layer(labels, image.name, str(image.location))]
+        data, attributes, kind = labels_layer(labels, image.name, str(image.location))
+        attributes["metadata"][METADATA_KEY]["notes"] = list(image.notes)
+        return [(data, attributes, kind)]
     return to_layers(image, rgb=rgb)
 
 
@@ -176,7 +256,10 @@ def show_image(
 
 
 def _label_layers(image: Image) -> list[LayerData]:
-    return [labels_layer(each, image.name, str(image.location)) for each in image.labels]
+    return [
+        labels_layer(each, image.name, str(image.location), beside=image.pyramid)
+        for each in image.labels
+    ]
 
 
 def _hidden(layer: LayerData) -> LayerData:

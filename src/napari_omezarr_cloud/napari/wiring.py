@@ -159,7 +159,10 @@ def labels_later(viewer: Any, image: Image) -> None:
         if not here:
             return  # removed meanwhile
         source = str(image.location)
-        pending = [labels_layer(each, image.name, source) for each in image.labels]
+        beside = image.pyramid
+        pending = [labels_layer(each, image.name, source, beside=beside) for each in image.labels]
+        if not any(layer.visible for layer in here):  # of an image that is hidden as a whole
+            pending = [(data, {**more, "visible": False}, kind) for data, more, kind in pending]
         add_one_by_one(live, pending, source=source)
 
     QTimer.singleShot(0, look)

@@ -66,6 +66,8 @@ async def open_first(
             failures.append(error)
             told.append(f"{sibling.name!r} could not be opened. {error}")
             continue
+        opened_already = replace(sibling, open=_returning(first))
+        series = tuple(opened_already if each is sibling else each for each in series)
         if len(series) > 1:
             told.append(note_on_several(len(series), sibling.name, what))
         return replace(
@@ -74,6 +76,13 @@ async def open_first(
             series=series if len(series) > 1 else first.series,
         )
     raise failures[0]
+
+
+def _returning(image: OpenedImage) -> Callable[[], Awaitable[OpenedImage]]:
+    async def open_it() -> OpenedImage:
+        return image
+
+    return open_it
 
 
 def note_on_several(count: int, name: str, what: str) -> str:
