@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import zarr
 
+    from napari_omezarr_cloud.pyramid.plate_opened import OpenedPlate
+
 __all__ = [
     "Derived",
     "Image",
@@ -104,6 +106,11 @@ class Level:
     def translation(self) -> tuple[float, ...]:
         """Position of the centre of the first voxel per axis, in the axis' unit."""
         return self._level.transform.translation
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether it is an array of a store; else it is computed, put together, or in memory."""
+        return isinstance(self._level, StoredLevel)
 
     @cached_property
     def dask(self) -> da.Array:
@@ -247,6 +254,8 @@ class Image(_Leveled):
     def notes(self) -> tuple[str, ...]:
         """What was odd in the metadata and how it was taken, in sentences."""
         notes = self.opened.notes
+        if self.plate is not None:
+            notes = (*notes, *self.plate.found.sentences)
         return (*notes, *self._label_results()[1]) if self.opened.labels.done() else notes
 
     @cached_property
@@ -258,6 +267,11 @@ class Image(_Leveled):
     def series(self) -> tuple[SeriesEntry, ...]:
         """All images where the link leads, this one included; empty where it is the only one."""
         return tuple(SeriesEntry(each, n) for n, each in enumerate(self.opened.series))
+
+    @property
+    def plate(self) -> OpenedPlate | None:
+        """Of a plate or well: its wells, where they lie, which field is shown; None: an image."""
+        return self.opened.plate
 
     @property
     def traffic(self) -> Traffic:
@@ -364,26 +378,38 @@ def _labels(opened: OpenedLabels) -> Labels:
     return Labels(opened.pyramid, opened.name, opened.label or ImageLabel())
 
 
-async def _open(location: Location, axes: Sequence[str] | None = None) -> Image:
-    opened = await open_image(location, axes=axes)
+async def _open(
+    location: Location,
+    axes: Sequence[str] | None = None,
+    field: int | None = None,
+    acquisition: int | None = None,
+) -> Image:
+    opened = await open_image(location, axes=axes, field=field, acquisition=acquisition)
     return Image(opened.pyramid, opened)
 
 
 def open_async(
-    link: str | PathLike[str] | Location, *, axes: str | Sequence[str] | None = None, **access: Any
+    link: str | PathLike[str] | Location,
+    *,
+    axes: str | Sequence[str] | None = None,
+    field: int | None = None,
+    acquisition: int | None = None,
+    **access: Any,
 ) -> Future[Image]:
     """Begin to open a link and return at once; cancelling the future aborts its requests.
 
     Takes what :func:`open` takes; raises ``LinkError`` at once, everything else from the future.
     """
     location = link if isinstance(link, Location) else locate(link, **access)
-    return io_thread().submit(_open(location, _axis_names(axes)))
+    return io_thread().submit(_open(location, _axis_names(axes), field, acquisition))
 
 
 def open(
     link: str | PathLike[str] | Location,
     *,
     axes: str | Sequence[str] | None = None,
+    field: int | None = None,
+    acquisition: int | None = None,
     endpoint: str | None = None,
     region: str | None = None,
     anonymous: bool | None = None,
@@ -392,16 +418,21 @@ def open(
     """Open the OME-Zarr image at a link; reads metadata only.
 
     Where there are several images, the first is opened, with a note and all of them in its
-    ``series``.
+    ``series``. A plate or well is one image, with its fields side by side.
 
     Parameters
     ----------
     link
         ``s3://bucket/key``, ``https://…``, ``gs://…``, ``az://…``, or a local path; a
-        ``Location`` says itself how to get in, and what follows ``axes`` is not looked at.
+        ``Location`` says itself how to get in, and what follows ``acquisition`` is not looked at.
     axes
         Names of the array's axes in their order, ``"tzyx"`` or ``"time,y,x"``, where the metadata
         have none or wrong ones.
+    field
+        Of a plate or well: which field of each well is shown, counted from 0 in the order listed.
+        None: the first of each well of a plate, all of a well.
+    acquisition
+        Of a plate or well: id of the acquisition whose fields count. None: any.
     endpoint
         Of an S3 server other than Amazon's.
     region
@@ -422,7 +453,7 @@ def open(
     """
     if not isinstance(link, Location):
         link = locate(link, endpoint=endpoint, region=region, anonymous=anonymous, profile=profile)
-    return io_thread().wait(_open(link, _axis_names(axes)))
+    return io_thread().wait(_open(link, _axis_names(axes), field, acquisition))
 
 
 def _axis_names(axes: str | Sequence[str] | None) -> tuple[str, ...] | None:

@@ -33,9 +33,9 @@ def facts_of(image: Image) -> Facts:
     return {
         "name": image.name,
         "where": str(image.location),
-        "kind": "image" if image.opened.image.label is None else "labels",
+        "kind": _kind(image),
         "version": image.version,
-        "zarr_format": image.levels[0].zarr.metadata.zarr_format,
+        "zarr_format": _zarr_format(image),
         "axes": [{"name": a.name, "type": a.type, "unit": a.unit} for a in image.axes],
         "levels": [_level_facts(level, image.axes) for level in image.levels],
         "channels": [_channel_facts(channel) for channel in image.channels],
@@ -44,8 +44,20 @@ def facts_of(image: Image) -> Facts:
     }
 
 
+def _kind(image: Image) -> str:
+    if image.plate is not None:
+        return "well" if image.plate.is_well else "plate"
+    return "image" if image.opened.image.label is None else "labels"
+
+
+def _zarr_format(image: Image) -> int | None:
+    """Return the Zarr format of the arrays; None: the image is put together of others."""
+    level = image.levels[0]
+    return level.zarr.metadata.zarr_format if level.is_stored else None
+
+
 def _level_facts(level: Level, axes: Sequence[Axis]) -> Facts:
-    shards = level.zarr.shards
+    shards = level.zarr.shards if level.is_stored else None
     return {
         "path": level.path,
         "shape": list(level.shape),
@@ -102,7 +114,9 @@ def as_text(facts: Facts) -> str:
 
 def _lines(facts: Facts) -> Iterator[str]:
     yield plain(facts["name"])
-    kind = f"{facts['kind']}, OME-Zarr {facts['version']} (Zarr format {facts['zarr_format']})"
+    kind = f"{facts['kind']}, OME-Zarr {facts['version']}"
+    if facts["zarr_format"] is not None:
+        kind += f" (Zarr format {facts['zarr_format']})"
     rows = [("what", kind), ("where", facts["where"]), ("axes", _axes_text(facts))]
     yield from table([(name, plain(value)) for name, value in rows])
     yield ""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.ngff import Image, ImageLabel
     from napari_omezarr_cloud.pyramid.level import Pyramid
+    from napari_omezarr_cloud.pyramid.plate_opened import OpenedPlate
     from napari_omezarr_cloud.store import ByteStore, Traffic
 
 __all__ = ["OpenedImage", "OpenedLabels", "Sibling"]
@@ -49,6 +50,8 @@ class OpenedImage:
     """The level that the link leads to, where it leads to an array of the image."""
     beside: Location | None = None
     """Of a label image by itself: where the image should be that it belongs to."""
+    plate: OpenedPlate | None = None
+    """Of a plate or well, whose fields make up the image: which there are, and where they lie."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from napari_omezarr_cloud.pyramid.image_opening import open_image_group
 from napari_omezarr_cloud.pyramid.labels_opening import open_labels_listing
 from napari_omezarr_cloud.pyramid.opened import OpenedImage, OpenedLabels, Sibling
 from napari_omezarr_cloud.pyramid.plain_opening import open_array, open_plain_group
+from napari_omezarr_cloud.pyramid.plate_opening import open_plate, open_well
 from napari_omezarr_cloud.pyramid.scene_opening import open_scene
 from napari_omezarr_cloud.pyramid.series_opening import open_series
 from napari_omezarr_cloud.pyramid.several import open_first
@@ -33,7 +34,13 @@ __all__ = ["OpenedImage", "OpenedLabels", "Sibling", "open_image", "open_what_is
 _DEEPEST = 3
 
 
-async def open_image(location: Location, *, axes: Sequence[str] | None = None) -> OpenedImage:
+async def open_image(
+    location: Location,
+    *,
+    axes: Sequence[str] | None = None,
+    field: int | None = None,
+    acquisition: int | None = None,
+) -> OpenedImage:
     """Open what a location leads to; runs on the I/O loop.
 
     Parameters
@@ -43,6 +50,9 @@ async def open_image(location: Location, *, axes: Sequence[str] | None = None) -
         as its ``series``.
     axes
         Names of the array's axes in their order; None: as the metadata state them.
+    field, acquisition
+        Of a plate or well: which field of each well, counted from 0, of which acquisition (its
+        id). None: the first field of a plate's wells, all fields of a well.
 
     Raises
     ------
@@ -53,11 +63,16 @@ async def open_image(location: Location, *, axes: Sequence[str] | None = None) -
     """
     _refuse_single_files(location)
     opened = await open_store(location, FIRST_ROUND, witness=ROOT)
-    return await open_what_is_there(opened, axes=axes)
+    return await open_what_is_there(opened, axes=axes, field=field, acquisition=acquisition)
 
 
 async def open_what_is_there(
-    opened: OpenedStore, *, axes: Sequence[str] | None = None, depth: int = 0
+    opened: OpenedStore,
+    *,
+    axes: Sequence[str] | None = None,
+    field: int | None = None,
+    acquisition: int | None = None,
+    depth: int = 0,
 ) -> OpenedImage:
     """Open what the documents of a group say it is.
 
@@ -66,7 +81,7 @@ async def open_what_is_there(
     opened
         The group's store, and what the first round brought. Its documents may be all that is
         read, so that a group inside another one costs what it costs by itself.
-    axes
+    axes, field, acquisition
         As for `open_image`.
     depth
         How many groups it is inside of that were opened on the way.
@@ -91,7 +106,10 @@ async def open_what_is_there(
             return await open_image_group(opened, group, axes=axes)
         case "scene":
             return await open_scene(opened, group)
-        # plate, well: open_plate(opened, group) of plate_opening.py
+        case "plate":
+            return await open_plate(opened, group, field=field, acquisition=acquisition)
+        case "well":
+            return await open_well(opened, group, field=field, acquisition=acquisition)
         case "series":
             above = _above_ome(opened.location, depth)
             if above is not None:
