@@ -91,6 +91,34 @@ def test_labels_take_one_round_more(serve: Serve, kind: str) -> None:
     assert len(server.log) == SPECULATIVE + 2 + 3 + 2
 
 
+def test_labels_by_themselves_open_in_two_rounds(serve: Serve) -> None:
+    server, link = serve("v05 with labels")
+
+    labels = noc.open(f"{link}/labels/cells")
+
+    assert labels.opened.image.label is not None
+    assert labels.opened.beside is not None
+    assert str(labels.opened.beside) == link.replace(" ", "%20")
+    assert any("These are labels of the image at" in note for note in labels.notes)
+    assert rounds(server.log) == 2
+    assert len(server.log) == SPECULATIVE + 2
+    assert all("/labels/cells/" in path for path in server.paths)
+
+
+@pytest.mark.parametrize("kind", ["v04 by ome-zarr-py", "v05 by ome-zarr-py"])
+def test_a_link_to_a_level_takes_the_rounds_of_its_image_more(serve: Serve, kind: str) -> None:
+    server, link = serve(kind)
+
+    image = noc.open(f"{link}/s1")
+
+    assert len(image.levels) == 3
+    assert image.opened.linked_level == 1
+    assert str(image.location) == link.replace(" ", "%20")
+    assert "in which it is level 1" in image.notes[0]
+    assert rounds(server.log) == 3
+    assert len(server.log) == SPECULATIVE * 2 + 2
+
+
 def test_an_image_does_not_wait_for_its_labels(serve: Serve) -> None:
     server, link = serve("v04 with labels")
     server.fault("labels/cells", "hang")
