@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_omezarr_cloud.errors import MetadataError, UnsupportedError
+from napari_omezarr_cloud.errors import MetadataError
 from napari_omezarr_cloud.ngff import parse_group
 from napari_omezarr_cloud.ngff.collection import as_image, parse_collection
 from napari_omezarr_cloud.ngff.refusals import refuse_other_kinds
@@ -61,7 +61,6 @@ async def open_image(
     MetadataError
         If they cannot be understood; ``NotOmeZarrError`` if it is something else.
     """
-    _refuse_single_files(location)
     opened = await open_store(location, FIRST_ROUND, witness=ROOT)
     return await open_what_is_there(opened, axes=axes, field=field, acquisition=acquisition)
 
@@ -133,13 +132,3 @@ def _above_ome(location: Location, depth: int) -> Location | None:
     """Return the folder of a series, where a link leads to the ``OME`` in it that lists them."""
     is_ome = location.key.rstrip("/").rpartition("/")[2] == "OME"
     return location.parent() if is_ome and depth == 0 else None
-
-
-def _refuse_single_files(location: Location) -> None:
-    if location.key.lower().endswith((".zip", ".ozx")):
-        raise UnsupportedError(
-            "Could not open the image",
-            where=str(location),
-            why="this is a single file (zip), which is not supported yet",
-            hint="Unpack it, and open the folder.",
-        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.errors import (
@@ -20,6 +21,7 @@ from napari_omezarr_cloud.store.protocol import Bytes, ByteStore
 from napari_omezarr_cloud.store.refusal import RefusalStore
 from napari_omezarr_cloud.store.remote import RemoteStore
 from napari_omezarr_cloud.store.sharing import SharingStore
+from napari_omezarr_cloud.store.zipped import ZippedStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -163,9 +165,14 @@ def _is_our_endpoint(location: Location) -> bool:
 async def _try(
     location: Location, anonymous: bool, keys: list[str], witness: list[str]
 ) -> OpenedStore:
-    remote = RemoteStore(location, anonymous=anonymous)
+    file, inside = _single_file(location)
+    folder = location if file is None else file.parent() or file
+    remote = RemoteStore(folder, anonymous=anonymous)
     counting = CountingStore(remote)
-    refusal = RefusalStore(SharingStore(counting))
+    store: ByteStore = counting
+    if file is not None:
+        store = ZippedStore(counting, file.key.rpartition("/")[2], inside)
+    refusal = RefusalStore(SharingStore(store))
     answers = await asyncio.gather(*(refusal.get(key) for key in keys), return_exceptions=True)
     documents: Documents = {}
     errors: dict[str, CloudError] = {}
@@ -191,6 +198,18 @@ async def _try(
         # Any other is left out, so that who needs it asks again and hears why it fails.
     refusal.witness = found[0] if found else None
     return OpenedStore(location, refusal, counting.traffic, documents)
+
+
+def _single_file(location: Location) -> tuple[Location | None, str]:
+    """Return the zip file that a location leads to or into, and the path inside it."""
+    parts = location.key.split("/")
+    for number, part in enumerate(parts):
+        if part.lower().endswith((".zip", ".ozx")):
+            key = "/".join(parts[: number + 1])
+            if location.kind == "file" and Path(key).is_dir():
+                continue  # a folder of that name: unpacked in place
+            return replace(location, key=key), "/".join(parts[number + 1 :])
+    return None, ""
 
 
 def _means_absent(error: CloudError) -> bool:
