@@ -92,7 +92,7 @@ def test_info_as_json_holds_the_same_facts_under_stable_keys(
     facts = json.loads(capsys.readouterr().out)
     assert list(facts) == [
         "name", "where", "kind", "version", "zarr_format", "axes", "levels", "channels", "labels",
-        "notes",
+        "series", "notes",
     ]  # fmt: skip
     assert facts["axes"][1] == {"name": "z", "type": "space", "unit": "micrometer"}
     assert facts["levels"][1] == {

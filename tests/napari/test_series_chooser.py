@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.settings import get_settings
+from napari.utils.notifications import notification_manager
 from npe2 import PluginManager
 from qtpy.QtCore import Qt, QTimer, QUrl
 from qtpy.QtWidgets import QApplication
@@ -234,3 +235,20 @@ def test_labels_over_fewer_axes_lie_where_their_axes_are(
         model.dims.point = place
         value = layer.get_value(place, world=True)
         assert np.ravel(value)[-1] == values[1, 10, 20]
+
+
+def test_the_image_of_labels_is_offered_with_a_button(
+    viewer: Any, qtbot: Any, ome_zarr: Callable[[str], Written]
+) -> None:
+    set_default_reader(True)
+    path = ome_zarr("v05 with labels").path
+    drop(viewer, QUrl.fromLocalFile(str(path / "labels" / "cells")).toString())
+    assert [type(layer).__name__ for layer in viewer.layers] == ["Labels"]
+    said = [record for record in notification_manager.records if "labels of the" in record.message]
+
+    ((text, do),) = said[-1].actions
+    do(None)
+
+    assert text == "Open the image"
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=20000)
+    assert [type(layer).__name__ for layer in viewer.layers].count("Labels") == 1

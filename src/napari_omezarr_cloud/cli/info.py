@@ -40,6 +40,7 @@ def facts_of(image: Image) -> Facts:
         "levels": [_level_facts(level, image.axes) for level in image.levels],
         "channels": [_channel_facts(channel) for channel in image.channels],
         "labels": labels,
+        "series": [{"name": each.name, "path": each.path} for each in image.series],
         "notes": list(image.notes),
     }
 
@@ -129,6 +130,9 @@ def _lines(facts: Facts) -> Iterator[str]:
     if facts["labels"]:
         yield ""
         yield from _section("labels", _label_rows(facts["labels"]))
+    if facts["series"]:
+        yield ""
+        yield from _section("series", _series_rows(facts["series"]))
     notes = list(facts["notes"])
     for each in facts["labels"]:
         notes += [f"Labels {each['name']!r}: {note}" for note in each["notes"]]
@@ -217,6 +221,18 @@ def _label_rows(labels: Sequence[Facts]) -> list[list[str]]:
         counts = (len(each["levels"]), each["color_count"], each["property_count"])
         shape = f"{_times(first['shape'])} ({' '.join(each['axes'])})"
         rows.append([each["name"], shape, first["dtype"], *(f"{n:,}" for n in counts)])
+    return rows
+
+
+_MOST_SERIES = 50
+
+
+def _series_rows(series: Sequence[Facts]) -> list[list[str]]:
+    rows = [["number", "name", "path"]]
+    rows += [[str(n), each["name"], each["path"] or "-"] for n, each in enumerate(series)]
+    if len(rows) > _MOST_SERIES + 1:
+        more = f"and {len(series) - _MOST_SERIES:,} more, which --json lists"
+        rows = [*rows[: _MOST_SERIES + 1], ["…", more, ""]]
     return rows
 
 

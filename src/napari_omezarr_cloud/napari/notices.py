@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari.utils.notifications import show_error, show_info, show_warning
+from napari.utils.notifications import (
+    Notification,
+    NotificationSeverity,
+    notification_manager,
+    show_error,
+    show_info,
+    show_warning,
+)
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QMainWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from napari_omezarr_cloud.errors import CloudError
 
-__all__ = ["plain", "tell_error", "tell_notes", "tell_warning"]
+__all__ = ["offer", "plain", "tell_error", "tell_notes", "tell_warning"]
 
 _PATIENCE_MS, _PAUSE_MS = 5000, 100
 _MOST_NOTES = 3
@@ -56,6 +63,12 @@ def tell_notes(name: str, notes: Sequence[str]) -> None:
     more = len(notes) - _MOST_NOTES
     said = " ".join(notes[:_MOST_NOTES]) + (f" (And {more} more notes.)" if more > 0 else "")
     show_info(plain(f"{name}: {said}"))
+
+
+def offer(sentence: str, button: str, do: Callable[[], None]) -> None:
+    """Notify with a button that does something; on the GUI thread."""
+    said = Notification(plain(sentence), NotificationSeverity.INFO, actions=[(button, do)])
+    notification_manager.dispatch(said)
 
 
 def _when_seen(text: str, patience_ms: int) -> None:

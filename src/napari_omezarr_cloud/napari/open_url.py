@@ -14,8 +14,8 @@ from napari_omezarr_cloud.location import looks_like_ome_zarr, redacted
 from napari_omezarr_cloud.napari import preferences, recent, wiring
 from napari_omezarr_cloud.napari.background import Job
 from napari_omezarr_cloud.napari.choosing import chooser_for
-from napari_omezarr_cloud.napari.notices import tell_error, tell_notes
-from napari_omezarr_cloud.napari.opening import can_choose, show_image
+from napari_omezarr_cloud.napari.notices import tell_error
+from napari_omezarr_cloud.napari.opening import can_choose, show_image, tell_about
 from napari_omezarr_cloud.napari.profiles import profile_names
 from napari_omezarr_cloud.napari.widgets.open_dialog import OpenDialog
 
@@ -88,7 +88,7 @@ class _Opener(QObject):
                 self._choose(viewer, image)
             else:
                 show_image(viewer, image)
-                tell_notes(image.name, image.notes)
+                tell_about(viewer, image)
 
         self._job = Job(future, shown, lambda error: self._fail(location, error), self)
         # A window that is closed meanwhile takes the dialog along, and the requests should go too.

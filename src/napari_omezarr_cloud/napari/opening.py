@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
@@ -26,14 +27,14 @@ from napari_omezarr_cloud.napari.layer_data import (
     length_factor,
     to_layers,
 )
-from napari_omezarr_cloud.napari.notices import tell_error, tell_notes, tell_warning
+from napari_omezarr_cloud.napari.notices import offer, tell_error, tell_notes, tell_warning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_omezarr_cloud.location import Location
 
-__all__ = ["NO_LAYERS", "can_choose", "open_layers", "read_link", "show_image"]
+__all__ = ["NO_LAYERS", "can_choose", "open_layers", "read_link", "show_image", "tell_about"]
 
 NO_LAYERS: list[Any] = [(None,)]
 """What npe2 takes for "read, and nothing to add": the layers are added by ourselves, or not."""
@@ -130,10 +131,32 @@ def open_layers(link: str, *, rgb: bool | None = None) -> list[Any]:
             layers += _shown(is_shown, _label_layers(each))
     if asker.is_by_hand:
         for each, _ in images:
-            tell_notes(each.name, each.notes)
+            tell_about(viewer, each)
     if location.kind != "file":
         recent.remember(location)
     return _handed_over(asker, [_hidden(layer) for layer in layers], location)
+
+
+def tell_about(viewer: Any, image: Image) -> None:
+    """Say what was odd about an image, and offer the one that a label image belongs to."""
+    place = image.opened.beside
+    if place is None:
+        tell_notes(image.name, image.notes)
+        return
+    reference = weakref.ref(viewer)
+
+    def open_it(*_: Any) -> None:
+        live = reference()
+        if live is None or not wiring.is_open(live):
+            return
+        try:
+            show_image(live, wait_for(open_async(place), f"Opening {place}"), has_labels=False)
+        except CancelledError:
+            return
+        except CloudError as error:
+            tell_error(error)
+
+    offer(f"{image.name}: {' '.join(image.notes)}", "Open the image", open_it)
 
 
 _MOST_AT_ONCE = 8
@@ -229,6 +252,7 @@ def show_image(
     image: Image,
     *,
     rgb: bool | None = None,
+    has_labels: bool = True,
     then: Callable[[], None] = lambda: None,
 ) -> None:
     """Add an open image to a viewer, layer by layer, labels last; on the GUI thread.
@@ -242,7 +266,8 @@ def show_image(
     _expect(image, layers, viewer)
 
     def after() -> None:
-        wiring.labels_later(viewer, image)
+        if has_labels:
+            wiring.labels_later(viewer, image)
         show_next()
 
     def show_next() -> None:
