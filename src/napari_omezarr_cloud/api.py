@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.chunks.dask_view import dask_array
-from napari_omezarr_cloud.errors import LinkError, OperationError, RegionError
+from napari_omezarr_cloud.errors import LinkError, NotFoundError, OperationError, RegionError
 from napari_omezarr_cloud.location import Location, parse_location
 from napari_omezarr_cloud.ngff import Affine, Axis, Channel, CoordinateSystem, ImageLabel
 from napari_omezarr_cloud.process import Recipe, RecipeInput, Step, get_operation
@@ -272,6 +272,33 @@ class Image(_Leveled):
     def plate(self) -> OpenedPlate | None:
         """Of a plate or well: its wells, where they lie, which field is shown; None: an image."""
         return self.opened.plate
+
+    def show_field(self, field: int | None, *, acquisition: int | None = None) -> Image:
+        """Return the plate or well with another field; waits for the metadata of one well.
+
+        Parameters
+        ----------
+        field
+            Of each well, counted from 0; None: the first of a plate's, all of a well's.
+        acquisition
+            Id of the acquisition whose fields count; None: any.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such field, or this is neither plate nor well.
+        """
+        plate = self.plate
+        if plate is None:
+            raise NotFoundError(
+                "Could not show a field", where=str(self.location), why="this is no plate or well"
+            )
+
+        async def reopened() -> Image:
+            opened = await plate.reopen(field, acquisition)
+            return Image(opened.pyramid, opened)
+
+        return io_thread().wait(reopened())
 
     @property
     def traffic(self) -> Traffic:

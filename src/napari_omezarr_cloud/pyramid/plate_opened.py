@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import field as field_of
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from napari_omezarr_cloud.ngff.plate import Acquisition, PlateWell
     from napari_omezarr_cloud.pyramid.mosaic import MosaicNotes
+    from napari_omezarr_cloud.pyramid.opened import OpenedImage
 
 __all__ = ["OpenedPlate"]
 
@@ -35,6 +39,8 @@ class OpenedPlate:
     """Length of a cell along y and x, in the units of the axes."""
     found: MosaicNotes
     """What is seen of wells when they are opened."""
+    reopen: Callable[[int | None, int | None], Awaitable[OpenedImage]] = field_of(repr=False)
+    """Opens it with another field and acquisition, over the same connections; on the I/O loop."""
 
     def well_at(self, y: float, x: float) -> PlateWell | None:
         """Return the well at a position, in the units of the axes."""

@@ -112,6 +112,7 @@ async def open_plate(
         acquisition,
         _cell_length(mosaic, (len(plate.rows), len(plate.columns))),
         holder.notes,
+        lambda field, acquisition: open_plate(opened, group, field=field, acquisition=acquisition),
     )
     return _opened(opened, first, mosaic, labels, about, plate.name, notes)
 
@@ -186,6 +187,7 @@ async def open_well(
         acquisition,
         _cell_length(mosaic, counts),
         holder.notes,
+        lambda field, acquisition: open_well(opened, group, field=field, acquisition=acquisition),
     )
     return _opened(opened, first, mosaic, labels, about, "", notes)
 
@@ -355,7 +357,13 @@ def _opened(
     return OpenedImage(
         opened.location,
         image,
-        replace(mosaic, name=name, notes=told, source=str(opened.location)),
+        replace(
+            mosaic,
+            name=name,
+            notes=told,
+            source=str(opened.location),
+            kept=(*mosaic.kept, about),
+        ),
         opened.store,
         opened.traffic,
         told,
