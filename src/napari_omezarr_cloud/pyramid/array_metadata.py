@@ -14,7 +14,7 @@ import numpy as np
 from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 
 from napari_omezarr_cloud.errors import CloudError, MetadataError, UnsupportedError
-from napari_omezarr_cloud.pyramid.codecs import Decoder, chunk_decoder
+from napari_omezarr_cloud.pyramid.codecs import Decoder, chunk_decoder, refuse_objects
 from napari_omezarr_cloud.pyramid.level import Grid
 
 if TYPE_CHECKING:
@@ -171,6 +171,9 @@ def _parse_v2(document: Mapping[str, Any]) -> ArrayDescription:
         raise UnsupportedError(
             "Could not read the array", why="its dtype is object, whose chunks may be pickles"
         )
+    filters = document.get("filters")
+    for codec in (document.get("compressor"), *(filters if isinstance(filters, list) else ())):
+        refuse_objects(str(codec.get("id", "")) if isinstance(codec, Mapping) else "")
     known = {k: document[k] for k in _V2_KEYS if k in document}
     metadata = ArrayV2Metadata.from_dict({**known, "attributes": {}})
     dtype = metadata.dtype.to_native_dtype()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -20,11 +20,11 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 from zarr.storage import MemoryStore, StorePath
 
-from napari_omezarr_cloud.errors import ChunkError
+from napari_omezarr_cloud.errors import ChunkError, UnsupportedError
 from napari_omezarr_cloud.pyramid.bounded import Unpack, bounded_decoder
 from napari_omezarr_cloud.pyramid.level import Grid
 
-__all__ = ["Decoder", "chunk_decoder"]
+__all__ = ["Decoder", "chunk_decoder", "refuse_objects"]
 
 Array = npt.NDArray[Any]
 Decoder = Callable[[bytes | memoryview], Array]
@@ -45,12 +45,12 @@ def chunk_decoder(metadata: ArrayV2Metadata | ArrayV3Metadata, grid: Grid) -> De
     """
     if isinstance(metadata, ArrayV2Metadata):
         return _v2_decoder(metadata, grid)
-    return _v3_decoder(metadata, grid) or _zarr_decoder(metadata, grid)
+    return _v3_decoder(metadata, grid)
 
 
 def _v2_decoder(metadata: ArrayV2Metadata, grid: Grid) -> Decoder:
     stored = metadata.dtype.to_native_dtype()
-    limit = _limit(grid)
+    limit = _limit(grid, [f.get_config() for f in metadata.filters or ()])
     filters = [bounded_decoder(f, limit) for f in reversed(metadata.filters or ())]
     compressor = metadata.compressor
     stages = ([bounded_decoder(compressor, limit)] if compressor is not None else []) + filters
@@ -62,26 +62,41 @@ def _v2_decoder(metadata: ArrayV2Metadata, grid: Grid) -> Decoder:
     return decode
 
 
-def _v3_decoder(metadata: ArrayV3Metadata, grid: Grid) -> Decoder | None:
-    """Return a direct decoder, or None if a codec is not among the common ones."""
+def _v3_decoder(metadata: ArrayV3Metadata, grid: Grid) -> Decoder:
+    """Unpack the bytes here, with a bound; leave filters that are not common to zarr-python."""
+    codecs: list[Any] = list(metadata.to_dict()["codecs"])  # type: ignore[arg-type]
+    limit = _limit(grid, [codec.get("configuration") or {} for codec in codecs])
     stages: list[Unpack] = []
-    limit = _limit(grid)
+    while codecs and codecs[-1]["name"].removeprefix("numcodecs.") in _V3_STAGES:
+        codec = codecs.pop()
+        build = _V3_STAGES[codec["name"].removeprefix("numcodecs.")]
+        stages.append(bounded_decoder(build(codec.get("configuration") or {}), limit))
+    direct = _array_decoder(codecs, grid)
+    if direct is None:
+        direct = _zarr_decoder(metadata, codecs, grid)
+    if not stages:
+        return direct
+    to_array = direct
+
+    def decode(raw: bytes | memoryview) -> Array:
+        unpacked = _unpacked(raw, stages)
+        if isinstance(unpacked, np.ndarray):
+            unpacked = unpacked.reshape(-1).view("u1").data
+        return to_array(unpacked)
+
+    return decode
+
+
+def _array_decoder(codecs: Sequence[Any], grid: Grid) -> Decoder | None:
+    """Return a decoder of transposed plain bytes; None if there are other codecs."""
     permutations: list[tuple[int, ...]] = []
-    endian: str | None = None
-    codecs: Any = metadata.to_dict()["codecs"]
-    for codec in codecs:
-        name, configuration = codec["name"], codec.get("configuration") or {}
-        if name == "transpose" and not stages and endian is None:
-            permutations.append(tuple(configuration["order"]))
-        elif name == "bytes" and endian is None:
-            endian = configuration.get("endian") or "little"
-        elif name in _V3_STAGES and endian is not None:
-            stages.append(bounded_decoder(_V3_STAGES[name](configuration), limit))
-        else:
-            return None
-    if endian is None:
+    if not codecs or codecs[-1]["name"] != "bytes":
         return None
-    stages.reverse()
+    for codec in codecs[:-1]:
+        if codec["name"] != "transpose":
+            return None
+        permutations.append(tuple(codec["configuration"]["order"]))
+    endian = (codecs[-1].get("configuration") or {}).get("endian") or "little"
     stored = grid.dtype.newbyteorder("<" if endian == "little" else ">")
     shape = grid.chunks
     for permutation in permutations:
@@ -89,7 +104,7 @@ def _v3_decoder(metadata: ArrayV3Metadata, grid: Grid) -> Decoder | None:
     written = Grid(shape, shape, grid.dtype)
 
     def decode(raw: bytes | memoryview) -> Array:
-        pixels = _shaped(_unpacked(raw, stages), stored, written, "C")
+        pixels = _shaped(raw, stored, written, "C")
         for permutation in reversed(permutations):
             pixels = np.transpose(pixels, np.argsort(permutation))
         return np.ascontiguousarray(pixels)
@@ -97,27 +112,43 @@ def _v3_decoder(metadata: ArrayV3Metadata, grid: Grid) -> Decoder | None:
     return decode
 
 
-def _numcodecs(name: str) -> Callable[[dict[str, Any]], Any]:
+def _numcodecs(name: str, *, configured: bool = False) -> Callable[[dict[str, Any]], Any]:
+    """Return a maker of a codec; ``configured`` if its streams do not describe themselves."""
+
     def build(configuration: dict[str, Any]) -> Any:
-        del configuration  # decoding needs none of it: the streams describe themselves
         import numcodecs
 
-        return numcodecs.get_codec({"id": name})
+        return numcodecs.get_codec({**configuration, "id": name} if configured else {"id": name})
 
     return build
 
 
 _V3_STAGES: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "blosc": _numcodecs("blosc"),
-    "gzip": _numcodecs("gzip"),
-    "zstd": _numcodecs("zstd"),
+    **{name: _numcodecs(name) for name in ("blosc", "bz2", "gzip", "lz4", "zlib", "zstd")},
+    **{
+        name: _numcodecs(name, configured=True)
+        for name in ("adler32", "crc32", "fletcher32", "jenkins_lookup3", "lzma", "shuffle")
+    },
     "crc32c": _numcodecs("crc32c"),
 }
 
 
-def _limit(grid: Grid) -> int:
-    """Return the most bytes that any stage may produce; filters may widen, hence the factor."""
-    return max(math.prod(grid.chunks) * max(grid.dtype.itemsize, 8) + 1024, 1 << 16)
+def refuse_objects(name: str) -> None:
+    """Refuse codecs of objects: a pickle can run any command, the others hold no voxels."""
+    if name in ("pickle", "categorize") or name.startswith(("json", "msgpack", "vlen-")):
+        raise UnsupportedError(
+            "Could not read the array", why=f"its codec {name!r} stores objects, not numbers"
+        )
+
+
+def _limit(grid: Grid, filters: Sequence[Mapping[str, Any]]) -> int:
+    """Return the most bytes that any stage may produce; a filter may store a wider type."""
+    widest = grid.dtype.itemsize
+    for configuration in filters:
+        for name in ("dtype", "astype", "encode_dtype", "decode_dtype"):
+            if configuration.get(name) is not None:
+                widest = max(widest, np.dtype(configuration[name]).itemsize)
+    return max(math.prod(grid.chunks) * min(widest, 16) + 1024, 1 << 16)
 
 
 def _unpacked(raw: Any, stages: Sequence[Unpack]) -> Any:
@@ -140,11 +171,12 @@ def _shaped(raw: Any, stored: np.dtype[Any], grid: Grid, order: Any) -> Array:
     return np.ascontiguousarray(pixels)
 
 
-def _zarr_decoder(metadata: ArrayV3Metadata, grid: Grid) -> Decoder:
+def _zarr_decoder(metadata: ArrayV3Metadata, codecs: Sequence[Any], grid: Grid) -> Decoder:
     """Decode through zarr-python, as an array of a single chunk in memory."""
     document: dict[str, Any] = {
         **metadata.to_dict(),
         "shape": list(grid.chunks),
+        "codecs": list(codecs),
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
         "attributes": {},
         "dimension_names": None,
