@@ -318,7 +318,8 @@ async def _labels(
         except MetadataError as error:
             notes = (*notes, f"The labels {each.name!r} could not be laid out. {error}")
             continue
-        laid.append(replace(each, pyramid=pyramid))
+        kept = (*pyramid.kept, holder.notes)  # tells whose labels they are
+        laid.append(replace(each, pyramid=replace(pyramid, kept=kept)))
     return tuple(laid), notes
 
 
