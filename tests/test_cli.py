@@ -214,7 +214,7 @@ def test_a_terminal_without_unicode_gets_escapes(labelled: Written) -> None:
         pytest.param("/nothing/here.zarr", "there is no such folder", id="absent"),
         pytest.param("gopher://host/x.zarr", "no scheme we know", id="no link"),
         pytest.param("", "No link was given", id="empty"),
-        pytest.param("x.zarr.zip", "single file", id="zip"),
+        pytest.param("x.zarr.zip", "Found no file", id="zip"),
     ],
 )
 def test_what_cannot_be_opened_is_one_sentence_on_stderr(

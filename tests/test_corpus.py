@@ -39,15 +39,10 @@ IMAGES = {
     image["path"]: image
     for dataset in DATASETS.values()
     for image in dataset["images"]
-    if str(image["ngff"] or "0.4")[:3] in VERSIONS and (CORPUS / image["path"]).is_dir()
+    if (CORPUS / image["path"]).exists()
 }
-OPENED_AS_ONE = [
-    path
-    for path, dataset in DATASETS.items()
-    if dataset["kind"] in ("image", "labels")
-    and str(dataset["ngff"] or "0.4")[:3] in VERSIONS
-    and (CORPUS / path).is_dir()
-]
+HOLDS_SEVERAL = ("series", "container")
+OPENED_AS_ONE = [path for path, said in DATASETS.items() if said["kind"] in ("image", "labels")]
 BY_BEHAVIOUR = {
     kind: [name for name, said in HOSTILE.items() if said["expect"] == kind]
     for kind in ("error", "open", "error_or_open", "pixel_error")
@@ -101,7 +96,11 @@ def scales(image: noc.Image | noc.Labels, said: dict[str, Any], stated: list[boo
 
 def test_the_corpus_is_complete() -> None:
     assert len(OPENED_AS_ONE) > 55
-    assert set(OPENED_AS_ONE) <= set(IMAGES)
+    assert (
+        set(OPENED_AS_ONE)
+        <= set(IMAGES)
+        <= {i["path"] for d in DATASETS.values() for i in d["images"]}
+    )
     assert sum(map(len, BY_BEHAVIOUR.values())) == len(HOSTILE)
 
 
@@ -132,7 +131,7 @@ def test_labels_are_read_voxel_for_voxel(path: str, link_to: Callable[[str], str
 
 @pytest.mark.parametrize("path", IMAGES)
 def test_an_image_opens_without_a_note_unless_something_is_odd(path: str) -> None:
-    odd = ("omero", "version", "Axes without", "multiscales are")
+    odd = ("omero", "version", "Axes without", "multiscales are", "labels of the image")
 
     notes = noc.open(str(CORPUS / path)).notes
 
@@ -140,25 +139,26 @@ def test_an_image_opens_without_a_note_unless_something_is_odd(path: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "path",
-    [
-        path
-        for path, dataset in DATASETS.items()
-        if path not in IMAGES
-        and not path.startswith("hostile")
-        and dataset["kind"] not in ("scene", "plate", "well")
-    ],
+    "path", [path for path, said in DATASETS.items() if said["kind"] in HOLDS_SEVERAL]
 )
-def test_what_cannot_be_opened_yet_is_refused_by_name(
-    path: str, link_to: Callable[[str], str]
-) -> None:
-    kind = DATASETS[path]["kind"]
-    words = {"image": ("0.6", "single file"), "container": ("It holds images",)}.get(kind, (kind,))
+def test_all_images_of_a_series_are_found(path: str, link_to: Callable[[str], str]) -> None:
+    image = noc.open(link_to(path))
 
-    with pytest.raises(CloudError) as caught:
-        noc.open(link_to(path))
+    found = [entry.open() for entry in image.series]
 
-    assert any(word in str(caught.value) for word in words)
+    assert [str(each.location) for each in found] == [
+        str(noc.open(link_to(said["path"])).location) for said in DATASETS[path]["images"]
+    ]
+    assert any("are here, and this is" in note for note in image.notes)
+
+
+@pytest.mark.parametrize("path", [path for path in DATASETS if not path.startswith("hostile")])
+def test_everything_opens(path: str, link_to: Callable[[str], str]) -> None:
+    image = noc.open(link_to(path))
+
+    coarsest = image.levels[-1]
+    assert image.read(coarsest.number).shape == coarsest.shape
+    assert noc.to_layers(image)
 
 
 # ---- hostile ------------------------------------------------------------------------------------
