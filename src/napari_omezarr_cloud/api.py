@@ -14,6 +14,7 @@ import numpy as np
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.chunks.dask_view import dask_array
 from napari_omezarr_cloud.errors import LinkError, NotFoundError, OperationError, RegionError
+from napari_omezarr_cloud.links import Link, Source, read_link
 from napari_omezarr_cloud.location import Location, parse_location
 from napari_omezarr_cloud.ngff import Affine, Axis, Channel, CoordinateSystem, ImageLabel
 from napari_omezarr_cloud.process import Recipe, RecipeInput, Step, get_operation
@@ -24,6 +25,7 @@ from napari_omezarr_cloud.pyramid.channels import channel_axis, channels_of
 from napari_omezarr_cloud.pyramid.in_memory import array_pyramid, transform_of_level
 from napari_omezarr_cloud.pyramid.opening import OpenedImage, OpenedLabels, Sibling, open_image
 from napari_omezarr_cloud.pyramid.stored import StoredLevel
+from napari_omezarr_cloud.resolving import resolve
 from napari_omezarr_cloud.store import Traffic, io_thread
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ __all__ = [
     "locate",
     "open",
     "open_async",
+    "resolve_async",
+    "understand",
 ]
 
 
@@ -406,17 +410,67 @@ def _labels(opened: OpenedLabels) -> Labels:
 
 
 async def _open(
-    location: Location,
+    link: Location | Link,
     axes: Sequence[str] | None = None,
     field: int | None = None,
     acquisition: int | None = None,
 ) -> Image:
+    if isinstance(link, Location):
+        location, notes = link, ()
+    else:
+        link = await resolve(link)
+        location, notes = link.sources[0].location, _notes_of(link)
     opened = await open_image(location, axes=axes, field=field, acquisition=acquisition)
+    if notes:
+        opened = replace(opened, notes=(*opened.notes, *notes))
     return Image(opened.pyramid, opened)
 
 
+def _notes_of(link: Link) -> tuple[str, ...]:
+    others = [str(source.location) for source in link.sources[1:]]
+    if not others:
+        return link.notes
+    more = f" and {len(others) - 8} more" if len(others) > 8 else ""
+    listed = ", ".join(others[:8]) + more
+    return (*link.notes, f"The first of {len(others) + 1} images is opened; also there: {listed}.")
+
+
+def understand(text: str | PathLike[str], *, endpoint: str | None = None, **access: Any) -> Link:
+    """Understand a link, also that of another viewer; asks no server.
+
+    Takes what :func:`open` takes. What is given here counts more than what the link says.
+
+    Raises
+    ------
+    LinkError
+        If the text is no link.
+    """
+    given = {name: value for name, value in access.items() if value is not None}
+    if isinstance(text, str):
+        link = read_link(text, endpoint=endpoint)
+    else:
+        link = Link(sources=(Source(parse_location(text, endpoint=endpoint)),))
+    if not given:
+        return link
+
+    def let_in(found: Source) -> Source:
+        way = replace(found.location.access, **given)
+        return replace(found, location=replace(found.location, access=way))
+
+    return replace(link, sources=tuple(let_in(each) for each in link.sources))
+
+
+def resolve_async(link: str | PathLike[str] | Link, **access: Any) -> Future[Link]:
+    """Begin to look up what a viewer's link shows; done at once where the link says it itself.
+
+    Takes what :func:`understand` takes, and raises as :func:`open_async` does.
+    """
+    found = link if isinstance(link, Link) else understand(link, **access)
+    return io_thread().submit(resolve(found))
+
+
 def open_async(
-    link: str | PathLike[str] | Location,
+    link: str | PathLike[str] | Location | Link,
     *,
     axes: str | Sequence[str] | None = None,
     field: int | None = None,
@@ -427,12 +481,12 @@ def open_async(
 
     Takes what :func:`open` takes; raises ``LinkError`` at once, everything else from the future.
     """
-    location = link if isinstance(link, Location) else locate(link, **access)
-    return io_thread().submit(_open(location, _axis_names(axes), field, acquisition))
+    found = link if isinstance(link, Location | Link) else understand(link, **access)
+    return io_thread().submit(_open(found, _axis_names(axes), field, acquisition))
 
 
 def open(
-    link: str | PathLike[str] | Location,
+    link: str | PathLike[str] | Location | Link,
     *,
     axes: str | Sequence[str] | None = None,
     field: int | None = None,
@@ -450,8 +504,9 @@ def open(
     Parameters
     ----------
     link
-        ``s3://bucket/key``, ``https://…``, ``gs://…``, ``az://…``, or a local path; a
-        ``Location`` says itself how to get in, and what follows ``acquisition`` is not looked at.
+        ``s3://bucket/key``, ``https://…``, ``gs://…``, ``az://…``, a local path, or the link of
+        another viewer, of whose images the first is opened. A ``Location`` says itself how to
+        get in, and what follows ``acquisition`` is not looked at.
     axes
         Names of the array's axes in their order, ``"tzyx"`` or ``"time,y,x"``, where the metadata
         have none or wrong ones.
@@ -478,8 +533,9 @@ def open(
     MetadataError
         If it is no OME-Zarr image, or one of a kind that cannot be shown.
     """
-    if not isinstance(link, Location):
-        link = locate(link, endpoint=endpoint, region=region, anonymous=anonymous, profile=profile)
+    if not isinstance(link, Location | Link):
+        given = {"region": region, "anonymous": anonymous, "profile": profile}
+        link = understand(link, endpoint=endpoint, **given)
     return io_thread().wait(_open(link, _axis_names(axes), field, acquisition))
 
 
@@ -514,10 +570,14 @@ def locate(
     LinkError
         If the text is no link.
     """
-    chosen: dict[str, Any] = {"region": region, "anonymous": anonymous, "profile": profile}
-    given = {name: value for name, value in chosen.items() if value is not None}
-    location = parse_location(text, endpoint=endpoint)
-    return replace(location, access=replace(location.access, **given)) if given else location
+    link = understand(text, endpoint=endpoint, region=region, anonymous=anonymous, profile=profile)
+    if not link.sources:
+        raise LinkError(
+            "The link does not say itself where its images are",
+            why=f"{link.viewer} must be asked",
+            hint="Open it, or paste the link of the image itself.",
+        )
+    return link.sources[0].location
 
 
 _Source = Image | Labels | Derived

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_omezarr_cloud.errors import CloudError
+from napari_omezarr_cloud.errors import CloudError, LinkError
 from napari_omezarr_cloud.links import (
     avivator,
     bia,
@@ -23,7 +23,7 @@ from napari_omezarr_cloud.links import (
     zenodo,
 )
 from napari_omezarr_cloud.links.link import ChannelView, Link, Lookup, Place, Source, View, Zoom
-from napari_omezarr_cloud.links.pasted import LONGEST, pasted
+from napari_omezarr_cloud.links.pasted import LONGEST, LONGEST_PLAIN, pasted
 from napari_omezarr_cloud.location import Access, Location, parse_location
 
 if TYPE_CHECKING:
@@ -92,10 +92,13 @@ def read_link(
     """
 
     def locate(text: str) -> Location:
+        if len(text) > LONGEST_PLAIN:
+            raise LinkError("The link cannot be opened", why="it is longer than servers accept")
         return parse_location(text, endpoint=endpoint, access=access, environ=environ)
 
     link = pasted(text, locate)
-    for read in _READERS:
+    # Only a view makes a link this long.
+    for read in _READERS if len(text) <= LONGEST_PLAIN else (neuroglancer.read,):
         found = read(link)
         if found is not None:
             return found

@@ -22,7 +22,9 @@ def read(link: Pasted) -> Link | None:
     LinkError
         If the container is an N5, whose blocks are no zarr.
     """
-    found = re.fullmatch(r"(?s)([^?#]+://[^?#]+)\?(/[^#&=?]*)(?:#[\w./-]*)?", link.text)
+    found = re.fullmatch(
+        r"(?s)([a-zA-Z][a-zA-Z0-9+.-]{0,15}://[^?#]+)\?(/[^#&=?]*)(?:#[\w./-]*)?", link.text
+    )
     if not found:
         return None
     if re.search(r"(?i)\.n5/?$", found[1]):

@@ -22,6 +22,7 @@ from napari_omezarr_cloud.links.link import (
     View,
     Zoom,
 )
+from napari_omezarr_cloud.links.pasted import LONGEST_PLAIN
 from napari_omezarr_cloud.links.pipeline import unwrapped
 from napari_omezarr_cloud.links.values import (
     MOST,
@@ -91,7 +92,7 @@ def _plain_json(content: str) -> str:
 
     Inside of its texts nothing is replaced but ``\\'``.
     """
-    if not re.match(r"\s*\{\s*'", content):
+    if len(content) > LONGEST_PLAIN or not re.match(r"\s*\{\s*'", content):
         return content
     parts = re.split(r"('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")", content)
     plain = []
@@ -151,8 +152,7 @@ def _channel(layer: dict[str, Any], source: int) -> ChannelView:
     controls = as_map(layer.get("shaderControls"))
     shade, span = stated.get("color"), stated.get("range")
     for control in list(controls.values())[:MOST]:
-        value = as_map(control)
-        span = window(value.get("range")) or span
+        span = window(as_map(control).get("range")) or window(control) or span
         shade = color(control) or shade
     visible = layer.get("visible")
     return ChannelView(

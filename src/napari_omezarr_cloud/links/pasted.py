@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,10 +16,13 @@ if TYPE_CHECKING:
 
     from napari_omezarr_cloud.location import Location
 
-__all__ = ["LONGEST", "Pasted", "pasted"]
+__all__ = ["LONGEST", "LONGEST_PLAIN", "Pasted", "pasted"]
 
 LONGEST = 2_000_000
-"""Characters. Browsers stop at two million, too."""
+"""Characters of a link that holds a whole view. Browsers stop at two million, too."""
+
+LONGEST_PLAIN = 32_768
+"""Characters of any other link, and of those inside a view."""
 
 _AROUND = "\"'`<>“”„‘’«»\u00ad\u200b\u2060\ufeff \t\r\n"  # noqa: RUF001
 
@@ -58,11 +62,8 @@ class Pasted:
         if "?" not in first or not re.match(r"(?i)[a-z][a-z0-9+.-]{0,15}://", first):
             return unquote(first)
         # What follows is the inner link's, up to a word that the outer viewer is known to use.
-        for other in others:
-            if other.partition("=")[0] in _OUTER:
-                break
-            first += "&" + other
-        return first
+        inner = itertools.takewhile(lambda word: word.partition("=")[0] not in _OUTER, others)
+        return "&".join([first, *inner])
 
 
 _OUTER = frozenset(

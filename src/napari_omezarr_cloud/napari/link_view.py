@@ -1,0 +1,137 @@
+"""How another viewer showed it → how napari does: colours and contrast, then place and zoom."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, LayerData
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_omezarr_cloud.links import ChannelView, Place, View
+
+__all__ = ["dressed", "go_there", "go_there_with"]
+
+
+def dressed(layers: Sequence[LayerData], view: View | None, source: int) -> list[LayerData]:
+    """Return layers of a link's source with the colours, contrast and visibility of the view."""
+    if view is None:
+        return list(layers)
+    result = []
+    for data, attributes, kind in layers:
+        about = attributes.get("metadata", {}).get(METADATA_KEY, {})
+        for channel in view.channels:
+            if channel.source == source and channel.index in (None, about.get("channel", 0)):
+                attributes = _dressed(attributes, kind, channel)
+        result.append((data, attributes, kind))
+    return result
+
+
+def _dressed(attributes: dict[str, Any], kind: str, channel: ChannelView) -> dict[str, Any]:
+    more: dict[str, Any] = {}
+    if channel.visible is not None:
+        more["visible"] = channel.visible
+    if kind == "image" and not attributes.get("rgb"):
+        if channel.color is not None:
+            more["colormap"] = "gray" if channel.color == "#FFFFFF" else channel.color
+        if channel.window is not None:
+            more["contrast_limits"] = list(channel.window)
+            metadata = attributes.get("metadata", {})
+            about = {**metadata.get(METADATA_KEY, {}), "guess_contrast": False}
+            more["metadata"] = {**metadata, METADATA_KEY: about}
+    return {**attributes, **more}
+
+
+def go_there_with(viewer: Any, view: View, count: int) -> None:
+    """Go to a view's place as soon as so many layers have been added, of which the first counts."""
+    reference, left = weakref.ref(viewer), [count]
+    first: list[Any] = []
+
+    def on_inserted(event: Any) -> None:
+        first.append(weakref.ref(event.value))
+        left[0] -= 1
+        if left[0] > 0:
+            return
+        live, layer = reference(), first[0]()
+        if live is None:
+            return
+        live.layers.events.inserted.disconnect(on_inserted)
+        if layer is not None:
+            go_there(live, view, layer)
+
+    # Last, as napari fits its view to the first layer on the same event.
+    viewer.layers.events.inserted.connect(on_inserted, position="last")
+
+
+def go_there(viewer: Any, view: View, layer: Any) -> None:
+    """Put sliders, camera and the number of dimensions where a view says.
+
+    Parameters
+    ----------
+    viewer, layer
+        The layer is in the viewer; its scale and units say what voxels and metres are.
+    view
+        What it does not say stays as it is.
+    """
+    names = [str(name) for name in layer.axis_labels]
+    offset = viewer.dims.ndim - layer.ndim
+    _lay_out(viewer, view, names, offset)
+    shown = viewer.dims.displayed
+    camera = viewer.scene.camera
+    center = list(camera.center)
+    for place in view.places:
+        if place.axis not in names:
+            continue
+        axis = names.index(place.axis)
+        world = _world(place, layer, axis)
+        if world is None:
+            continue
+        if axis + offset in shown:
+            center[list(shown).index(axis + offset) - len(shown)] = world
+        else:
+            viewer.dims.set_point(axis + offset, world)
+    camera.center = tuple(center)
+    if view.zoom is not None and shown and shown[-1] >= offset:
+        axis = shown[-1] - offset
+        size = _length(view.zoom.value, view.zoom.unit, layer, axis)
+        if size:
+            pixels = float(viewer.canvas.size[0]) if view.zoom.of == "height" else 1.0
+            camera.zoom = pixels / size
+
+
+def _lay_out(viewer: Any, view: View, names: list[str], offset: int) -> None:
+    if view.layout == "3d" and viewer.dims.ndim > 2:
+        viewer.dims.ndisplay = 3
+    elif view.layout == "2d":
+        viewer.dims.ndisplay = 2
+        if view.plane is not None and set(view.plane) <= set(names):
+            plane = [names.index(name) + offset for name in view.plane]
+            rest = [axis for axis in range(viewer.dims.ndim) if axis not in plane]
+            viewer.dims.order = (*rest, *plane)
+
+
+def _world(place: Place, layer: Any, axis: int) -> float | None:
+    """Return a place in the layer's world; None if it is in a unit that the layer cannot have."""
+    begin, step = float(layer.translate[axis]), float(layer.scale[axis])
+    if place.unit == "index":
+        return begin + place.value * step
+    if place.unit == "fraction":
+        count = layer.data[0].shape[axis] if layer.multiscale else layer.data.shape[axis]
+        return begin + (place.value * count - 0.5) * step
+    return _length(place.value, place.unit, layer, axis)
+
+
+def _length(value: float, unit: str, layer: Any, axis: int) -> float | None:
+    if unit == "index":
+        return abs(value * float(layer.scale[axis]))
+    if not unit:
+        return value
+    import pint
+
+    registry = pint.get_application_registry()
+    try:
+        return float(registry.Quantity(value, unit).to(str(layer.units[axis])).magnitude)
+    except (pint.DimensionalityError, pint.UndefinedUnitError):
+        return None
