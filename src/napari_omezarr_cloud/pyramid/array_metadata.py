@@ -49,6 +49,8 @@ class ArrayDescription:
     sharding: Sharding | None
     metadata: ArrayV2Metadata | ArrayV3Metadata
     document: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+    """Sentences about what was odd."""
 
     def object_key(self, index: Index) -> str:
         """Return the key, below the array, of the object that holds a chunk."""
@@ -174,13 +176,19 @@ def _parse_v2(document: Mapping[str, Any]) -> ArrayDescription:
     filters = document.get("filters")
     for codec in (document.get("compressor"), *(filters if isinstance(filters, list) else ())):
         refuse_objects(str(codec.get("id", "")) if isinstance(codec, Mapping) else "")
+    notes: tuple[str, ...] = ()
+    if _MISSPELT in document:
+        separator = {"dimension_separator": document[_MISSPELT], **document}
+        document = {k: v for k, v in separator.items() if k != _MISSPELT}
+        notes = (f"{_MISSPELT} was taken for dimension_separator.",)
     known = {k: document[k] for k in _V2_KEYS if k in document}
     metadata = ArrayV2Metadata.from_dict({**known, "attributes": {}})
     dtype = metadata.dtype.to_native_dtype()
     grid = _grid(metadata.shape, metadata.chunks, dtype, metadata.fill_value)
-    return ArrayDescription(grid, chunk_decoder(metadata, grid), None, metadata, document)
+    return ArrayDescription(grid, chunk_decoder(metadata, grid), None, metadata, document, notes)
 
 
+_MISSPELT = "dimension_seperator"
 _V2_KEYS = (
     "zarr_format", "shape", "chunks", "dtype", "compressor", "fill_value", "order", "filters",
     "dimension_separator",

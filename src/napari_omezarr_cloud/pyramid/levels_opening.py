@@ -67,6 +67,7 @@ async def open_pyramid(
             hint="The upload may be unfinished.",
         )
     notes = [f"Level {path!r} is listed and not there; it is left out." for path in absent]
+    notes += sorted({note for _, array in found for note in array.notes})
     ndim = len(found[0][1].grid.shape)
     image = resolve_axes(replace(image, datasets=tuple(d for d, _ in found)), ndim)
     found = list(zip(image.datasets, (a for _, a in found), strict=True))

@@ -24,6 +24,7 @@ __all__ = ["StoredLevel"]
 
 _MISSING = 2**64 - 1
 _KEPT_INDICES = 1024
+_SWAPPED = str.maketrans("./", "/.")
 
 
 class StoredLevel:
@@ -40,6 +41,7 @@ class StoredLevel:
         self.description = description
         self.transform = transform
         self.grid: Grid = description.grid
+        self._other_separator: asyncio.Future[bool] | None = None
         self._indices: OrderedDict[str, asyncio.Future[npt.NDArray[np.uint64] | None]] = (
             OrderedDict()
         )
@@ -59,11 +61,39 @@ class StoredLevel:
         return dict(zip(indices, chunks, strict=True))
 
     async def _produce(self, index: Index, runner: Runner) -> Chunk:
-        key = f"{self.path}/{self.description.object_key(index)}".lstrip("/")
+        key = self._key(index)
         raw = await self._fetch(key, index, runner)
+        if self._other_separator is None:
+            self._other_separator = asyncio.get_running_loop().create_future()
+            try:
+                found = raw is None and await self._is_under_other_separator(index, runner)
+                self._other_separator.set_result(found)
+            except BaseException:  # cancelled or failed: the next chunk tries again
+                self._other_separator.set_result(False)
+                self._other_separator = None
+                raise
+        if raw is None and await asyncio.shield(self._other_separator):
+            key = self._key(index, other=True)
+            raw = await self._fetch(key, index, runner)
         if raw is None:
             return ABSENT
         return await runner.decode(self._decode, raw, index, key)  # type: ignore[no-any-return]
+
+    def _key(self, index: Index, *, other: bool = False) -> str:
+        key = self.description.object_key(index)
+        if other:
+            key = key.translate(_SWAPPED)
+        return f"{self.path}/{key}".lstrip("/")
+
+    async def _is_under_other_separator(self, index: Index, runner: Runner) -> bool:
+        """Ask once a level: some writers name chunks 0.0 and say 0/0, or the reverse."""
+        key = self._key(index, other=True)
+        if key == self._key(index):
+            return False
+        try:
+            return await self._fetch(key, index, runner) is not None
+        except CloudError:
+            return False
 
     async def _fetch(self, key: str, index: Index, runner: Runner) -> Bytes | None:
         sharding = self.description.sharding
