@@ -1,0 +1,42 @@
+"""Hostile data sets, each in a process of its own: bounded in memory and in time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HOSTILE = Path(__file__).parents[2] / "shared" / "corpus" / "hostile"
+pytestmark = pytest.mark.skipif(not HOSTILE.is_dir(), reason="the shared corpus is not here")
+NAMES = json.loads((HOSTILE / "expected.json").read_bytes())["datasets"] if HOSTILE.is_dir() else {}
+_MOST_BYTES = 2**30
+_MOST_SECONDS = 20
+
+_OPEN = """
+import resource, sys
+import napari_omezarr_cloud as noc
+from napari_omezarr_cloud.errors import CloudError
+try:
+    image = noc.open(sys.argv[1])
+    for data, _, _ in noc.to_layers(image):
+        pass
+    grid = image.pyramid.levels[0].grid
+    image.read(0, grid.region_of((0,) * grid.ndim).slices)
+except CloudError as error:
+    assert str(error) and "\\n" not in str(error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_hostile_data_set_takes_less_than_a_gigabyte_and_ends(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _OPEN, str(HOSTILE / name)],
+        capture_output=True, text=True, timeout=_MOST_SECONDS, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr[-500:]
+    assert int(done.stdout) < min(_MOST_BYTES, NAMES[name]["max_rss_mb"] * 10**6)
