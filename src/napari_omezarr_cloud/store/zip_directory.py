@@ -171,9 +171,12 @@ def roots(names: Iterable[str], documents: Iterable[str]) -> list[str]:
     """Return the outermost folders of a zip that hold one of these documents; "" is the top."""
     documents = set(documents)
     parts = (name.rpartition("/") for name in names)
-    found = sorted({folder for folder, _, name in parts if name in documents})
+    found = {folder for folder, _, name in parts if name in documents}
+    if "" in found:
+        return [""]
     outermost: list[str] = []
-    for path in found:
-        if not any(path.startswith(f"{other}/" if other else "") for other in outermost):
+    # By parts, so that what is inside a folder follows it at once: one look back is enough.
+    for path in sorted(found, key=lambda folder: folder.split("/")):
+        if not outermost or not path.startswith(f"{outermost[-1]}/"):
             outermost.append(path)
     return outermost

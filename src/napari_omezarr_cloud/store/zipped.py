@@ -123,7 +123,7 @@ class ZippedStore:
                 place = parse_end64(await self._part(place, 56))
             raw = await self._directory_bytes(tail, place.offset, place.nbytes)
             members = await asyncio.to_thread(parse_directory, place, raw)
-            return self._root(members), members
+            return await asyncio.to_thread(self._root, members), members
         except ZipError as error:
             raise self._unreadable(str(error)) from error
 
