@@ -72,7 +72,7 @@ def test_the_dock_shows_another_field_in_place_of_the_first(
     viewer: Any, qtbot: Any, dock: PlateDock
 ) -> None:
     before = list(viewer.layers)
-    assert dock.said.text() == "3 wells"
+    assert dock.said.text() == "3 wells, up to 2 fields each"
     assert (dock.field.minimum(), dock.field.maximum()) == (0, 1)
 
     dock.field.setValue(1)
@@ -94,6 +94,8 @@ def test_the_dock_brings_a_well_into_view(viewer: Any, qtbot: Any, dock: PlateDo
     layer = viewer.layers[0]
     pitch = np.array(layer.data[0].shape) * layer.scale / (2, 3)
     assert viewer.scene.camera.center[-2:] == pytest.approx(tuple(pitch * (1.5, 1.5)), abs=1)
+    height, width = viewer.canvas.size
+    assert viewer.scene.camera.zoom * pitch.max() > 0.6 * min(height, width)
 
 
 def test_the_dock_says_what_to_do_where_there_is_no_plate(viewer: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ _SMALL, _LARGE = 0.15, 0.8
 """Share of the canvas for what was too small to be seen, and for what was larger than it."""
 
 
-def go_to(viewer: Any, layer: Any, corners: npt.NDArray[np.float64]) -> None:
+def go_to(viewer: Any, layer: Any, corners: npt.NDArray[np.float64], *, fill: bool = False) -> None:
     """Put the middle of a box into the middle of the canvas.
 
     The zoom stays, unless the box would be smaller than 20 screen pixels or larger than the
@@ -29,6 +30,8 @@ def go_to(viewer: Any, layer: Any, corners: npt.NDArray[np.float64]) -> None:
         The layer is in the viewer.
     corners
         Low and high corner of the box, in data coordinates of the layer.
+    fill
+        Zoom so that the box fills the canvas, whatever the zoom was.
     """
     offset = viewer.dims.ndim - layer.ndim
     places = [
@@ -52,14 +55,14 @@ def go_to(viewer: Any, layer: Any, corners: npt.NDArray[np.float64]) -> None:
     canvas = np.array(viewer.canvas.viewbox_size(viewer.layers), float)
     # A volume is seen from any side: its longest edge must fit the shorter side of the canvas.
     rooms = canvas if len(extents) == len(canvas) else np.full(len(extents), canvas.min())
-    camera.zoom = _zoom(float(camera.zoom), extents, rooms)
+    camera.zoom = _zoom(math.inf if fill else float(camera.zoom), extents, rooms)
     camera.center = tuple(center)
 
 
 def _zoom(zoom: float, extents: npt.NDArray[np.float64], rooms: npt.NDArray[np.float64]) -> float:
     """Return the zoom (screen pixels per unit) at which something of these extents can be seen."""
     if extents.max() <= 0:
-        return zoom
+        return zoom if math.isfinite(zoom) else 1.0
     fitting = float((rooms / np.maximum(extents, 1e-12)).min())
     if zoom > fitting:
         return _LARGE * fitting

@@ -77,7 +77,7 @@ class PlateDock(QWidget):
         form = QFormLayout(self.rows)
         form.addRow("Well", self.well)
         form.addRow("", self.go)
-        form.addRow("Field", self.field)
+        form.addRow("Field (first: 0)", self.field)
         form.addRow("Acquisition", self.acquisition)
         form.addRow("", self.show_button)
         layout = QVBoxLayout(self)
@@ -109,16 +109,12 @@ class PlateDock(QWidget):
         if plate is None:
             self.said.setText("Open a plate or a well, or select one of its layers.")
             return
-        kind = "fields" if plate.is_well else "wells"
-        self.said.setText(f"{len(plate.wells):,} {kind}")
+        count = plate.field_count
+        self.said.setText(_summary(plate))
         for well in plate.wells[:_MOST_WELLS]:
             self.well.addItem(well.name, well)
-        if len(plate.wells) > _MOST_WELLS:
-            self.said.setText(f"{len(plate.wells):,} wells; the first {_MOST_WELLS:,} are listed")
-        count = plate.field_count
         self.field.setRange(-1 if plate.is_well else 0, max(count - 1, 0))
         self.field.setSpecialValueText("all" if plate.is_well else "")
-        self.field.setSuffix(f" of 0 … {count - 1}" if count > 1 else "")
         self.field.setValue(-1 if plate.field is None else plate.field)
         self.acquisition.addItem("any", None)
         for each in plate.acquisitions:
@@ -146,7 +142,7 @@ class PlateDock(QWidget):
             pitch = length / view.pyramid.levels[0].transform.scale[axis]
             position = view.order.index(axis)
             low[position], high[position] = number * pitch, (number + 1) * pitch
-        go_to(viewer, layer, np.array([low, high]))
+        go_to(viewer, layer, np.array([low, high]), fill=True)
 
     def show_field(self) -> None:
         """Open the plate with the chosen field; its layers take the place of those there are."""
@@ -186,6 +182,15 @@ class PlateDock(QWidget):
     def _end(self, sentence: str) -> None:
         self.show_button.setEnabled(True)
         self.status.setText(sentence)
+
+
+def _summary(plate: OpenedPlate) -> str:
+    many = len(plate.wells)
+    if plate.is_well:
+        return f"A well: {many:,} field{'s' * (many != 1)} shown"
+    fields = f"{plate.field_count:,} field{'s' * (plate.field_count != 1)} each"
+    listed = f"; the first {_MOST_WELLS:,} are listed here" if many > _MOST_WELLS else ""
+    return f"{many:,} well{'s' * (many != 1)}, up to {fields}{listed}"
 
 
 def _is_of(layer: Any, plate: OpenedPlate) -> bool:
