@@ -32,8 +32,9 @@ END_BYTES = 22 + (1 << 16) - 1
 
 _END, _END64, _LOCATOR64, _LOCAL = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07", b"PK\x03\x04"
 _LOCAL_BYTES = 30
-_MAX_DIRECTORY_BYTES = 64 << 20
-_MAX_MEMBERS = 1 << 20
+_MAX_DIRECTORY_BYTES = 48 << 20
+_MAX_MEMBERS = 400_000
+"""What is made of them takes about a KB each while they are read."""
 
 
 class ZipError(Exception):
@@ -42,11 +43,12 @@ class ZipError(Exception):
 
 @dataclass(frozen=True)
 class DirectoryPlace:
-    """Where the directory lies in the file, and how many members it names."""
+    """Where the directory lies in the file."""
 
     offset: int
     nbytes: int
-    count: int
+    after: int = 0
+    """Bytes of the file after it, where it lies right before its own record; 0: not known."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +93,16 @@ def parse_end(tail: bytes) -> DirectoryPlace | int:
     if disk not in (0, 0xFFFF) or first not in (0, 0xFFFF):
         raise ZipError("it is one part of a split archive")
     if at < 20 or tail[at - 20 : at - 16] != _LOCATOR64:
-        return _checked(offset, nbytes, count if count == here else 0xFFFF)
+        return _checked(offset, nbytes, max(count, here), len(tail) - at)
     (where,) = struct.unpack("<Q", tail[at - 12 : at - 4])
     found = tail.rfind(_END64, 0, at)
-    return int(where) if found < 0 else parse_end64(tail[found:])
+    return int(where) if found < 0 else parse_end64(tail[found:], len(tail) - found)
 
 
-def parse_end64(record: bytes) -> DirectoryPlace:
+def parse_end64(record: bytes, after: int = 0) -> DirectoryPlace:
     """Return where the directory is, from the record of a ZIP64 file.
+
+    ``after`` is how many bytes of the file there are from the record on, where that is known.
 
     Raises
     ------
@@ -108,15 +112,15 @@ def parse_end64(record: bytes) -> DirectoryPlace:
     if len(record) < 56 or record[:4] != _END64:
         raise ZipError("the record of its directory (ZIP64) is not where it says")
     _, count, nbytes, offset = struct.unpack("<QQQQ", record[24:56])
-    return _checked(offset, nbytes, count)
+    return _checked(offset, nbytes, count, after)
 
 
-def _checked(offset: int, nbytes: int, count: int) -> DirectoryPlace:
+def _checked(offset: int, nbytes: int, count: int, after: int) -> DirectoryPlace:
     if nbytes > _MAX_DIRECTORY_BYTES or count > _MAX_MEMBERS:
         raise ZipError(
             f"its directory of {count:,} members and {nbytes / 1e6:,.0f} MB is too large to be read"
         )
-    return DirectoryPlace(offset, nbytes, count)
+    return DirectoryPlace(offset, nbytes, after)
 
 
 def parse_directory(place: DirectoryPlace, raw: bytes) -> Mapping[str, Member]:

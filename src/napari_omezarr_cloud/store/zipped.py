@@ -11,6 +11,7 @@ from napari_omezarr_cloud.errors import MetadataError, NotFoundError
 from napari_omezarr_cloud.store.protocol import ByteRange, Bytes, ByteStore, Entry
 from napari_omezarr_cloud.store.zip_directory import (
     END_BYTES,
+    DirectoryPlace,
     Member,
     ZipError,
     data_offset,
@@ -121,21 +122,19 @@ class ZippedStore:
             place = parse_end(tail[-END_BYTES - 128 :])
             if isinstance(place, int):
                 place = parse_end64(await self._part(place, 56))
-            raw = await self._directory_bytes(tail, place.offset, place.nbytes)
+            raw = await self._directory_bytes(tail, place)
             members = await asyncio.to_thread(parse_directory, place, raw)
             return await asyncio.to_thread(self._root, members), members
         except ZipError as error:
             raise self._unreadable(str(error)) from error
 
-    async def _directory_bytes(self, tail: bytes, offset: int, nbytes: int) -> bytes:
+    async def _directory_bytes(self, tail: bytes, place: DirectoryPlace) -> bytes:
         """Return the directory, from what is here of the end or with one more read."""
-        # How long the file is nobody said; the directory's first entry shows where it begins.
-        for end in (tail.rfind(b"PK\x06\x06"), tail.rfind(b"PK\x05\x06")):
-            if end >= nbytes and (
-                nbytes == 0 or tail[end - nbytes : end - nbytes + 4] == b"PK\x01\x02"
-            ):
-                return tail[end - nbytes : end]
-        return await self._part(offset, nbytes)
+        stop = len(tail) - place.after
+        begin = stop - place.nbytes
+        if place.after and begin >= 0 and tail[begin:stop][:4] in (b"", b"PK\x01\x02"):
+            return tail[begin:stop]
+        return await self._part(place.offset, place.nbytes)
 
     def _root(self, members: Iterable[str]) -> str:
         if self._inside:
