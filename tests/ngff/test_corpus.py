@@ -134,7 +134,7 @@ def test_a_label_image_has_the_colours_it_was_given(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", OTHER_KINDS)
-def test_what_is_not_supported_yet_is_refused_by_name(path: str) -> None:
+def test_what_is_not_one_image_is_refused_by_name(path: str) -> None:
     with pytest.raises(UnsupportedError) as caught:
         parse_images(parse_group(_documents(CORPUS / path), where=path))
 

@@ -137,7 +137,7 @@ def test_other_kinds_are_refused_by_name_with_what_to_open_instead(
     with pytest.raises(UnsupportedError, match=named) as caught:
         _parse(attributes)
 
-    assert "not supported yet" in caught.value.why
+    assert "where one image is due" in caught.value.why
     assert instead in caught.value.hint
 
 

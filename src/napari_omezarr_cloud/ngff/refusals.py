@@ -28,7 +28,9 @@ _UNSUPPORTED: dict[Kind, tuple[str, str]] = {
 }
 
 
-_LOOK_INSIDE = "An image may be in a folder inside; open that one."
+_LOOK_INSIDE = (
+    "An image may be in a folder inside; open that one. (Web servers do not tell what is inside.)"
+)
 
 
 def refuse_other_kinds(group: Group) -> None:
@@ -39,7 +41,7 @@ def refuse_other_kinds(group: Group) -> None:
     NotOmeZarrError
         If it is an array, or a group without OME metadata.
     UnsupportedError
-        If it is OME-Zarr of a kind that is not supported yet; names the kind.
+        If it is OME-Zarr of another kind; names it, and what in it to open.
     """
     if group.kind == "image":
         return
@@ -52,7 +54,7 @@ def refuse_other_kinds(group: Group) -> None:
         "Could not open the image",
         where=group.where,
         key=group.key,
-        why=f"this is {kind}, which is not supported yet",
+        why=f"this is {kind}, where one image is due",
         hint=hint.format(where=where, below=f"{where}/{below or '…'}"),
     )
 

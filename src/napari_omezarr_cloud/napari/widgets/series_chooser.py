@@ -31,6 +31,7 @@ __all__ = ["THUMBNAIL_PX", "SeriesChooser"]
 
 THUMBNAIL_PX = 64
 _FILTER_FROM = 10
+_MOST_AT_ONCE = 100
 _SETTLE_MS = 80
 
 
@@ -118,6 +119,9 @@ class SeriesChooser(QDialog):
         self.open_button.setDefault(True)
         self.all_button = QPushButton(f"Open all {count:,}")
         self.all_button.clicked.connect(self._choose_all)
+        self.all_button.setEnabled(count <= _MOST_AT_ONCE)
+        if count > _MOST_AT_ONCE:
+            self.all_button.setToolTip(f"More than {_MOST_AT_ONCE} would take napari minutes.")
         self.buttons.addButton(self.open_button, QDialogButtonBox.ButtonRole.AcceptRole)
         self.buttons.addButton(self.all_button, QDialogButtonBox.ButtonRole.ActionRole)
         self.buttons.accepted.connect(self.accept)
