@@ -415,8 +415,9 @@ async def _open(
     field: int | None = None,
     acquisition: int | None = None,
 ) -> Image:
+    notes: tuple[str, ...] = ()
     if isinstance(link, Location):
-        location, notes = link, ()
+        location = link
     else:
         link = await resolve(link)
         location, notes = link.sources[0].location, _notes_of(link)

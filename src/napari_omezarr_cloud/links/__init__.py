@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "LONGEST",
     "ChannelView",
     "Link",
     "Lookup",

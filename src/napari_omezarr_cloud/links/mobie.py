@@ -78,7 +78,8 @@ def _ask_dataset(folder: str, locate: Callable[[str], Location]) -> Lookup:
     def read_dataset(answer: str) -> Link:
         dataset = as_map(load_json(answer, "the MoBIE dataset"))
         named = as_map(dataset.get("sources"))
-        sources, left = [], []
+        sources: list[Source] = []
+        left: list[str] = []
         for name, about in named.items():
             for kind, what in as_map(about).items():
                 url = _address(as_map(as_map(what).get("imageData")), folder)
@@ -144,7 +145,8 @@ def read_table(answer: str, folder: str, locate: Callable[[str], Location]) -> L
             "The link cannot be opened",
             why="it is a table without a column 'uri', and so lists no images",
         )
-    sources, left = [], 0
+    sources: list[Source] = []
+    left = 0
     for row in rows:
         uri = (row.get("uri") or "").partition(";")[0].strip()
         if not uri or len(sources) >= MOST:

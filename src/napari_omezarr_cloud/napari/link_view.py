@@ -119,7 +119,7 @@ def _world(place: Place, layer: Any, axis: int) -> float | None:
         return begin + place.value * step
     if place.unit == "fraction":
         count = layer.data[0].shape[axis] if layer.multiscale else layer.data.shape[axis]
-        return begin + (place.value * count - 0.5) * step
+        return begin + (place.value * int(count) - 0.5) * step
     return _length(place.value, place.unit, layer, axis)
 
 
@@ -130,7 +130,7 @@ def _length(value: float, unit: str, layer: Any, axis: int) -> float | None:
         return value
     import pint
 
-    registry = pint.get_application_registry()
+    registry: Any = pint.get_application_registry()  # type: ignore[no-untyped-call]
     try:
         return float(registry.Quantity(value, unit).to(str(layer.units[axis])).magnitude)
     except (pint.DimensionalityError, pint.UndefinedUnitError):

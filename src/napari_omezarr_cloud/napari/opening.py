@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
-from napari_omezarr_cloud.api import Image, Labels, open_async
+from napari_omezarr_cloud.api import Image, Labels, open_async, resolve_async, understand
 from napari_omezarr_cloud.errors import CloudError, MetadataError
-from napari_omezarr_cloud.location import parse_location
 from napari_omezarr_cloud.napari import display, preferences, recent, wiring
 from napari_omezarr_cloud.napari.asker import Asker, who_asks
 from napari_omezarr_cloud.napari.background import (
@@ -27,14 +26,24 @@ from napari_omezarr_cloud.napari.layer_data import (
     length_factor,
     to_layers,
 )
+from napari_omezarr_cloud.napari.link_view import dressed, go_there_with
 from napari_omezarr_cloud.napari.notices import offer, tell_error, tell_notes, tell_warning
+from napari_omezarr_cloud.ngff import ImageLabel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from napari_omezarr_cloud.location import Location
+    from napari_omezarr_cloud.links import Link
 
-__all__ = ["NO_LAYERS", "can_choose", "open_layers", "read_link", "show_image", "tell_about"]
+__all__ = [
+    "MOST_BESIDE",
+    "NO_LAYERS",
+    "can_choose",
+    "open_layers",
+    "read_link",
+    "show_image",
+    "tell_about",
+]
 
 NO_LAYERS: list[Any] = [(None,)]
 """What npe2 takes for "read, and nothing to add": the layers are added by ourselves, or not."""
@@ -72,7 +81,10 @@ def _can_ask_others(asker: Asker, link: str) -> bool:
     """Tell whether napari would offer another reader, without showing a secret in doing so."""
     from npe2 import PluginManager
 
-    if asker.plugin is not None or parse_location(link).has_secret:
+    if asker.plugin is not None:
+        return False
+    found = understand(link)
+    if found.viewer or any(each.location.has_secret for each in found.sources):
         return False
     readers = PluginManager.instance().iter_compatible_readers([link])
     return any(reader.plugin_name != preferences.PLUGIN for reader in readers)
@@ -84,7 +96,7 @@ def open_layers(link: str, *, rgb: bool | None = None) -> list[Any]:
     Parameters
     ----------
     link
-        A link or a local path.
+        A link, also that of another viewer, or a local path.
     rgb
         As for `to_layers`.
 
@@ -100,9 +112,18 @@ def open_layers(link: str, *, rgb: bool | None = None) -> list[Any]:
     concurrent.futures.CancelledError
         If the person cancelled.
     """
-    asker, location = who_asks(), parse_location(link)
+    asker, found = who_asks(), understand(link)
+    if found.lookup is not None and not found.sources:
+        found = wait_for(resolve_async(found), f"Asking {found.lookup.location}")
+    location = found.sources[0].location
     image = wait_for(open_async(location), f"Opening {location}")
+    beside = _beside(found)
     viewer = asker.viewer
+
+    def own_layers(each: Image, number: int) -> list[LayerData]:
+        as_labels = found.sources[number].is_labels
+        return dressed(image_layers(each, rgb=rgb, as_labels=as_labels), found.view, number)
+
     if not asker.has_window:
         # For nobody, or for a viewer without a canvas: plain layers, visible and complete. Should
         # they come to a window later, they are found there.
@@ -110,9 +131,10 @@ def open_layers(link: str, *, rgb: bool | None = None) -> list[Any]:
         layers = [
             layer
             for each, is_shown in _all_of(image)
-            for layer in _shown(is_shown, (*image_layers(each, rgb=rgb), *_label_layers(each)))
+            for layer in _shown(is_shown, (*own_layers(each, 0), *_label_layers(each)))
         ]
-        return _handed_over(asker, layers, location)
+        layers += [layer for number, each in beside for layer in own_layers(each, number)]
+        return _handed_over(asker, layers, found)
     if not wiring.is_open(viewer):
         return NO_LAYERS  # closed while we waited
     images = _chosen(image) if asker.is_by_hand and can_choose(image) else _all_of(image)
@@ -121,20 +143,44 @@ def open_layers(link: str, *, rgb: bool | None = None) -> list[Any]:
     wiring.attach(viewer)
     layers = []
     for each, is_shown in images:
-        own = _shown(is_shown, image_layers(each, rgb=rgb))
+        own = _shown(is_shown, own_layers(each, 0))
         _expect(each, own, viewer)
         layers += own
+    for number, each in beside:
+        layers += own_layers(each, number)
     for each, is_shown in images:
         if is_event_loop_running():
             wiring.labels_later(viewer, each)
         else:
             layers += _shown(is_shown, _label_layers(each))
+    if found.view is not None:
+        go_there_with(viewer, found.view, len(layers))
     if asker.is_by_hand:
         for each, _ in images:
             tell_about(viewer, each)
+        tell_notes(found.viewer, found.notes)
     if location.kind != "file":
         recent.remember(location)
-    return _handed_over(asker, [_hidden(layer) for layer in layers], location)
+    return _handed_over(asker, [_hidden(layer) for layer in layers], found)
+
+
+def _beside(link: Link) -> list[tuple[int, Image]]:
+    """Open the other images of a viewer's link; one that cannot be opened is told, not raised."""
+    opening = [open_async(source.location) for source in link.sources[1:MOST_BESIDE]]
+    images = []
+    for number, future in enumerate(opening, 1):
+        try:
+            images.append((number, wait_for(future, f"Opening {link.sources[number].location}")))
+        except CloudError as error:
+            tell_warning(str(error))
+    left = len(link.sources) - MOST_BESIDE
+    if left > 0:
+        tell_warning(f"{left} more images of the link are not opened: at most {MOST_BESIDE} are.")
+    return images
+
+
+MOST_BESIDE = 16
+"""Images of one link: what a table lists by the hundred is no window full of layers."""
 
 
 def tell_about(viewer: Any, image: Image) -> None:
@@ -224,21 +270,29 @@ def _shown(is_shown: bool, layers: Sequence[LayerData]) -> list[LayerData]:
     return [(data, {**attributes, "visible": False}, kind) for data, attributes, kind in layers]
 
 
-def _handed_over(asker: Asker, layers: list[LayerData], location: Location) -> list[Any]:
-    """Return layers for napari to add; where that would write a secret into them, add them here."""
-    if asker.viewer is None or not location.has_secret:
+def _handed_over(asker: Asker, layers: list[LayerData], link: Link) -> list[Any]:
+    """Return layers for napari to add; where that would write a secret into them, add them here.
+
+    So are those of a viewer's link, as each comes from a place of its own.
+    """
+    location = link.sources[0].location
+    if asker.viewer is None or not (location.has_secret or link.viewer):
         return layers
-    given = [(data, {**attributes, **asker.overrides}, kind) for data, attributes, kind in layers]
-    wiring.add_layers(asker.viewer, given, source=str(location))
+    for data, attributes, kind in layers:
+        about = attributes.get("metadata", {}).get(METADATA_KEY, {})
+        given = [(data, {**attributes, **asker.overrides}, kind)]
+        wiring.add_layers(asker.viewer, given, source=about.get("source", str(location)))
     if asker.is_by_hand:
         # The chooser remembers its choice when the reader has returned.
         QTimer.singleShot(0, preferences.forget_signed_patterns)
     return NO_LAYERS
 
 
-def image_layers(image: Image, *, rgb: bool | None = None) -> list[LayerData]:
-    """Return an image's own layers; one that is a label image becomes labels."""
-    label = image.opened.image.label
+def image_layers(
+    image: Image, *, rgb: bool | None = None, as_labels: bool = False
+) -> list[LayerData]:
+    """Return an image's own layers; one that is a label image, or shown as one, becomes labels."""
+    label = image.opened.image.label or (ImageLabel() if as_labels else None)
     if label is not None and image.pyramid.dtype.kind in "biu":
         labels = Labels(image.pyramid, image.name, label)
         data, attributes, kind = labels_layer(labels, image.name, str(image.location))
@@ -253,16 +307,19 @@ def show_image(
     *,
     rgb: bool | None = None,
     has_labels: bool = True,
+    as_labels: bool = False,
+    dress: Callable[[list[LayerData]], list[LayerData]] = list,
     then: Callable[[], None] = lambda: None,
 ) -> None:
     """Add an open image to a viewer, layer by layer, labels last; on the GUI thread.
 
-    The other images of its scene follow. ``then`` is called when the images' own layers are there;
+    The other images of its scene follow. ``as_labels`` shows integers as labels; ``dress`` may
+    change how the layers look. ``then`` is called when the images' own layers are there;
     labels may come later.
     """
     rest = list(image.together)
     wiring.attach(viewer)
-    layers = image_layers(image, rgb=rgb)
+    layers = dress(image_layers(image, rgb=rgb, as_labels=as_labels))
     _expect(image, layers, viewer)
 
     def after() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_omezarr_cloud.links import is_of_a_viewer
 from napari_omezarr_cloud.location import looks_like_ome_zarr
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | None:
 def _may_be_ours(path: str) -> bool:
     if path.lower().startswith(("http://", "https://")):
         # The manifest lets only those through that end like no other file, or were meant for us.
+        return True
+    if "://" in path and is_of_a_viewer(path):
         return True
     if "://" in path or not Path(path).is_dir():
         return looks_like_ome_zarr(path)

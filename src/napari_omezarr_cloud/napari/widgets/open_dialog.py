@@ -24,7 +24,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_omezarr_cloud.errors import LinkError
-from napari_omezarr_cloud.location import Access, Location, parse_location, understood
+from napari_omezarr_cloud.links import LONGEST, Link, read_link
+from napari_omezarr_cloud.location import Access, Location, understood
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,7 @@ class OpenDialog(QDialog):
     """Asks for a link and how to get in; stays open, and usable, while something is opened."""
 
     open_requested = Signal(object)
-    """The `Location` to open."""
+    """The `Location` to open, or the `Link` of another viewer."""
     cancel_requested = Signal()
     default_requested = Signal(bool)
     """Whether ``.zarr`` shall always be opened with this plugin."""
@@ -53,7 +54,7 @@ class OpenDialog(QDialog):
         self.setWindowTitle("Open URL")
         self.setAcceptDrops(True)
         self.is_opening = False
-        self._location: Location | None = None
+        self._location: Location | Link | None = None
         self._build()
         self.link.editTextChanged.connect(self._judge)
         self.endpoint.textChanged.connect(self._judge)
@@ -118,6 +119,7 @@ class OpenDialog(QDialog):
         self.link.setToolTip("The arrow shows links opened lately, without their secrets.")
         # A completed link looks like one that was pasted, and is another one.
         self.link.setCompleter(None)
+        self.line_edit.setMaxLength(LONGEST)  # a whole view of neuroglancer in a link
         self.line_edit.setPlaceholderText("s3://bucket/image.zarr, https://…, or a folder")
         self.line_edit.setClearButtonEnabled(True)
         # Dropped on the field, a link would be put into the middle of the one that is there.
@@ -228,13 +230,19 @@ class OpenDialog(QDialog):
         else:
             try:
                 self._location = self._understand(text)
-                self._say(_capitalised(understood(self._location)))
+                self._say(_capitalised(_understood(self._location)))
             except LinkError as error:
                 self._say(_complaint(error), is_wrong=True)
         self.open_button.setEnabled(self._location is not None)
 
-    def _understand(self, text: str) -> Location:
-        location = parse_location(text, endpoint=self.endpoint.text().strip() or None)
+    def _understand(self, text: str) -> Location | Link:
+        link = read_link(text, endpoint=self.endpoint.text().strip() or None)
+        sources = tuple(
+            replace(each, location=self._let_in(each.location)) for each in link.sources
+        )
+        return replace(link, sources=sources) if link.viewer else sources[0].location
+
+    def _let_in(self, location: Location) -> Location:
         chosen: Access = self.access.currentData() or _AUTOMATIC
         access = location.access
         if chosen != _AUTOMATIC:  # chosen here goes before what the link says
@@ -298,6 +306,17 @@ def _complaint(error: LinkError) -> str:
     """Return an error's sentence without the link, which stands right above it."""
     why = f": {error.why}" if error.why else ""
     return f"{error.what}{why}. {error.hint}".strip()
+
+
+def _understood(found: Location | Link) -> str:
+    """Return in words what a link was taken for."""
+    if isinstance(found, Location):
+        return understood(found)
+    if found.lookup is not None and not found.sources:
+        return f"{found.viewer}: {found.lookup.location} will be asked for {found.lookup.reason}"
+    more = len(found.sources) - 1
+    others = f", and {more} more image{'s' if more > 1 else ''}" if more else ""
+    return f"{found.viewer} link: {understood(found.sources[0].location)}{others}"
 
 
 def _capitalised(text: str) -> str:

@@ -1,0 +1,147 @@
+"""Links of other viewers in a real window: the same place, zoom, colours and contrast."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+from qtpy.QtWidgets import QApplication
+
+from napari_omezarr_cloud.napari.open_url import show_dialog
+from tests.fixtures.images import pattern, pyramid, write_directly
+from tests.fixtures.slow_http import SlowServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[SlowServer]:
+    levels = pyramid(pattern((2, 2, 16, 256, 192)), 3)
+    write_directly(tmp_path / "stack.zarr", "tczyx", levels, chunks=(1, 1, 4, 64, 64))
+    masks = pyramid(pattern((16, 256, 192)), 3)
+    write_directly(tmp_path / "cells.zarr", "zyx", masks, chunks=(4, 64, 64))
+    with SlowServer(tmp_path) as server:
+        yield server
+
+
+def scale_of(layer: Any) -> dict[str, float]:
+    return dict(zip(layer.axis_labels, layer.scale, strict=True))
+
+
+def neuroglancer(server: SlowServer, **more: Any) -> str:
+    state = {
+        "position": [100.5, 60.5, 5.5],
+        "crossSectionScale": 0.25,
+        "layers": [
+            {
+                "name": "a",
+                "type": "image",
+                "source": f"zarr://{server.url}/stack.zarr",
+                "localDimensions": {"c'": [1, ""]},
+                "localPosition": [1],
+                "shaderControls": {"normalized": {"range": [10, 99]}, "color": "#ff8000"},
+            },
+            {"name": "b", "type": "segmentation", "source": f"{server.url}/cells.zarr/|zarr2:"},
+        ],
+        "layout": "xy",
+        **more,
+    }
+    return f"https://neuroglancer-demo.appspot.com/#!{quote(json.dumps(state))}"
+
+
+def assert_is_at_the_place(viewer: Any) -> None:
+    first = viewer.layers[0]
+    scale = scale_of(first)
+    assert viewer.scene.camera.center[-2:] == pytest.approx((60 * scale["y"], 100 * scale["x"]))
+    z = list(viewer.dims.axis_labels).index("z")
+    assert viewer.dims.point[z] == pytest.approx(5 * scale["z"])
+    assert viewer.scene.camera.zoom == pytest.approx(1 / (0.25 * scale["x"]))
+    assert viewer.dims.ndisplay == 2
+
+
+def test_a_neuroglancer_link_opens_at_its_place(viewer: Any, server: SlowServer) -> None:
+    viewer.open(neuroglancer(server), plugin="napari-omezarr-cloud")
+    assert_is_at_the_place(viewer)
+    kinds = [layer._type_string for layer in viewer.layers]
+    assert kinds == ["image", "image", "labels"]
+    second = viewer.layers[1]
+    assert list(second.contrast_limits) == [10, 99]
+    assert np.allclose(second.colormap.colors[-1][:3], (1, 128 / 255, 0), atol=0.01)
+    assert all(layer.visible for layer in viewer.layers)
+    assert viewer.layers[0].source.path == f"{server.url}/stack.zarr"
+
+
+def test_the_view_is_not_moved_again_when_the_person_goes_on(
+    viewer: Any, server: SlowServer
+) -> None:
+    viewer.open(neuroglancer(server), plugin="napari-omezarr-cloud")
+    viewer.scene.camera.zoom = 0.125
+    viewer.add_image(np.zeros((8, 8)))
+    QApplication.processEvents()
+    assert viewer.scene.camera.zoom == 0.125
+
+
+def test_a_link_that_says_3d_opens_in_3d(viewer: Any, server: SlowServer) -> None:
+    link = neuroglancer(server, layout="3d", projectionScale=512)
+    viewer.open(link, plugin="napari-omezarr-cloud")
+    assert viewer.dims.ndisplay == 3
+    scale = scale_of(viewer.layers[0])
+    expected = (5 * scale["z"], 60 * scale["y"], 100 * scale["x"])
+    assert viewer.scene.camera.center == pytest.approx(expected)
+    # The canvas grows as the sliders of z go, so that its height was another one at that moment.
+    filling = viewer.canvas.size[0] / (512 * scale["x"])
+    assert viewer.scene.camera.zoom == pytest.approx(filling, rel=0.25)
+
+
+def test_a_plane_from_the_side_is_shown_from_the_side(viewer: Any, server: SlowServer) -> None:
+    viewer.open(neuroglancer(server, layout="xz"), plugin="napari-omezarr-cloud")
+    names = [viewer.dims.axis_labels[axis] for axis in viewer.dims.displayed]
+    assert names == ["z", "x"]
+    scale = scale_of(viewer.layers[0])
+    assert viewer.scene.camera.center[-2:] == pytest.approx((5 * scale["z"], 100 * scale["x"]))
+
+
+def test_the_dialog_opens_all_images_of_a_link_at_its_place(
+    viewer: Any, server: SlowServer, qtbot: Any
+) -> None:
+    dialog = show_dialog(viewer)
+    dialog.link.setEditText(neuroglancer(server))
+    assert "Neuroglancer" in dialog.status.text()
+    assert "and 1 more image" in dialog.status.text()
+    dialog.open_button.click()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=20_000)
+    scale = scale_of(viewer.layers[0])
+    zoom = pytest.approx(1 / (0.25 * scale["x"]))
+    qtbot.waitUntil(lambda: viewer.scene.camera.zoom == zoom, timeout=20_000)
+    assert_is_at_the_place(viewer)
+    assert viewer.layers[2]._type_string == "labels"
+    assert not dialog.isVisible()
+
+
+def test_vole_slices_by_fractions_and_hides_channels(viewer: Any, server: SlowServer) -> None:
+    link = (
+        f"https://vole.allencell.org/viewer?url={quote(server.url + '/stack.zarr', safe='')}"
+        "&c0=ven:0&c1=ven:1,col:00ff00,lut:v5:v50&slice=0.5,0.5,0.25&t=1&view=Z"
+    )
+    viewer.open(link, plugin="napari-omezarr-cloud")
+    assert [layer.visible for layer in viewer.layers] == [False, True]
+    assert list(viewer.layers[1].contrast_limits) == [5, 50]
+    names = list(viewer.dims.axis_labels)
+    assert viewer.dims.current_step[names.index("t")] == 1
+    assert viewer.dims.current_step[names.index("z")] in (3, 4)
+
+
+def test_a_vizarr_link_opens_at_its_place(viewer: Any, server: SlowServer) -> None:
+    state = quote('{"zoom":1,"target":[40,30]}')
+    viewer.open(
+        f"https://hms-dbmi.github.io/vizarr/?source={server.url}/stack.zarr&viewState={state}",
+        plugin="napari-omezarr-cloud",
+    )
+    scale = scale_of(viewer.layers[0])
+    assert viewer.scene.camera.center[-2:] == pytest.approx((30 * scale["y"], 40 * scale["x"]))
+    assert viewer.scene.camera.zoom == pytest.approx(2 / scale["x"])
