@@ -123,6 +123,19 @@ def test_the_dialog_opens_all_images_of_a_link_at_its_place(
     assert not dialog.isVisible()
 
 
+def test_an_image_of_a_link_that_is_not_there_does_not_keep_the_others_away(
+    viewer: Any, server: SlowServer, qtbot: Any, told: list[str]
+) -> None:
+    layers = [{"source": f"zarr://{server.url}/{name}.zarr"} for name in ("gone", "cells")]
+    dialog = show_dialog(viewer)
+    dialog.link.setEditText(neuroglancer(server, layers=layers))
+    dialog.open_button.click()
+    qtbot.waitUntil(lambda: any("gone" in each for each in told), timeout=20_000)
+    assert [layer.name for layer in viewer.layers] == ["cells"]
+    zoom = pytest.approx(1 / (0.25 * scale_of(viewer.layers[0])["x"]))
+    assert viewer.scene.camera.zoom == zoom
+
+
 def test_vole_slices_by_fractions_and_hides_channels(viewer: Any, server: SlowServer) -> None:
     link = (
         f"https://vole.allencell.org/viewer?url={quote(server.url + '/stack.zarr', safe='')}"

@@ -94,22 +94,20 @@ class _Opener(QObject):
         self._dialog.destroyed.connect(future.cancel)
 
     def _open_sources(self, link: Link, number: int, failed: list[str]) -> None:
-        """Open the images of a link one after the other, and go to its place with the last."""
+        """Open the images of a link one after the other, and go to its place with the first."""
         source = link.sources[number]
         future = open_async(source.location)
         is_last = number + 1 >= min(len(link.sources), MOST_BESIDE)
 
-        def go_on() -> None:
+        def go_on(place_of: int | None = None) -> None:
             viewer = self._viewer()
             if viewer is None or not wiring.is_open(viewer):
                 return
+            if link.view is not None and place_of is not None and place_of < len(viewer.layers):
+                go_there(viewer, link.view, viewer.layers[place_of])
             if not is_last:
                 self._open_sources(link, number + 1, failed)
                 return
-            places = {str(each.location) for each in link.sources}
-            ours = [each for each in viewer.layers if each.source.path in places]
-            if link.view is not None and ours:
-                go_there(viewer, link.view, ours[0])
             left = len(link.sources) - MOST_BESIDE
             more = [f"{left} more images of the link are not opened."] if left > 0 else []
             tell_notes(link.viewer, [*link.notes, *failed, *more])
@@ -121,12 +119,14 @@ class _Opener(QObject):
             if self._dialog.is_opening:
                 recent.remember(source.location)
                 self._dialog.finish()
+            # Only the first that could be opened: the person may have moved on since.
+            place_of = len(viewer.layers) if number == len(failed) else None
             show_image(
                 viewer,
                 image,
                 as_labels=source.is_labels,
                 dress=lambda layers: dressed(layers, link.view, number),
-                then=go_on,
+                then=lambda: go_on(place_of),
             )
             tell_about(viewer, image)
 
