@@ -152,7 +152,9 @@ def _info(given: argparse.Namespace) -> int:
     from napari_omezarr_cloud import api
     from napari_omezarr_cloud.cli.info import as_json, as_text, facts_of
 
-    facts = facts_of(api.open(_locate(given.link, given)))
+    names = ("endpoint", "region", "anonymous", "profile")
+    image = api.open(given.link, **{name: getattr(given, name) for name in names})
+    facts = facts_of(image)
     print(as_json(facts) if given.json else as_text(facts))
     return 0
 
