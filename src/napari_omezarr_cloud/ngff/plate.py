@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Acquisition", "Plate", "PlateWell", "first_path", "parse_plate"]
 
-_MOST_WELLS = 100_000
+_MOST_WELLS = 10_000
+"""The largest plates that are made have 3456."""
 _MOST_LINES = 10_000
 """Rows or columns; the largest plates have 32 by 48 wells."""
 _MOST_ACQUISITIONS = 10_000
@@ -161,11 +162,17 @@ def _well_entries(
         notes.append(f"The wells are no list ({shown(value)}).")
         return [], None
     if len(value) > _MOST_WELLS:
-        notes.append(f"Of {len(value):,} wells the first {_MOST_WELLS:,} are used.")
+        raise MetadataError(
+            "Could not open the plate",
+            where=group.where,
+            key=group.key,
+            why=f"it lists {len(value):,} wells, and no plate has more than {_MOST_WELLS:,}",
+            hint="Open a well or one of its images by its own link.",
+        )
     found: dict[str, dict[str, Any]] = {}
     refused: list[MetadataError] = []
     repeated = 0
-    for item in value[:_MOST_WELLS]:
+    for item in value:
         entry = item if isinstance(item, dict) else {"path": item}
         try:
             path = check_path(entry.get("path"), where=group.where, key=group.key)
