@@ -16,7 +16,7 @@ _MOST_BYTES = 2**30
 _MOST_SECONDS = 20
 
 _OPEN = """
-import resource, sys
+import psutil, sys
 import napari_omezarr_cloud as noc
 from napari_omezarr_cloud.errors import CloudError
 try:
@@ -27,7 +27,13 @@ try:
     image.read(0, grid.region_of((0,) * grid.ndim).slices)
 except CloudError as error:
     assert str(error) and "\\n" not in str(error)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+# Not ru_maxrss: on Linux it holds the parent's memory too, from before this program was loaded.
+memory = psutil.Process().memory_info()
+try:
+    (line,) = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
+    print(int(line.split()[1]) * 1024)
+except OSError:
+    print(getattr(memory, "peak_wset", memory.rss))
 """
 
 
