@@ -19,9 +19,8 @@ from napari_omezarr_cloud.ngff.units import micrometres
 from napari_omezarr_cloud.process.computation import (
     Fold,
     LevelFunction,
-    Source,
-    matching_source,
-    unit_factors,
+    Reader,
+    sources_at,
 )
 from napari_omezarr_cloud.process.derived import DerivedLevel, derive
 from napari_omezarr_cloud.process.registry import get_operation
@@ -59,12 +58,8 @@ _TRIAL = 256
 """Voxels per axis that an operation is tried on."""
 
 
-class Reader(Protocol):
+class Measurer(Reader, Protocol):
     """What measuring needs of the engine."""
-
-    async def region(self, level: Level, region: Region) -> Array:
-        """Return exact voxels of a level."""
-        ...
 
     async def compute(
         self, function: Callable[..., Any], *args: Any, in_process: bool = False
@@ -78,7 +73,6 @@ class Measured:
     """Numbers that an operation took from the image, and where it looked."""
 
     values: Mapping[str, float] = field(default_factory=dict)
-    level: int = 0
     where: str = ""
     """In words: ``"level 3, 257 x 193"``."""
 
@@ -118,7 +112,9 @@ class Applied:
         return self.steps[-1].pyramid
 
 
-async def apply_recipe(recipe: Recipe, views: Mapping[str, PyramidView], reader: Reader) -> Applied:
+async def apply_recipe(
+    recipe: Recipe, views: Mapping[str, PyramidView], reader: Measurer
+) -> Applied:
     """Return a recipe on images; awaits on the loop what must be measured first.
 
     Parameters
@@ -155,7 +151,7 @@ async def apply_recipe(recipe: Recipe, views: Mapping[str, PyramidView], reader:
     return Applied(filled, tuple(done))
 
 
-async def apply_step(step: Step, views: Sequence[PyramidView], reader: Reader) -> AppliedStep:
+async def apply_step(step: Step, views: Sequence[PyramidView], reader: Measurer) -> AppliedStep:
     """Return one step on images; awaits on the loop what must be measured first.
 
     Raises
@@ -373,7 +369,7 @@ def _with_preview(pyramid: Pyramid, plan: _Plan) -> Pyramid:
 # ---- what must be known before ------------------------------------------------------------------
 
 
-async def _measure(step: Step, views: Sequence[PyramidView], reader: Reader) -> Measured:
+async def _measure(step: Step, views: Sequence[PyramidView], reader: Measurer) -> Measured:
     op = get_operation(step.operation)
     plan = _plan(op, step, views)
     wanted = [p for p in op.parameters if p.statistic and step.values[p.name] is None]
@@ -384,11 +380,11 @@ async def _measure(step: Step, views: Sequence[PyramidView], reader: Reader) -> 
     shape = " x ".join(map(str, region.shape))
     whole = region == Region.whole(plan.views[0].grid(number).shape)
     where = f"level {number}" + ("" if whole else f", the middle {shape}")
-    return Measured(values, number, where)
+    return Measured(values, where)
 
 
 async def _tried(
-    op: Operation, step: Step, views: Sequence[PyramidView], reader: Reader
+    op: Operation, step: Step, views: Sequence[PyramidView], reader: Measurer
 ) -> Operation:
     """Return an operation described by what it gives for a small part of the image."""
     plan = _plan(op, step, views)
@@ -403,29 +399,12 @@ async def _tried(
     return op.settled(result.dtype)
 
 
-async def _inputs(plan: _Plan, number: int, region: Region, reader: Reader) -> list[Array]:
+async def _inputs(plan: _Plan, number: int, region: Region, reader: Measurer) -> list[Array]:
     """Return every input at the voxels of a region of the first one's level."""
-    first = plan.views[0]
-    transform = first.transform(number)
-    sources = [Source(first, number)]
-    sources += [
-        matching_source(view, transform, unit_factors(view, first)) for view in plan.views[1:]
-    ]
-    runner = _AsRunner(reader)
-    reading = (source.pixels(region, transform, runner, patched=True) for source in sources)
+    transform = plan.views[0].transform(number)
+    sources = sources_at(plan.views, number)
+    reading = (source.pixels(region, transform, reader, patched=True) for source in sources)
     return list(await asyncio.gather(*reading))
-
-
-class _AsRunner:
-    """Reading for nobody's chunk."""
-
-    def __init__(self, reader: Reader) -> None:
-        self.region = reader.region
-        self.compute = reader.compute
-
-    async def decode(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Decode in the compute pool; nothing here does."""
-        return await self.compute(function, *args)
 
 
 def _statistic_region(view: PyramidView, *, finest: bool) -> tuple[int, Region]:

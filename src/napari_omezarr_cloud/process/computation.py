@@ -21,10 +21,10 @@ __all__ = [
     "Fold",
     "LevelFunction",
     "Patched",
+    "Reader",
     "Source",
     "is_patched",
-    "matching_source",
-    "unit_factors",
+    "sources_at",
 ]
 
 Array = npt.NDArray[Any]
@@ -38,6 +38,14 @@ _MAX_SLAB_VOXELS = 1 << 24
 _MAX_CHUNK = 512
 """Voxels along an axis of a derived chunk: napari asks for whole ones, and who looks at the corner
 of a stored chunk of 4096 must not wait for all of it."""
+
+
+class Reader(Protocol):
+    """Who gives voxels: the engine, or what it lends to a level that produces chunks."""
+
+    async def region(self, level: Level, region: Region) -> Array:
+        """Return exact voxels of a level."""
+        ...
 
 
 class Patched(Level, Protocol):
@@ -134,7 +142,7 @@ class Source:
         )
 
     async def pixels(
-        self, region: Region, transform: Transform, runner: Runner, *, patched: bool = False
+        self, region: Region, transform: Transform, reader: Reader, *, patched: bool = False
     ) -> Array:
         """Return the source at the voxels of ``region`` of a level with this transform.
 
@@ -144,7 +152,7 @@ class Source:
         own = self.transform
         grid = self.view.grid(self.number)
         if own == transform and region == region.within(grid.shape):
-            return await self._read(region, runner, patched=patched)
+            return await self._read(region, reader, patched=patched)
         there = transform.to(own)
         rows = [
             there.nearest(axis, np.arange(a, b), size)
@@ -155,15 +163,15 @@ class Source:
         needed = Region(
             tuple(int(row.min()) for row in rows), tuple(int(row.max()) + 1 for row in rows)
         )
-        pixels = await self._read(needed, runner, patched=patched)
+        pixels = await self._read(needed, reader, patched=patched)
         return pixels[np.ix_(*(row - a for row, a in zip(rows, needed.start, strict=True)))]
 
-    async def _read(self, region: Region, runner: Runner, *, patched: bool) -> Array:
+    async def _read(self, region: Region, reader: Reader, *, patched: bool) -> Array:
         level, there = self.level, self.view.expand(region)
         if patched and is_patched(level):
             level = level.patch(there)
             there = Region.whole(level.grid.shape)
-        return self.view.reduce(await runner.region(level, there))
+        return self.view.reduce(await reader.region(level, there))
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,17 +241,16 @@ class Computation:
         seen = self.seen(target, patch=patch)
         compute = self.compute
         if compute.fold is not None and compute.folded is not None:
-            result = await self._folded(seen, runner, compute.fold, compute.folded, patch=patch)
-        else:
-            if compute.halo is None:
-                self._check_size(seen)
-            arrays = await asyncio.gather(
-                *(s.pixels(seen, self.transform, runner, patched=patch) for s in self.sources)
-            )
-            result = await runner.compute(
-                _call, compute, arrays, self._inner(target, seen), in_process=compute.in_process
-            )
-        return result
+            return await self._folded(seen, runner, compute.fold, compute.folded, patch=patch)
+        if compute.halo is None:
+            self._check_size(seen)
+        arrays = await asyncio.gather(
+            *(s.pixels(seen, self.transform, runner, patched=patch) for s in self.sources)
+        )
+        inner = self._inner(target, seen)
+        return await runner.compute(  # type: ignore[no-any-return]
+            _call, compute, arrays, inner, in_process=compute.in_process
+        )
 
     def _inner(self, target: Region, seen: Region) -> tuple[slice, ...]:
         """Return where the target lies in what the function gives for ``seen``."""
@@ -305,9 +312,17 @@ def _finish(fold: Fold, state: Any, axis: int, dtype: np.dtype[Any]) -> Array:
     return np.expand_dims(np.asarray(fold.finish(state), dtype), axis)
 
 
-def matching_source(
-    view: PyramidView, transform: Transform, factors: tuple[float, ...] = ()
-) -> Source:
+def sources_at(views: Sequence[PyramidView], number: int) -> list[Source]:
+    """Return each view at a level of the first: the others at that of the nearest voxel size."""
+    first, *others = views
+    transform = first.transform(number)
+    return [
+        Source(first, number),
+        *(_matching_source(view, transform, _unit_factors(view, first)) for view in others),
+    ]
+
+
+def _matching_source(view: PyramidView, transform: Transform, factors: tuple[float, ...]) -> Source:
     """Return the level of a view whose voxels are nearest in size to those of a transform."""
     wanted = np.log(np.abs(transform.scale))
 
@@ -318,7 +333,7 @@ def matching_source(
     return min(sources, key=distance)
 
 
-def unit_factors(view: PyramidView, first: PyramidView) -> tuple[float, ...]:
+def _unit_factors(view: PyramidView, first: PyramidView) -> tuple[float, ...]:
     """Return how many of the first view's units one of a view's is, per axis."""
     pairs = zip(view.axes, first.axes, strict=True)
     lengths = [(micrometres(mine.unit), micrometres(its.unit)) for mine, its in pairs]

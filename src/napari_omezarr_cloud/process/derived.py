@@ -24,8 +24,7 @@ from napari_omezarr_cloud.process.computation import (
     Computation,
     LevelFunction,
     Source,
-    matching_source,
-    unit_factors,
+    sources_at,
 )
 from napari_omezarr_cloud.pyramid import (
     Chunk,
@@ -249,14 +248,10 @@ def derive(
             f"{name} needs inputs with the same axes",
             why=" and ".join("".join(n) for n in names) + " were given",
         )
-    levels = []
-    for number in range(len(first.pyramid.levels)):
-        transform = first.transform(number)
-        sources = [Source(first, number)]
-        sources += [
-            matching_source(view, transform, unit_factors(view, first)) for view in views[1:]
-        ]
-        levels.append(DerivedLevel(sources, compute(number)))
+    levels = [
+        DerivedLevel(sources_at(views, number), compute(number))
+        for number in range(len(first.pyramid.levels))
+    ]
     axes = _axes(first, levels[0])
     return Pyramid(
         axes=axes,

@@ -7,6 +7,7 @@ functions.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,14 +23,14 @@ __all__ = ["OPERATIONS", "maximum", "mean", "median", "minimum", "std", "total"]
 _Array = npt.NDArray[Any]
 
 
-class _Folded:
+class _Folded(ABC):
     """Makes a fold callable on a whole stack; its first axis is folded."""
 
-    def part(self, slab: _Array) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def part(self, slab: _Array) -> Any: ...
 
-    def finish(self, state: Any) -> _Array:
-        raise NotImplementedError
+    @abstractmethod
+    def finish(self, state: Any) -> _Array: ...
 
     def __call__(self, stack: _Array, **_: Any) -> _Array:
         return self.finish(self.part(stack))

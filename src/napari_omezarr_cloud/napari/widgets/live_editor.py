@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_omezarr_cloud.errors import CloudError
 from napari_omezarr_cloud.napari.display import display_of
 from napari_omezarr_cloud.napari.live import change, live_of, live_signals
+from napari_omezarr_cloud.process.computation import is_patched
 
 if TYPE_CHECKING:
     from napari_omezarr_cloud.napari.live import Live
@@ -106,8 +107,7 @@ class LiveEditor(QObject):
         shown = display_of(layer)
         if shown is not None and shown.remark:
             said.append(f"At this zoom it is {shown.remark}. Zoom in.")
-        level = live.applied.pyramid.levels[0]
-        if getattr(level, "is_patched", False):
+        if is_patched(live.applied.pyramid.levels[0]):
             said.append("Computed on what is visible, as one array: its border counts as an edge.")
         return "\n".join(said)
 
