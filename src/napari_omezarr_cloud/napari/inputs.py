@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_omezarr_cloud.errors import OperationError
 from napari_omezarr_cloud.napari.display import view_of
 from napari_omezarr_cloud.napari.visible import axis_names, has_pixels, level_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from napari_omezarr_cloud.process import Input, Operation
 
-__all__ = ["foldable_axes", "is_labels", "refusal", "suggested_input"]
+__all__ = [
+    "check_input",
+    "check_inputs",
+    "foldable_axes",
+    "is_labels",
+    "refusal",
+    "suggested_input",
+]
 
 
 def is_labels(layer: Any) -> bool:
@@ -44,6 +52,33 @@ def refusal(op: Operation, wanted: Input, layer: Any) -> str:
     if op.kind == "projection" and not foldable_axes(layer):
         return f"{op.title} needs several planes along z or t. This layer has one."
     return ""
+
+
+def check_inputs(op: Operation, layers: Sequence[Any]) -> None:
+    """Check that there is a layer for each input of an operation, and that it can take it.
+
+    Raises
+    ------
+    OperationError
+        With what is missing, or why a layer does not suit.
+    """
+    if len(layers) != len(op.inputs):
+        raise OperationError(f"{op.title} needs {len(op.inputs)} layers", why="one is not chosen")
+    for wanted, layer in zip(op.inputs, layers, strict=True):
+        check_input(op, wanted, layer)
+
+
+def check_input(op: Operation, wanted: Input, layer: Any) -> None:
+    """Check that an operation can take a layer as one of its inputs.
+
+    Raises
+    ------
+    OperationError
+        With why not.
+    """
+    reason = refusal(op, wanted, layer)
+    if reason:
+        raise OperationError(reason.rstrip("."))
 
 
 def suggested_input(

@@ -19,7 +19,7 @@ from napari_omezarr_cloud.errors import CloudError, OperationError
 from napari_omezarr_cloud.napari import compare, wiring
 from napari_omezarr_cloud.napari.background import Job
 from napari_omezarr_cloud.napari.display import display_of
-from napari_omezarr_cloud.napari.inputs import is_labels, refusal
+from napari_omezarr_cloud.napari.inputs import check_inputs, is_labels
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, LayerData, pyramid_layer
 from napari_omezarr_cloud.napari.notices import tell_error
 from napari_omezarr_cloud.napari.result_layer import appearance_of, placement_of_whole
@@ -148,12 +148,7 @@ def plan_live(step: Step, layers: Sequence[Any]) -> LivePlan:
         If the layers do not suit the operation.
     """
     op = get_operation(step.operation)
-    if len(layers) != len(op.inputs):
-        raise OperationError(f"{op.title} needs {len(op.inputs)} layers", why="one is not chosen")
-    for wanted, layer in zip(op.inputs, layers, strict=True):
-        reason = refusal(op, wanted, layer)
-        if reason:
-            raise OperationError(reason.rstrip("."))
+    check_inputs(op, layers)
     views = tuple(input_view(op.inputs[number], layer) for number, layer in enumerate(layers))
     # What speaks against it is said now, not when the person has waited.
     if not needs_measuring(step) and op.is_described:

@@ -7,8 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_omezarr_cloud.chunks import engine
-from napari_omezarr_cloud.errors import OperationError
-from napari_omezarr_cloud.napari.inputs import is_labels, refusal, suggested_input
+from napari_omezarr_cloud.napari.inputs import check_input, is_labels, refusal, suggested_input
 from napari_omezarr_cloud.napari.live import LivePlan, add_live, input_view, live_of
 from napari_omezarr_cloud.napari.sources import sources
 from napari_omezarr_cloud.process import Recipe, RecipeInput, get_operation
@@ -120,9 +119,7 @@ def start_recipe(recipe: Recipe, layers: Sequence[Any]) -> Future[Applied]:
     views = {}
     for each, layer in zip(recipe.inputs, layers, strict=True):
         op, wanted = _first_use(recipe, each.name)
-        reason = refusal(op, wanted, layer)
-        if reason:
-            raise OperationError(reason.rstrip("."))
+        check_input(op, wanted, layer)
         views[each.name] = input_view(wanted, layer)
     return io_thread().submit(apply_recipe(recipe, views, engine()))
 

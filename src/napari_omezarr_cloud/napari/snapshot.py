@@ -15,7 +15,7 @@ import numpy as np
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.errors import OperationError, RegionError
 from napari_omezarr_cloud.napari.aligned import Sampling, sampling
-from napari_omezarr_cloud.napari.inputs import foldable_axes, is_labels, refusal
+from napari_omezarr_cloud.napari.inputs import check_inputs, foldable_axes, is_labels
 from napari_omezarr_cloud.napari.pixels import LayerPixels
 from napari_omezarr_cloud.napari.region_text import bytes_text, size_text
 from napari_omezarr_cloud.napari.result_layer import (
@@ -151,12 +151,7 @@ def plan_snapshot(
         If nothing is in view, or more than fits in memory.
     """
     values = validate(op, values)
-    if len(layers) != len(op.inputs):
-        raise OperationError(f"{op.title} needs {len(op.inputs)} layers", why="one is not chosen")
-    for wanted, layer in zip(op.inputs, layers, strict=True):
-        reason = refusal(op, wanted, layer)
-        if reason:
-            raise OperationError(reason.rstrip("."))
+    check_inputs(op, layers)
     first = layers[0]
     seen = visible_region(viewer, first)
     if seen is None:
