@@ -10,6 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QWidget
 
 from napari_omezarr_cloud.napari.visible import has_pixels
+from napari_omezarr_cloud.napari.widgets.layer_list import follow_list, follow_new, leave_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -112,12 +113,8 @@ class LayerBox(QComboBox):
         viewer = self._viewer()
         if viewer is None:
             return
-        events = viewer.layers.events
-        for event in (events.inserted, events.removed, events.reordered):
-            event.connect(self._on_layers)
+        follow_list(viewer, self._on_layers)
         viewer.layers.selection.events.active.connect(self._on_active)
-        for layer in viewer.layers:
-            layer.events.name.connect(self._on_layers)
         self.refresh()
         self._on_active()
 
@@ -126,12 +123,8 @@ class LayerBox(QComboBox):
         viewer = self._viewer()
         if viewer is None:
             return
-        events = viewer.layers.events
-        for event in (events.inserted, events.removed, events.reordered):
-            event.disconnect(self._on_layers)
+        leave_list(viewer, self._on_layers)
         viewer.layers.selection.events.active.disconnect(self._on_active)
-        for layer in viewer.layers:
-            layer.events.name.disconnect(self._on_layers)
 
     def _take(self, layer: Any | None) -> None:
         found = [reference() for reference in self._layers]
@@ -142,8 +135,7 @@ class LayerBox(QComboBox):
         return layer if layer is not None and self._accepts(layer) else None
 
     def _on_layers(self, event: Any = None) -> None:
-        if event is not None and event.type == "inserted":
-            event.value.events.name.connect(self._on_layers)
+        follow_new(event, self._on_layers)
         self.refresh()
 
     def _on_active(self, event: Any = None) -> None:

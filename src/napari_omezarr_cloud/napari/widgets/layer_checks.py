@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_omezarr_cloud.napari.widgets.layer_list import follow_list, follow_new, leave_list
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -122,11 +124,7 @@ class LayerChecks(QScrollArea):
         viewer = self._viewer()
         if viewer is None:
             return
-        events = viewer.layers.events
-        for event in (events.inserted, events.removed, events.reordered):
-            event.connect(self._on_layers)
-        for layer in viewer.layers:
-            layer.events.name.connect(self._on_layers)
+        follow_list(viewer, self._on_layers)
         self.refresh()
 
     def unwatch(self) -> None:
@@ -134,11 +132,7 @@ class LayerChecks(QScrollArea):
         viewer = self._viewer()
         if viewer is None:
             return
-        events = viewer.layers.events
-        for event in (events.inserted, events.removed, events.reordered):
-            event.disconnect(self._on_layers)
-        for layer in viewer.layers:
-            layer.events.name.disconnect(self._on_layers)
+        leave_list(viewer, self._on_layers)
 
     def _tick(self, layers: list[Any]) -> None:
         for reference, box in self._rows:
@@ -147,8 +141,7 @@ class LayerChecks(QScrollArea):
             box.blockSignals(False)
 
     def _on_layers(self, event: Any = None) -> None:
-        if event is not None and event.type == "inserted":
-            event.value.events.name.connect(self._on_layers)
+        follow_new(event, self._on_layers)
         self.refresh()
         self.layers_changed.emit()
 
