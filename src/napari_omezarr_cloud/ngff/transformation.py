@@ -6,12 +6,11 @@ note and not used.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from napari_omezarr_cloud.ngff.affine import Affine
-from napari_omezarr_cloud.ngff.values import finite_number, shown, whole_number
+from napari_omezarr_cloud.ngff.values import number_or_text, shown, whole_number
 
 __all__ = ["MAX_AXES", "MOST_STEPS", "TransformationReader"]
 
@@ -207,7 +206,7 @@ _READERS = {
 
 def _vector(value: object, count: int) -> tuple[float, ...]:
     values = value if isinstance(value, list) else []
-    vector = tuple(number for each in values if (number := _number(each)) is not None)
+    vector = tuple(number for each in values if (number := number_or_text(each)) is not None)
     if not values or len(vector) != len(values):
         raise _UnusableError(f"({shown(value)}) is no list of numbers")
     if len(vector) != count:
@@ -219,16 +218,6 @@ def _rows(value: object, count: int) -> tuple[tuple[float, ...], ...]:
     if not isinstance(value, list) or not value or len(value) > MAX_AXES + 1:
         raise _UnusableError(f"({shown(value)}) is no matrix")
     return tuple(_vector(row, count) for row in value)
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return None
-    number = finite_number(value)
-    return number if number is not None and math.isfinite(number) else None
 
 
 def _axes(value: object, names: Names) -> list[int]:

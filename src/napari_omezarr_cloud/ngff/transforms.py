@@ -6,7 +6,7 @@ import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_omezarr_cloud.ngff.values import finite_number, shown
+from napari_omezarr_cloud.ngff.values import number_or_text, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,7 +112,7 @@ def _vector(item: dict[str, Any], kind: str, of: str, notes: list[str]) -> Vecto
         return None
     if not isinstance(values, list):
         values = []
-    vector = tuple(number for value in values if (number := _number(value)) is not None)
+    vector = tuple(number for value in values if (number := number_or_text(value)) is not None)
     if not values or len(vector) < len(values):
         notes.append(
             f"The {kind} {shown(item.get(kind))} of {of} is no list of numbers; it is not used."
@@ -133,15 +133,6 @@ def _scale(item: dict[str, Any], of: str, notes: list[str]) -> Vector | None:
     # A mirrored axis would also move the image; size is what scale is trusted for.
     notes.append(f"The scale {shown(vector)} of {of} is negative; its size is used, not its sign.")
     return tuple(abs(number) for number in vector)
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return None
-    return finite_number(value)
 
 
 def _combined(

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["finite_number", "listed", "plain_text", "settled", "shown", "whole_number"]
+__all__ = [
+    "finite_number",
+    "listed",
+    "number_or_text",
+    "plain_text",
+    "settled",
+    "shown",
+    "whole_number",
+]
 
 _MAX_NOTES = 100
 
@@ -49,6 +57,16 @@ def finite_number(value: object) -> float | None:
     except OverflowError:
         return None
     return number if math.isfinite(number) else None
+
+
+def number_or_text(value: object) -> float | None:
+    """Return a finite number, also one that a writer put in quotes; else None."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    return finite_number(value)
 
 
 def whole_number(value: object) -> int | None:

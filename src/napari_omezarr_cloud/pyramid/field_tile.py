@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -70,7 +71,7 @@ class Model:
         self.pyramid: Pyramid | None = None
 
 
-class _ImageTile:
+class _ImageTile(ABC):
     """An image at a path that is found out when it is needed."""
 
     def __init__(self, holder: Holder, name: str, model: Model) -> None:
@@ -83,12 +84,12 @@ class _ImageTile:
         self._has_whole = False
         self._levels: dict[int, Once[tuple[tuple[str, ...], Level] | None]] = {}
 
+    @abstractmethod
     async def path(self) -> str | None:
         """Return where the image is below the holder; None: there is none."""
-        raise NotImplementedError
 
-    def _guess(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def _guess(self) -> str: ...
 
     async def whole(self) -> OpenedField | None:
         """Return the image with all its levels; None: it is not there."""
