@@ -105,7 +105,7 @@ async def open_store(
             if any(opened.documents.values()):
                 _worked[_host(candidate)] = anonymous
                 moved = moved_note(location, place)
-                return replace(opened, notes=(moved,)) if moved else opened
+                return replace(opened, notes=(moved, *opened.notes)) if moved else opened
             empty = empty or opened
     if empty is not None and not any(isinstance(r, AccessRefusedError) for r in refusals):
         return empty
@@ -169,10 +169,10 @@ async def _try(
     folder = location if file is None else file.parent() or file
     remote = RemoteStore(folder, anonymous=anonymous)
     counting = CountingStore(remote)
-    store: ByteStore = counting
+    zipped = None
     if file is not None:
-        store = ZippedStore(counting, file.key.rpartition("/")[2], inside)
-    refusal = RefusalStore(SharingStore(store))
+        zipped = ZippedStore(counting, file.key.rpartition("/")[2], inside)
+    refusal = RefusalStore(SharingStore(zipped or counting))
     answers = await asyncio.gather(*(refusal.get(key) for key in keys), return_exceptions=True)
     documents: Documents = {}
     errors: dict[str, CloudError] = {}
@@ -197,7 +197,8 @@ async def _try(
             raise error
         # Any other is left out, so that who needs it asks again and hears why it fails.
     refusal.witness = found[0] if found else None
-    return OpenedStore(location, refusal, counting.traffic, documents)
+    notes = zipped.notes if zipped else ()
+    return OpenedStore(location, refusal, counting.traffic, documents, notes)
 
 
 def _single_file(location: Location) -> tuple[Location | None, str]:

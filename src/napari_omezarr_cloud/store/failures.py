@@ -26,7 +26,7 @@ from napari_omezarr_cloud.location import redacted
 if TYPE_CHECKING:
     from napari_omezarr_cloud.location import Location
 
-__all__ = ["PageError", "is_broken_answer", "translate"]
+__all__ = ["NoRangesError", "PageError", "is_broken_answer", "translate"]
 
 _SIGNS = (
     # (what obstore's text holds, why, hint); the first that fits
@@ -52,6 +52,10 @@ _SIGNS = (
 
 class PageError(ServerError):
     """A web page came instead of the file; many servers send one for keys that are not there."""
+
+
+class NoRangesError(ServerError):
+    """The server sends whole files only."""
 
 
 def is_broken_answer(error: BaseException) -> bool:
@@ -87,7 +91,7 @@ def _ours(error: Exception, what: str, location: Location, key: str) -> CloudErr
         why = "its path holds characters that cannot be asked for"
         return LinkError(what, **place, why=why, hint="Check the link.")
     if isinstance(error, NotSupportedError):
-        return ServerError(what, **place, why="the server cannot send parts of a file")
+        return NoRangesError(what, **place, why="the server cannot send parts of a file")
     return _generic(error, what, place)
 
 

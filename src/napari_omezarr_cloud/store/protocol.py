@@ -20,10 +20,14 @@ class ByteRange:
 
     ``start`` counts bytes from the beginning; negative, from the end (``ByteRange(-20)`` is the
     last 20 bytes). ``length`` is ignored for a suffix and None means "to the end".
+
+    Where the server sends no parts of objects, one of at most ``whole_up_to`` bytes is returned
+    whole.
     """
 
     start: int
     length: int | None = None
+    whole_up_to: int = 0
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import obstore
+from obstore.exceptions import NotSupportedError
 from obstore.store import AzureStore, GCSStore, HTTPStore, LocalStore, S3Store
 
 from napari_omezarr_cloud.errors import AccessRefusedError, CloudError, LinkError, NotFoundError
-from napari_omezarr_cloud.store.failures import PageError, is_broken_answer, translate
+from napari_omezarr_cloud.store.failures import (
+    NoRangesError,
+    PageError,
+    is_broken_answer,
+    translate,
+)
 from napari_omezarr_cloud.store.gate import Gate
 from napari_omezarr_cloud.store.protocol import ByteRange, Bytes, Entry
 
@@ -218,7 +224,12 @@ class RemoteStore:
         raise failure
 
     async def _get(self, key: str, byte_range: ByteRange | None) -> Bytes:
-        answer = await obstore.get_async(self._store, key, options=_options(byte_range))
+        try:
+            answer = await obstore.get_async(self._store, key, options=_options(byte_range))
+        except NotSupportedError:
+            if byte_range is None or not (byte_range.start < 0 or byte_range.whole_up_to):
+                raise
+            answer = await self._get_otherwise(key, byte_range)
         content_type = str(answer.attributes.get("Content-Type", ""))
         data = memoryview(await answer.bytes_async())
         if self.location.kind != "file" and content_type.startswith("text/html"):
@@ -230,6 +241,30 @@ class RemoteStore:
                 hint="Is the link a web page, or does it need a login? Open it in a browser.",
             )
         return data
+
+    async def _get_otherwise(self, key: str, byte_range: ByteRange) -> Any:
+        """Ask where a range was not served: without a suffix, which Azure does not know; whole."""
+        if byte_range.start < 0:
+            try:
+                first = await obstore.get_async(self._store, key, options={"range": (0, 1)})
+            except NotSupportedError:
+                if not byte_range.whole_up_to:
+                    raise
+            else:
+                size = int(first.meta["size"])
+                start = max(0, size + byte_range.start)
+                return await obstore.get_async(self._store, key, options={"range": (start, size)})
+        whole = await obstore.get_async(self._store, key)
+        size = int(whole.meta["size"])
+        if size > byte_range.whole_up_to:
+            raise NoRangesError(
+                "Could not read",
+                where=self.where,
+                key=key,
+                why=f"the server cannot send parts of a file, and this one has {size / 1e6:,.0f} "
+                f"MB; it is read whole up to {byte_range.whole_up_to / 1e6:,.0f} MB",
+            )
+        return whole
 
     async def put(self, key: str, data: Bytes) -> None:
         raw = bytes(data)

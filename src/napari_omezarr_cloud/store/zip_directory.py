@@ -9,14 +9,17 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
+from bisect import bisect_left
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 __all__ = [
     "END_BYTES",
+    "Directory",
     "DirectoryPlace",
     "Member",
     "ZipError",
@@ -32,6 +35,7 @@ END_BYTES = 22 + (1 << 16) - 1
 
 _END, _END64, _LOCATOR64, _LOCAL = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07", b"PK\x03\x04"
 _LOCAL_BYTES = 30
+_IS_UTF8 = 1 << 11
 _MAX_DIRECTORY_BYTES = 48 << 20
 _MAX_MEMBERS = 400_000
 """What is made of them takes about a KB each while they are read."""
@@ -51,19 +55,87 @@ class DirectoryPlace:
     """Bytes of the file after it, where it lies right before its own record; 0: not known."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Member:
     """One file in the zip."""
 
     name: str
     offset: int
     """Of its local header, which is before its bytes."""
+    end: int
+    """Where the next member, or the directory, begins."""
     stored_bytes: int
     """As they lie in the file."""
     nbytes: int
     method: int
     crc: int
     is_encrypted: bool
+
+
+class Directory:
+    """What is in a zip file, by path.
+
+    Parameters
+    ----------
+    members
+        By name, with ``/`` between its parts; none leads out.
+    notes
+        What is odd about them, in sentences.
+    """
+
+    def __init__(self, members: Mapping[str, Member], notes: tuple[str, ...] = ()) -> None:
+        self.members = members
+        self.notes = notes
+        self._names = sorted(members)
+
+    def holds(self, folder: str) -> bool:
+        """Tell whether anything lies below a folder; "" is the top."""
+        return next(self.below(folder), None) is not None
+
+    def below(self, folder: str) -> Iterator[tuple[str, Member | None]]:
+        """Yield the names directly below a folder, each with its member; None for a folder.
+
+        Takes steps per name that it yields, however many members there are.
+        """
+        base = f"{folder}/" if folder else ""
+        at = bisect_left(self._names, base)
+        while at < len(self._names) and self._names[at].startswith(base):
+            name = self._names[at]
+            first, slash, _ = name[len(base) :].partition("/")
+            yield first, None if slash else self.members[name]
+            at = bisect_left(self._names, f"{base}{first}0", at) if slash else at + 1
+
+    def runs(self, last_parts: Collection[str], *, most: int, gap: int) -> dict[str, range]:
+        """Return for members of these names which bytes of the file hold it and its like.
+
+        Members near one another share a run, so that one request brings them all.
+
+        Parameters
+        ----------
+        last_parts
+            Last parts of the names: those of metadata.
+        most, gap
+            Bytes of the longest run, and of the longest stretch between two of its members.
+        """
+        wanted = [m for m in self.members.values() if m.name.rpartition("/")[2] in last_parts]
+        found: dict[str, range] = {}
+        together: list[Member] = []
+        for member in sorted(wanted, key=lambda m: m.offset):
+            if together and (
+                member.end - together[0].offset > most or member.offset - together[-1].end > gap
+            ):
+                found |= _run(together)
+                together = []
+            if member.end - member.offset <= most:
+                together.append(member)
+        return found | _run(together)
+
+
+def _run(members: Sequence[Member]) -> dict[str, range]:
+    if not members:
+        return {}
+    span = range(members[0].offset, members[-1].end)
+    return {member.name: span for member in members}
 
 
 def parse_end(tail: bytes) -> DirectoryPlace | int:
@@ -123,8 +195,8 @@ def _checked(offset: int, nbytes: int, count: int, after: int) -> DirectoryPlace
     return DirectoryPlace(offset, nbytes, after)
 
 
-def parse_directory(place: DirectoryPlace, raw: bytes) -> Mapping[str, Member]:
-    """Return the members by name; of a name that repeats, the last.
+def parse_directory(place: DirectoryPlace, raw: bytes) -> Directory:
+    """Return what is in the file.
 
     Parameters
     ----------
@@ -134,7 +206,7 @@ def parse_directory(place: DirectoryPlace, raw: bytes) -> Mapping[str, Member]:
     Raises
     ------
     ZipError
-        If it makes no sense.
+        If it makes no sense, or its members overlap.
     """
     end = struct.pack("<4sHHHHIIH", _END, 0, 0, 0, 0, place.nbytes, 0, 0)
     try:
@@ -142,19 +214,83 @@ def parse_directory(place: DirectoryPlace, raw: bytes) -> Mapping[str, Member]:
             infos = directory.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
         raise ZipError(f"its directory cannot be read ({error})") from error
-    return {info.filename: _member(info) for info in infos if not info.is_dir()}
+    ends = _ends(infos, place)
+    members: dict[str, Member] = {}
+    again: set[str] = set()
+    left_out: list[str] = []
+    for info in infos:
+        name = _name(info)
+        if name is None:
+            left_out.append(info.filename)
+        elif not info.is_dir() and name[-1:] != "/":
+            if name in members:
+                again.add(name)
+            members[name] = _member(info, name, ends[info.header_offset])
+    return Directory(members, _notes(again, left_out))
 
 
-def _member(info: zipfile.ZipInfo) -> Member:
+def _ends(infos: list[zipfile.ZipInfo], place: DirectoryPlace) -> dict[int, int]:
+    """Return by its offset where each member ends at the latest: where the next thing begins."""
+    begins = sorted((info.header_offset, info.compress_size) for info in infos)
+    nexts = [offset for offset, _ in begins[1:]] + [place.offset]
+    for (offset, nbytes), after in zip(begins, nexts, strict=False):
+        if offset + _LOCAL_BYTES + nbytes > after:
+            raise ZipError("its members overlap, as in a file that is made to do harm")
+    return {offset: after for (offset, _), after in zip(begins, nexts, strict=False)}
+
+
+def _name(info: zipfile.ZipInfo) -> str | None:
+    """Return the path of a member below the top; None if it would lead out.
+
+    Names are UTF-8 where they say so and code page 437 where not (APPNOTE, appendix D); many
+    writers do not say so. Windows' own tools have written backslashes.
+    """
+    name = info.filename
+    if not (info.flag_bits & _IS_UTF8 or name.isascii()):
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    if "\\" in name:
+        name = name.replace("\\", "/")
+    if name.startswith("/") or name[1:2] == ":":
+        return None
+    if "./" in name or "//" in name or name.endswith(".."):
+        parts = name.split("/")
+        if ".." in parts:
+            return None
+        name = "/".join(part for part in parts if part not in ("", "."))
+    return name
+
+
+def _member(info: zipfile.ZipInfo, name: str, end: int) -> Member:
     return Member(
-        name=info.filename,
+        name=name,
         offset=info.header_offset,
+        end=end,
         stored_bytes=info.compress_size,
         nbytes=info.file_size,
         method=info.compress_type,
         crc=info.CRC,
         is_encrypted=bool(info.flag_bits & 1),
     )
+
+
+def _notes(again: set[str], left_out: list[str]) -> tuple[str, ...]:
+    notes = []
+    if again:
+        notes.append(
+            f"The zip file holds {_some(again)} more than once; the last of each was taken."
+        )
+    if left_out:
+        notes.append(
+            f"The zip file names {_some(left_out)}, which would lie outside of it; left out."
+        )
+    return tuple(notes)
+
+
+def _some(names: Iterable[str]) -> str:
+    names = sorted(names)
+    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+    return ", ".join(repr(name[:100]) for name in names[:3]) + more
 
 
 def data_offset(header: bytes) -> int:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import bz2
-import zlib
 from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.errors import MetadataError, NotFoundError
+from napari_omezarr_cloud.store.failures import NoRangesError
+from napari_omezarr_cloud.store.kept import Kept
 from napari_omezarr_cloud.store.protocol import ByteRange, Bytes, ByteStore, Entry
+from napari_omezarr_cloud.store.sharing import SharingStore
+from napari_omezarr_cloud.store.wrapping import StoreWrapper
 from napari_omezarr_cloud.store.zip_directory import (
     END_BYTES,
-    DirectoryPlace,
+    Directory,
     Member,
     ZipError,
     data_offset,
@@ -20,27 +22,38 @@ from napari_omezarr_cloud.store.zip_directory import (
     parse_end64,
     roots,
 )
+from napari_omezarr_cloud.store.zip_unpacking import unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
 __all__ = ["ZippedStore"]
 
 _TAIL_BYTES = 1 << 18
 """Read at once from the end: most files' whole directory is in it."""
 
+_MOST_WHOLE = 64 << 20
+"""A file up to this size is read whole where the server sends no parts of files."""
+
 _HEADER_BYTES = 30 + 256
 """Of a local header, with its name and extra fields, in nearly every file."""
 
-_DOCUMENTS = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
+_DOCUMENTS = frozenset(("zarr.json", ".zattrs", ".zgroup", ".zarray", ".zmetadata"))
+_RUN_BYTES, _GAP_BYTES = 1 << 18, 1 << 15
+_FEW_RUNS = 12
+
 _MAX_MEMBER_BYTES = 1 << 29
 _MAX_DOCUMENT_BYTES = 1 << 26
-
-_METHODS = {1: "shrink", 6: "implode", 9: "deflate64", 14: "LZMA", 93: "Zstandard", 95: "XZ"}
+_KEPT_BYTES = 1 << 27
+_SMALL_BYTES = 1 << 23
+"""Larger members are unpacked one after the other, since each takes as much memory again."""
 
 
 class ZippedStore:
     """Members of a zip file by key, below the folder in it that holds the image.
+
+    Metadata that lie near one another in the file are read in one request. A packed member of
+    which parts are read (a shard) is unpacked once and kept, up to 128 MiB of them.
 
     Parameters
     ----------
@@ -50,21 +63,26 @@ class ZippedStore:
         Key of the file in it.
     inside
         Folder in the zip that is the root; None finds it: the one that holds Zarr metadata and is
-        not inside another such.
+        not inside another such. A path that is not in the zip may be below that one.
     """
 
     def __init__(self, outer: ByteStore, name: str, inside: str | None = None) -> None:
         self._outer = outer
         self._name = name
-        self._inside = inside
-        self._directory: asyncio.Task[tuple[str, Mapping[str, Member]]] | None = None
-        self._offsets: dict[str, int] = {}
+        self._inside = (inside or "").strip("/")
+        self._opening: asyncio.Task[_Archive] | None = None
 
     @property
     def where(self) -> str:
         """Display form of the file."""
         path = f"/{self._inside}" if self._inside else ""
         return f"{self._outer.where.rstrip('/')}/{self._name}{path}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is odd about the file, in sentences; known once its directory has been read."""
+        task = self._opening
+        return () if task is None or not task.done() or _failed(task) else task.result().notes
 
     async def get(self, key: str, byte_range: ByteRange | None = None) -> Bytes | None:
         """Return a member, or a part of it; None when there is no such member.
@@ -73,16 +91,18 @@ class ZippedStore:
         ------
         NotFoundError
             If the file is not there.
+        ServerError
+            If the server sends no parts of files, and this one is too large to be read whole.
         MetadataError
             If it is no zip file that can be read, or a member is damaged, encrypted, packed by a
             method that is not known, or larger than what can be unpacked safely.
         """
-        root, members = await self._members()
-        member = members.get(f"{root}{key}")
+        archive = await self._archive()
+        member = archive.directory.members.get(archive.path(key))
         if member is None:
             return None
         try:
-            return await self._read(member, byte_range)
+            return await archive.read(member, byte_range)
         except ZipError as error:
             raise self._unreadable(str(error), key) from error
 
@@ -96,105 +116,239 @@ class ZippedStore:
 
     async def list(self, prefix: str = "") -> Sequence[Entry]:
         """Return the names directly below ``prefix``; asks nobody."""
-        root, members = await self._members()
-        base = f"{root}{prefix.strip('/')}/" if prefix.strip("/") else root
+        archive = await self._archive()
         found: dict[str, Entry] = {}
-        for name, member in members.items():
-            if name.startswith(base):
-                first, slash, _ = name[len(base) :].partition("/")
-                found[first] = Entry(first, bool(slash), None if slash else member.nbytes)
+        for name, member in archive.directory.below(archive.path(prefix.strip("/"))):
+            found[name] = Entry(name, member is None, None if member is None else member.nbytes)
         return list(found.values())
 
-    async def _members(self) -> tuple[str, Mapping[str, Member]]:
-        """Return the root, with a slash, and all members; read once, whoever asks first."""
-        if self._directory is None or self._failed(self._directory):
-            self._directory = asyncio.ensure_future(self._read_directory())
+    async def _archive(self) -> _Archive:
+        """Return what is in the file; read once, whoever asks first."""
+        if self._opening is None or (self._opening.done() and _failed(self._opening)):
+            self._opening = asyncio.ensure_future(self._open())
         # Shielded: who asked first may give up, the others still want it.
-        return await asyncio.shield(self._directory)
+        return await asyncio.shield(self._opening)
 
-    @staticmethod
-    def _failed(task: asyncio.Task[tuple[str, Mapping[str, Member]]]) -> bool:
-        return task.done() and (task.cancelled() or task.exception() is not None)
-
-    async def _read_directory(self) -> tuple[str, Mapping[str, Member]]:
-        tail = await self._part(-_TAIL_BYTES)
+    async def _open(self) -> _Archive:
+        file = _File(self._outer, self._name, self.where)
         try:
-            place = parse_end(tail[-END_BYTES - 128 :])
-            if isinstance(place, int):
-                place = parse_end64(await self._part(place, 56))
-            raw = await self._directory_bytes(tail, place)
-            members = await asyncio.to_thread(parse_directory, place, raw)
-            return await asyncio.to_thread(self._root, members), members
+            directory = await _read_directory(file)
+            root = await asyncio.to_thread(self._root, directory)
         except ZipError as error:
             raise self._unreadable(str(error)) from error
+        return _Archive(file, directory, root)
 
-    async def _directory_bytes(self, tail: bytes, place: DirectoryPlace) -> bytes:
-        """Return the directory, from what is here of the end or with one more read."""
-        stop = len(tail) - place.after
-        begin = stop - place.nbytes
-        if place.after and begin >= 0 and tail[begin:stop][:4] in (b"", b"PK\x01\x02"):
-            return tail[begin:stop]
-        return await self._part(place.offset, place.nbytes)
-
-    def _root(self, members: Iterable[str]) -> str:
-        if self._inside:
-            return f"{self._inside.strip('/')}/"
-        found = roots(members, _DOCUMENTS)
+    def _root(self, directory: Directory) -> str:
+        """Return the folder in the zip that keys are below of."""
+        inside = self._inside
+        if inside and (directory.holds(inside) or inside in directory.members):
+            return inside
+        found = roots(directory.members, _DOCUMENTS)
+        if inside:
+            below = [f"{path}/{inside}" for path in found if path]
+            held = [path for path in below if directory.holds(path)]
+            return held[0] if len(held) == 1 else inside
         if len(found) > 1:
             some = ", ".join(f"{self.where}/{path}" for path in found[:4])
             raise ZipError(f"{len(found)} folders in it hold Zarr data. Open one of them: {some}")
-        return f"{found[0]}/" if found and found[0] else ""
+        return found[0] if found else ""
 
-    async def _read(self, member: Member, wanted: ByteRange | None) -> Bytes:
+    def _unreadable(self, why: str, key: str = "") -> MetadataError:
+        return MetadataError("Could not read the zip file", where=self.where, key=key, why=why)
+
+
+def _failed(task: asyncio.Task[_Archive]) -> bool:
+    return task.cancelled() or task.exception() is not None
+
+
+class _File:
+    """The bytes of the file itself, of which some are here from the beginning."""
+
+    def __init__(self, outer: ByteStore, name: str, where: str) -> None:
+        self.outer, self._name, self._where = outer, name, where
+        self._here: tuple[int, memoryview] = (0, memoryview(b""))
+        self.is_whole = False
+
+    async def tail(self) -> memoryview:
+        """Return the end of the file, or all of it where the server sends no parts."""
+        try:
+            tail = await self._get(ByteRange(-_TAIL_BYTES, whole_up_to=_MOST_WHOLE))
+        except NoRangesError as error:
+            error.hint = (
+                "Download the file first, with a browser or with "
+                f"`curl -L -o {self._name} LINK`, and open it from the disk."
+            )
+            raise
+        self.is_whole = len(tail) > _TAIL_BYTES
+        return tail
+
+    def keep(self, start: int, data: memoryview) -> None:
+        """Remember a part that is here, so that nobody asks for it again."""
+        self._here = (start, data)
+
+    async def part(self, start: int, nbytes: int) -> memoryview:
+        """Return a part; fewer bytes where the file ends."""
+        begin, data = self._here
+        if begin <= start and start + nbytes <= begin + len(data):
+            return data[start - begin : start - begin + nbytes]
+        return await self._get(ByteRange(start, nbytes))
+
+    async def _get(self, wanted: ByteRange) -> memoryview:
+        raw = await self.outer.get(self._name, wanted)
+        if raw is None:
+            raise NotFoundError(
+                "Found no file",
+                where=self._where,
+                hint="Check the link, and its upper and lower case.",
+            )
+        return memoryview(raw)
+
+
+async def _read_directory(file: _File) -> Directory:
+    tail = await file.tail()
+    place = parse_end(bytes(tail[-END_BYTES - 128 :]))
+    if isinstance(place, int):
+        place = parse_end64(bytes(await file.part(place, 56)))
+    # Right before its record, whatever stands before the zip in the file.
+    stop = len(tail) - place.after
+    begin = stop - place.nbytes
+    if place.after and begin >= 0 and bytes(tail[begin:stop][:4]) in (b"", b"PK\x01\x02"):
+        raw = tail[begin:stop]
+        # Members in it need not be asked for. All of a small file is here.
+        file.keep(place.offset - begin, tail[:begin])
+    else:
+        raw = await file.part(place.offset, place.nbytes)
+    return await asyncio.to_thread(parse_directory, place, bytes(raw))
+
+
+class _Archive:
+    """What is in a zip file: where each member lies, and what of it has been read."""
+
+    def __init__(self, file: _File, directory: Directory, root: str) -> None:
+        self.directory = directory
+        self._file = file
+        self._root = root
+        self._offsets: dict[str, int] = {}
+        self._runs = directory.runs(_DOCUMENTS, most=_RUN_BYTES, gap=_GAP_BYTES)
+        self._run_bytes = Kept(16 * _RUN_BYTES)
+        self._unpacked = Kept(_KEPT_BYTES)
+        self._shared_runs = SharingStore(_Made(file.outer, self._read_run))
+        self._shared_members = SharingStore(_Made(file.outer, self._read_member))
+        self._one_large = asyncio.Lock()
+        self._ahead: list[asyncio.Future[Bytes | None]] | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is odd about it, in sentences."""
+        whole = "The server sends no parts of files, so the whole zip file was read."
+        return (*self.directory.notes, whole) if self._file.is_whole else self.directory.notes
+
+    def path(self, key: str) -> str:
+        """Return the name of the member for a key."""
+        return f"{self._root}/{key}" if self._root and key else self._root or key
+
+    async def read(self, member: Member, wanted: ByteRange | None) -> Bytes:
+        """Return a member's bytes, or some of them."""
         if member.is_encrypted:
-            raise ZipError("it is encrypted")
-        if member.method == 0 and wanted is not None:
-            start, stop = _span(wanted, member.nbytes)
+            raise ZipError("it is encrypted, and members with a password are not read")
+        if wanted is None:
+            return await self._whole(member)
+        start, stop = _span(wanted, member.nbytes)
+        if member.method == 0:
+            if stop <= start:
+                return b""
             first = await self._first_byte(member)
-            return await self._part(first + start, stop - start) if stop > start else b""
-        whole = await self._whole(member)
-        return whole if wanted is None else whole[slice(*_span(wanted, member.nbytes))]
+            return await self._file.part(first + start, stop - start)
+        whole = self._unpacked.get(member.name)
+        if whole is None:
+            whole = await self._shared_members.get(member.name) or b""
+        return whole[start:stop]
+
+    async def _read_member(self, name: str) -> Bytes:
+        whole = await self._whole(self.directory.members[name])
+        self._unpacked.put(name, whole)
+        return whole
 
     async def _whole(self, member: Member) -> Bytes:
-        """Read and unpack a member; in one request where its header is as long as most are."""
+        """Read and unpack a member, in one request."""
         is_document = member.name.rpartition("/")[2] in _DOCUMENTS
         most = _MAX_DOCUMENT_BYTES if is_document else _MAX_MEMBER_BYTES
         if max(member.nbytes, member.stored_bytes) > most:
             raise ZipError(
                 f"its {member.nbytes / 1e6:,.0f} MB are more than can be unpacked safely"
             )
+        if member.name in self._runs:
+            return await self._document(member)
+        if member.nbytes + member.stored_bytes <= _SMALL_BYTES or member.method == 0:
+            return await _unpack(member, await self._packed(member))
+        async with self._one_large:
+            return await _unpack(member, await self._packed(member))
+
+    async def _packed(self, member: Member) -> memoryview:
+        """Return a member's bytes as they lie in the file."""
         known = self._offsets.get(member.name)
-        begin = member.offset if known is None else known
-        extra = _HEADER_BYTES if known is None else 0
-        raw = await self._part(begin, extra + member.stored_bytes)
-        at = data_offset(raw) if known is None else 0
-        self._offsets[member.name] = begin + at
+        if known is not None:
+            return await self._file.part(known, member.stored_bytes)
+        extra = min(_HEADER_BYTES, member.end - member.offset - member.stored_bytes)
+        raw = await self._file.part(member.offset, extra + member.stored_bytes)
+        at = data_offset(bytes(raw[:30]))
+        self._offsets[member.name] = member.offset + at
         packed = raw[at : at + member.stored_bytes]
-        if len(packed) < member.stored_bytes:
-            rest = await self._part(begin + len(raw), member.stored_bytes - len(packed))
-            packed += rest
-        if len(packed) < (1 << 16):
-            return _unpacked(member, packed)
-        return await asyncio.to_thread(_unpacked, member, packed)
+        missing = member.stored_bytes - len(packed)
+        if missing and len(raw) == extra + member.stored_bytes:
+            rest = await self._file.part(member.offset + len(raw), missing)
+            return memoryview(bytes(packed) + bytes(rest))
+        return packed
+
+    async def _document(self, member: Member) -> Bytes:
+        span = self._runs[member.name]
+        self._read_ahead()
+        run = await self._run(span)
+        raw = run[member.offset - span.start :]
+        at = data_offset(bytes(raw[:30]))
+        packed = memoryview(raw)[at : at + member.stored_bytes]
+        return await _unpack(member, packed)
+
+    def _read_ahead(self) -> None:
+        """Ask for all metadata at once where that takes few requests: it saves a round."""
+        if self._ahead is None:
+            spans = dict.fromkeys(self._runs.values())
+            spans = spans if len(spans) <= _FEW_RUNS else {}
+            self._ahead = [asyncio.ensure_future(self._run(span)) for span in spans]
+            for task in self._ahead:
+                # Whoever needs it asks again, and hears of a failure.
+                task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def _run(self, span: range) -> Bytes:
+        run = self._run_bytes.get(span)
+        if run is None:
+            run = await self._shared_runs.get(f"{span.start}-{span.stop}") or b""
+        return run
+
+    async def _read_run(self, name: str) -> Bytes:
+        start, stop = map(int, name.split("-"))
+        run = await self._file.part(start, stop - start)
+        self._run_bytes.put(range(start, stop), run)
+        return run
 
     async def _first_byte(self, member: Member) -> int:
         if member.name not in self._offsets:
-            header = await self._part(member.offset, _HEADER_BYTES)
-            self._offsets[member.name] = member.offset + data_offset(header)
+            header = await self._file.part(
+                member.offset, min(_HEADER_BYTES, member.end - member.offset)
+            )
+            self._offsets[member.name] = member.offset + data_offset(bytes(header[:30]))
         return self._offsets[member.name]
 
-    async def _part(self, start: int, nbytes: int | None = None) -> bytes:
-        raw = await self._outer.get(self._name, ByteRange(start, nbytes))
-        if raw is None:
-            raise NotFoundError(
-                "Found no file",
-                where=self.where,
-                hint="Check the link, and its upper and lower case.",
-            )
-        return bytes(raw)
 
-    def _unreadable(self, why: str, key: str = "") -> MetadataError:
-        return MetadataError("Could not read the zip file", where=self.where, key=key, why=why)
+class _Made(StoreWrapper):
+    """Gives what a function makes of a key, so that it can be shared as a request is."""
+
+    def __init__(self, inner: ByteStore, make: Callable[[str], Awaitable[Bytes]]) -> None:
+        super().__init__(inner)
+        self._make = make
+
+    async def get(self, key: str, byte_range: ByteRange | None = None) -> Bytes | None:
+        return await self._make(key)
 
 
 def _span(wanted: ByteRange, nbytes: int) -> tuple[int, int]:
@@ -205,25 +359,7 @@ def _span(wanted: ByteRange, nbytes: int) -> tuple[int, int]:
     return min(wanted.start, nbytes), min(stop, nbytes)
 
 
-def _unpacked(member: Member, packed: bytes) -> bytes:
-    """Return a member's own bytes; never more than its directory declares."""
-    if len(packed) != member.stored_bytes:
-        raise ZipError("it is cut off")
-    most = member.nbytes + 1
-    try:
-        if member.method == 0:
-            data = packed
-        elif member.method == 8:
-            data = zlib.decompressobj(-15).decompress(packed, most)
-        elif member.method == 12:
-            data = bz2.BZ2Decompressor().decompress(packed, most)
-        else:
-            known = _METHODS.get(member.method, f"method {member.method}")
-            raise ZipError(f"it is packed with {known}, which is not supported")
-    except (zlib.error, OSError, ValueError) as error:
-        raise ZipError(f"it cannot be unpacked ({error})") from error
-    if len(data) != member.nbytes:
-        raise ZipError(f"it unpacks to other than the {member.nbytes} bytes it declares")
-    if zlib.crc32(data) != member.crc:
-        raise ZipError("its checksum is wrong: the file is damaged")
-    return data
+async def _unpack(member: Member, packed: memoryview) -> Bytes:
+    if max(len(packed), member.nbytes) < (1 << 16):
+        return unpacked(member, packed)
+    return await asyncio.to_thread(unpacked, member, packed)
