@@ -10,7 +10,14 @@ import pytest
 import napari_omezarr_cloud as noc
 from napari_omezarr_cloud.errors import CloudError
 from napari_omezarr_cloud.pyramid.cells import cell_axis
-from tests.fixtures.plates import field_pixels, write_field, write_plate, write_well
+from tests.fixtures.plates import (
+    field_pixels,
+    write_bare_plate,
+    write_field,
+    write_plate,
+    write_well,
+)
+from tests.fixtures.rounds import rounds
 from tests.fixtures.slow_http import SlowServer
 
 if TYPE_CHECKING:
@@ -279,11 +286,22 @@ def test_the_first_picture_of_a_plate_is_five_rounds_deep_with_its_pixels(tmp_pa
         image.read(1)
         log = server.log
 
-    count, answered = 0, float("-inf")
-    for exchange in sorted(log, key=lambda e: e.end or float("inf")):
-        if exchange.start >= answered:  # after another's answer
-            count, answered = count + 1, exchange.end or float("inf")
     # The plate; a well with its field; the field's levels; all other wells; their chunks.
-    assert count <= 5
+    assert rounds(log) <= 5
     # For each well its own document, the field's, one level's, and a chunk of each channel.
     assert len(log) <= 18 + 6 * 5
+
+
+def test_a_row_of_a_large_plate_asks_for_its_own_wells_alone(tmp_path: Path) -> None:
+    write_bare_plate(tmp_path / "plate.zarr", 16, 24, size=64, chunk=64)
+    with SlowServer(tmp_path) as server:
+        image = noc.open(f"{server.url}/plate.zarr")
+        height = image.levels[-1].shape[0] // 16
+        pixels = image.read(2, (slice(5 * height, 6 * height), slice(None)))
+        paths = [path.partition("plate.zarr/")[2] for path in server.paths]
+
+    assert len(np.unique(pixels[0])) == 25  # 24 wells, and what is blank between them
+    asked = {"/".join(path.split("/")[:2]) for path in paths if path[:1].isupper()}
+    asked.discard("OME/zarr.json")
+    assert asked <= {"A/1", *(f"F/{n + 1}" for n in range(24))}
+    assert len(paths) <= 18 + 24 * 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["Look", "first_look", "same_place", "wish_list"]
 
 _MAX_WISHES = 1024
-"""More chunks than this, or a quarter of the cache, are not asked for at once; what is beyond is
-asked for as one comes nearer."""
+"""More chunks than this are not asked for at once; the next ones when some of these have come."""
+_MAX_IN_VIEW = 1 << 14
+"""Chunks beyond this, or beyond a quarter of the cache, are asked for as one comes nearer."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,7 @@ def wish_list(view: PyramidView, look: Look, cache: ChunkCache) -> list[Wish]:
     wishes: list[Wish] = []
     if look.number != last:
         wishes += _wishes(view, same_place(view, look, last), cache, order=0)
-    wishes += _wishes(view, look, cache, order=1)
-    return [wish for wish in wishes if (wish.level.key, wish.index) not in cache]
+    return wishes + _wishes(view, look, cache, order=1)
 
 
 def same_place(view: PyramidView, look: Look, number: int) -> Look:
@@ -57,11 +58,13 @@ def _wishes(view: PyramidView, look: Look, cache: ChunkCache, *, order: int) -> 
     region = view.expand(look.region)
     grid = level.grid
     chunk_bytes = math.prod(grid.chunks) * grid.dtype.itemsize
-    most = min(_MAX_WISHES, max(16, cache.max_bytes // 4 // chunk_bytes))
-    return [
+    most = min(_MAX_IN_VIEW, max(16, cache.max_bytes // 4 // chunk_bytes))
+    missing = (
         Wish(level, tuple(row[:-1]), (float(Tier.VISIBLE), float(order), float(row[-1])))
         for row in nearest_chunks(region, grid.chunks, most).tolist()
-    ]
+        if (level.key, tuple(row[:-1])) not in cache
+    )
+    return list(itertools.islice(missing, _MAX_WISHES))
 
 
 def first_look(view: PyramidView, canvas_px: tuple[int, int], planes: Mapping[str, int]) -> Look:
