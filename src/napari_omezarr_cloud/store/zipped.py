@@ -270,7 +270,7 @@ class _Archive:
         return whole
 
     async def _whole(self, member: Member) -> Bytes:
-        """Read and unpack a member, in one request."""
+        """Read and unpack a member."""
         is_document = member.name.rpartition("/")[2] in _DOCUMENTS
         most = _MAX_DOCUMENT_BYTES if is_document else _MAX_MEMBER_BYTES
         if max(member.nbytes, member.stored_bytes) > most:
@@ -290,13 +290,14 @@ class _Archive:
         if known is not None:
             return await self._file.part(known, member.stored_bytes)
         extra = min(_HEADER_BYTES, member.end - member.offset - member.stored_bytes)
+        # One request, but for headers that are longer than nearly all.
         raw = await self._file.part(member.offset, extra + member.stored_bytes)
         at = data_offset(bytes(raw[:30]))
         self._offsets[member.name] = member.offset + at
         packed = raw[at : at + member.stored_bytes]
         missing = member.stored_bytes - len(packed)
         if missing and len(raw) == extra + member.stored_bytes:
-            rest = await self._file.part(member.offset + len(raw), missing)
+            rest = await self._file.part(member.offset + at + len(packed), missing)
             return memoryview(bytes(packed) + bytes(rest))
         return packed
 
