@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 import napari_omezarr_cloud as noc
 from napari_omezarr_cloud.api import locate, resolve_async, understand
+from napari_omezarr_cloud.cli import main
 from napari_omezarr_cloud.errors import LinkError, NotFoundError, ServerError, UnreachableError
 from napari_omezarr_cloud.location import parse_location
 from napari_omezarr_cloud.store import io_thread
 from napari_omezarr_cloud.store.lookup import ask
 from tests.fixtures.images import pattern, pyramid, write_directly
 from tests.fixtures.slow_http import SlowServer
+from tests.test_cli import start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +74,69 @@ def test_a_mobie_project_is_followed_over_its_two_files(folder: Path, server: Sl
     data = {"imageData": {"ome.zarr.s3": {"s3Address": f"{server.url}/a.ome.zarr"}}}
     (folder / "d" / "dataset.json").write_text(json.dumps({"sources": {"x": {"image": data}}}))
     assert noc.open(f"{server.url}/project.json").levels[0].shape == (4, 64, 48)
+
+
+def test_info_follows_a_lookup_and_names_the_other_images(
+    folder: Path, server: SlowServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "images.csv").write_text("uri,name\na.ome.zarr,first\nb.ome.zarr,second\n")
+    assert main(["info", "--json", f"{server.url}/images.csv"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["where"] == f"{server.url}/a.ome.zarr"
+    assert any("/b.ome.zarr" in note for note in facts["notes"])
+
+
+# Tells where the window is as soon as it holds so many layers and was moved, and closes it.
+LOOK = """
+import json, sys
+from qtpy.QtCore import QTimer
+import napari
+from napari_omezarr_cloud.cli import main
+
+def look():
+    viewer = napari.current_viewer()
+    if viewer is None or len(viewer.layers) < 2 or viewer.scene.camera.zoom != 4:
+        QTimer.singleShot(50, look)
+        return
+    layers = [[layer.name, type(layer).__name__] for layer in viewer.layers]
+    print(json.dumps({"layers": layers, "center": viewer.scene.camera.center}), flush=True)
+    viewer.close()
+
+from napari.qt import get_qapp
+app = get_qapp()
+QTimer.singleShot(0, look)
+sys.exit(main())
+"""
+
+
+def test_open_in_the_shell_looks_up_and_goes_to_the_place(folder: Path, server: SlowServer) -> None:
+    layers = [
+        {"source": f"zarr://{server.url}/a.ome.zarr"},
+        {"source": f"zarr://{server.url}/b.ome.zarr", "type": "segmentation"},
+    ]
+    state: dict[str, Any] = {
+        "layers": layers,
+        "position": [10, 20, 2],
+        "crossSectionScale": 0.25,
+        "layout": "xy",
+    }
+    state["dimensions"] = {axis: [1, ""] for axis in "xyz"}
+    (folder / "state.json").write_text(json.dumps(state))
+    link = f"https://neuroglancer-demo.appspot.com/#!{server.url}/state.json"
+    with start("open", link, program=LOOK) as program:
+        out, _ = program.communicate()
+    assert program.returncode == 0
+    seen = json.loads(next(line for line in out.splitlines() if line.startswith("{")))
+    assert [kind for _, kind in seen["layers"]] == ["Image", "Labels"]
+    assert seen["center"][-2:] == [20, 10]
+
+
+def test_what_is_said_about_access_holds_for_what_a_lookup_finds() -> None:
+    link = understand("https://h.org/images.csv", profile="lab", anonymous=False)
+    assert link.lookup is not None
+    found = link.lookup.read("uri\ns3://bucket/a.ome.zarr\n")
+    assert found.sources[0].location.access.profile == "lab"
+    assert link.lookup.location.access.profile == "lab"
 
 
 def test_what_the_service_does_not_know_is_said(server: SlowServer) -> None:

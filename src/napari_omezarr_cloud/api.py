@@ -14,7 +14,7 @@ import numpy as np
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.chunks.dask_view import dask_array
 from napari_omezarr_cloud.errors import LinkError, NotFoundError, OperationError, RegionError
-from napari_omezarr_cloud.links import Link, Source, read_link
+from napari_omezarr_cloud.links import Link, Source, let_in, read_link
 from napari_omezarr_cloud.location import Location, parse_location
 from napari_omezarr_cloud.ngff import Affine, Axis, Channel, CoordinateSystem, ImageLabel
 from napari_omezarr_cloud.process import Recipe, RecipeInput, Step, get_operation
@@ -49,6 +49,7 @@ __all__ = [
     "from_array",
     "locate",
     "open",
+    "open_all_async",
     "open_async",
     "resolve_async",
     "understand",
@@ -453,12 +454,7 @@ def understand(text: str | PathLike[str], *, endpoint: str | None = None, **acce
         link = Link(sources=(Source(parse_location(text, endpoint=endpoint)),))
     if not given:
         return link
-
-    def let_in(found: Source) -> Source:
-        way = replace(found.location.access, **given)
-        return replace(found, location=replace(found.location, access=way))
-
-    return replace(link, sources=tuple(let_in(each) for each in link.sources))
+    return let_in(link, lambda place: replace(place, access=replace(place.access, **given)))
 
 
 def resolve_async(link: str | PathLike[str] | Link, **access: Any) -> Future[Link]:
@@ -468,6 +464,41 @@ def resolve_async(link: str | PathLike[str] | Link, **access: Any) -> Future[Lin
     """
     found = link if isinstance(link, Link) else understand(link, **access)
     return io_thread().submit(resolve(found))
+
+
+def open_all_async(
+    link: Link, *, axes: str | Sequence[str] | None = None, most: int = 16
+) -> Future[tuple[Link, list[Future[Image]]]]:
+    """Begin to open all images of a viewer's link at once, after its lookups.
+
+    Parameters
+    ----------
+    link
+        As :func:`understand` returns it.
+    axes
+        As for :func:`open`, of each image.
+    most
+        Images that are opened; the link names those that are left.
+
+    Returns
+    -------
+    Future of (Link, list of Future of Image)
+        The link with its sources known, and what will be its first images. Each must be cancelled
+        by itself.
+
+    Raises
+    ------
+    LinkError
+        At once, if the axes are none; everything else comes from the futures.
+    """
+    names = _axis_names(axes)
+
+    async def begin() -> tuple[Link, list[Future[Image]]]:
+        found = await resolve(link)
+        shown = [each.location for each in found.sources[:most]]
+        return found, [io_thread().submit(_open(each, names)) for each in shown]
+
+    return io_thread().submit(begin())
 
 
 def open_async(

@@ -29,7 +29,8 @@ async def resolve(link: Link) -> Link:
             return link
         found = await _answer(link.lookup)
         # The place is in the pasted link or in the answer, never in both.
-        link = replace(found, view=found.view or link.view, notes=(*link.notes, *found.notes))
+        notes = (*link.notes, *found.notes)
+        link = replace(found, view=found.view or link.view, notes=notes, text=link.text)
     why = f"it leads from one place to the next more than {_MOST} times"
     raise LinkError("The link cannot be opened", why=why)
 

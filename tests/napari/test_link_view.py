@@ -8,9 +8,12 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+import zarr
 from qtpy.QtWidgets import QApplication
 
 from napari_omezarr_cloud.napari.open_url import show_dialog
+from napari_omezarr_cloud.napari.recent import recent_links
+from napari_omezarr_cloud.napari.widgets.series_chooser import SeriesChooser
 from tests.fixtures.images import pattern, pyramid, write_directly
 from tests.fixtures.slow_http import SlowServer
 
@@ -134,6 +137,49 @@ def test_an_image_of_a_link_that_is_not_there_does_not_keep_the_others_away(
     assert [layer.name for layer in viewer.layers] == ["cells"]
     zoom = pytest.approx(1 / (0.25 * scale_of(viewer.layers[0])["x"]))
     assert viewer.scene.camera.zoom == zoom
+
+
+def test_the_link_itself_can_be_opened_again(viewer: Any, server: SlowServer, qtbot: Any) -> None:
+    link = neuroglancer(server)
+    dialog = show_dialog(viewer)
+    dialog.link.setEditText(link)
+    dialog.open_button.click()
+    qtbot.waitUntil(lambda: not dialog.isVisible(), timeout=20_000)
+    again = show_dialog(viewer)
+    assert again.link.itemText(0) == link
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=20_000)
+
+
+def test_of_a_link_with_a_secret_only_the_place_is_kept(
+    viewer: Any, server: SlowServer, qtbot: Any
+) -> None:
+    secret = "https://h.org/em?sig=hushhush"
+    layers = [
+        {"source": f"zarr://{server.url}/cells.zarr"},
+        {"source": f"precomputed://{secret}", "name": "em"},
+    ]
+    viewer.open(neuroglancer(server, layers=layers), plugin="napari-omezarr-cloud")
+    assert recent_links()[0] == f"{server.url}/cells.zarr"
+    assert not any("hush" in link for link in recent_links())
+
+
+def test_a_series_in_a_link_of_a_viewer_is_asked_about(
+    viewer: Any, server: SlowServer, tmp_path: Path, qtbot: Any
+) -> None:
+    for number in range(2):
+        write_directly(tmp_path / "several" / str(number), "yx", [pattern((8, 8))], chunks=(8, 8))
+    series = {"ome": {"version": "0.5", "bioformats2raw.layout": 3}}
+    zarr.open_group(tmp_path / "several", zarr_format=3).attrs.update(series)
+    dialog = show_dialog(viewer)
+    link = f"https://avivator.gehlenborglab.org/?image_url={server.url}/several"
+    dialog.link.setEditText(link)
+    dialog.open_button.click()
+    window = viewer.window._qt_window
+    qtbot.waitUntil(lambda: window.findChild(SeriesChooser) is not None, timeout=20_000)
+    chooser = window.findChild(SeriesChooser)
+    chooser.reject()
+    qtbot.waitUntil(lambda: not chooser.isVisible(), timeout=20_000)
+    assert len(viewer.layers) == 0
 
 
 def test_vole_slices_by_fractions_and_hides_channels(viewer: Any, server: SlowServer) -> None:

@@ -15,6 +15,7 @@ from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
 from qtpy.QtWidgets import QApplication
 
+from napari_omezarr_cloud.links import read_link
 from napari_omezarr_cloud.location import parse_location
 from napari_omezarr_cloud.napari import commands, recent
 from napari_omezarr_cloud.napari.display import display_of
@@ -301,9 +302,9 @@ def test_the_default_reader_can_be_chosen_and_shows_what_is_so(viewer: Any) -> N
 
 def test_recent_links_are_few_known_by_their_last_use_and_without_secrets() -> None:
     for number in range(20):
-        recent.remember(parse_location(f"s3://bucket/{number}.zarr"))
-    recent.remember(parse_location("s3://bucket/15.zarr"))
-    recent.remember(parse_location(f"https://host/x.zarr?X-Amz-Signature={SECRET}"))
+        recent.remember(read_link(f"s3://bucket/{number}.zarr"))
+    recent.remember(read_link("s3://bucket/15.zarr"))
+    recent.remember(read_link(f"https://host/x.zarr?X-Amz-Signature={SECRET}"))
 
     links = recent.recent_links()
 
@@ -326,7 +327,7 @@ def test_a_damaged_list_of_recent_links_is_an_empty_one(content: str) -> None:
     recent_file().write_text(content)
 
     assert recent.recent_links() == []
-    recent.remember(parse_location("s3://bucket/x.zarr"))
+    recent.remember(read_link("s3://bucket/x.zarr"))
     assert json.loads(recent_file().read_text())["links"] == ["s3://bucket/x.zarr"]
 
 

@@ -13,7 +13,7 @@ from napari_omezarr_cloud.errors import CloudError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_omezarr_cloud.location import Location
+    from napari_omezarr_cloud.links import Link
 
 __all__ = ["build_parser", "main"]
 
@@ -26,7 +26,10 @@ exit codes:
   2    the command was not understood
   130  interrupted with Ctrl+C
 """
-_LINK = "s3://bucket/key, https://…, gs://…, az://container/key?account=…, or a folder"
+_LINK = (
+    "s3://bucket/key, https://…, gs://…, az://container/key?account=…, a folder, or the link of "
+    "another viewer (neuroglancer, vizarr, webKnossos, …)"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -136,10 +139,10 @@ def _add_access(verb: argparse.ArgumentParser) -> None:
     group.add_argument("--profile", metavar="NAME", help="profile in the AWS configuration")
 
 
-def _locate(link: str, given: argparse.Namespace) -> Location:
-    from napari_omezarr_cloud.api import locate
+def _understand(link: str, given: argparse.Namespace) -> Link:
+    from napari_omezarr_cloud.api import understand
 
-    return locate(
+    return understand(
         link,
         endpoint=given.endpoint,
         region=given.region,
@@ -160,19 +163,19 @@ def _info(given: argparse.Namespace) -> int:
 
 
 def _open(given: argparse.Namespace) -> int:
-    locations, code = [], 0
+    links, code = [], 0
     for link in given.links:
         try:
-            locations.append(_locate(link, given))
+            links.append(_understand(link, given))
         except CloudError as error:
             _complain(error)
             code = FAILED
-    if not locations:
+    if not links:
         return code
     _require_window()
     from napari_omezarr_cloud.napari.shell import show_until_closed
 
-    shown, errors = show_until_closed(locations, rgb=given.rgb)
+    shown, errors = show_until_closed(links, rgb=given.rgb)
     if not shown:  # who had a window was told there
         for each in errors:
             _complain(each)

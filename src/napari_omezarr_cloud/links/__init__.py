@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.errors import CloudError, LinkError
@@ -22,8 +23,19 @@ from napari_omezarr_cloud.links import (
     webknossos,
     zenodo,
 )
-from napari_omezarr_cloud.links.link import ChannelView, Link, Lookup, Place, Source, View, Zoom
+from napari_omezarr_cloud.links.link import (
+    Camera,
+    ChannelView,
+    Link,
+    Lookup,
+    Place,
+    Source,
+    View,
+    Zoom,
+    let_in,
+)
 from napari_omezarr_cloud.links.pasted import LONGEST, LONGEST_PLAIN, pasted
+from napari_omezarr_cloud.links.secrets import is_fit_to_keep
 from napari_omezarr_cloud.location import Access, Location, parse_location
 
 if TYPE_CHECKING:
@@ -31,6 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LONGEST",
+    "Camera",
     "ChannelView",
     "Link",
     "Lookup",
@@ -39,6 +52,7 @@ __all__ = [
     "View",
     "Zoom",
     "is_of_a_viewer",
+    "let_in",
     "read_link",
 ]
 
@@ -102,7 +116,7 @@ def read_link(
     for read in _READERS if len(text) <= LONGEST_PLAIN else (neuroglancer.read,):
         found = read(link)
         if found is not None:
-            return found
+            return replace(found, text=link.text) if is_fit_to_keep(link, found) else found
     return Link(sources=(Source(locate(text)),))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -10,10 +10,21 @@ if TYPE_CHECKING:
 
     from napari_omezarr_cloud.location import Location
 
-__all__ = ["ChannelView", "Link", "Lookup", "Place", "Source", "View", "Zoom"]
+__all__ = [
+    "Camera",
+    "ChannelView",
+    "Link",
+    "Lookup",
+    "Place",
+    "Source",
+    "View",
+    "Zoom",
+    "let_in",
+]
 
-Unit = Literal["index", "fraction", "meter", "second", ""]
-"""``index``: voxels of the finest level. ``fraction``: 0 to 1 of the extent. Empty: as the file."""
+Unit = Literal["index", "step", "fraction", "meter", "second", ""]
+"""``index``: voxels of the finest level, from the centre of the first. ``step``: as long as these,
+from the origin of the world. ``fraction``: 0 to 1 of the extent. Empty: as the file."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,21 @@ class ChannelView:
     window: tuple[float, float] | None = None
     """Pixel values shown as black and as full colour."""
     visible: bool | None = None
+    opacity: float | None = None
+    """From 0 to 1."""
+    is_additive: bool = False
+    """Whether it is added to what lies below; else as the image's kind suggests."""
+
+
+@dataclass(frozen=True)
+class Camera:
+    """From where a volume is looked at."""
+
+    axes: tuple[str, str, str]
+    """Names, of which the directions are components."""
+    forward: tuple[float, float, float]
+    """Into the screen."""
+    up: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -70,6 +96,8 @@ class View:
     layout: Literal["2d", "3d"] | None = None
     plane: tuple[str, str] | None = None
     """Axes from top to bottom and from left to right, of a layout that shows one plane."""
+    camera: Camera | None = None
+    """Of a volume."""
 
     def __bool__(self) -> bool:
         """Return whether it says anything."""
@@ -101,3 +129,21 @@ class Link:
     lookup: Lookup | None = None
     notes: tuple[str, ...] = ()
     """What of it is not followed, in sentences."""
+    text: str = field(default="", repr=False, compare=False)
+    """What was pasted, to be shown and kept; empty where it is long or may hold a secret."""
+
+
+def let_in(link: Link, way: Callable[[Location], Location]) -> Link:
+    """Return a link whose places, also those that a lookup will find, have another way in."""
+    sources = tuple(replace(each, location=way(each.location)) for each in link.sources)
+    lookup = link.lookup and _let_in(link.lookup, way)
+    return replace(link, sources=sources, lookup=lookup)
+
+
+def _let_in(lookup: Lookup, way: Callable[[Location], Location]) -> Lookup:
+    return Lookup(
+        way(lookup.location),
+        lookup.reason,
+        lambda answer: let_in(lookup.read(answer), way),
+        lookup.otherwise and _let_in(lookup.otherwise, way),
+    )

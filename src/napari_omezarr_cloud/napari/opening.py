@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
-from napari_omezarr_cloud.api import Image, Labels, open_async, resolve_async, understand
+from napari_omezarr_cloud.api import Image, Labels, open_all_async, open_async, understand
 from napari_omezarr_cloud.errors import CloudError, MetadataError
 from napari_omezarr_cloud.napari import display, preferences, recent, wiring
 from napari_omezarr_cloud.napari.asker import Asker, who_asks
@@ -39,7 +39,9 @@ __all__ = [
     "MOST_BESIDE",
     "NO_LAYERS",
     "can_choose",
+    "left_out",
     "open_layers",
+    "progress_of",
     "read_link",
     "show_image",
     "tell_about",
@@ -113,11 +115,8 @@ def open_layers(link: str, *, rgb: bool | None = None) -> list[Any]:
         If the person cancelled.
     """
     asker, found = who_asks(), understand(link)
-    if found.lookup is not None and not found.sources:
-        found = wait_for(resolve_async(found), f"Asking {found.lookup.location}")
-    location = found.sources[0].location
-    image = wait_for(open_async(location), f"Opening {location}")
-    beside = _beside(found)
+    number, image, beside, found = _open_all(found)
+    location = found.sources[number].location
     viewer = asker.viewer
 
     def own_layers(each: Image, number: int) -> list[LayerData]:
@@ -131,9 +130,9 @@ def open_layers(link: str, *, rgb: bool | None = None) -> list[Any]:
         layers = [
             layer
             for each, is_shown in _all_of(image)
-            for layer in _shown(is_shown, (*own_layers(each, 0), *_label_layers(each)))
+            for layer in _shown(is_shown, (*own_layers(each, number), *_label_layers(each)))
         ]
-        layers += [layer for number, each in beside for layer in own_layers(each, number)]
+        layers += [layer for other, each in beside for layer in own_layers(each, other)]
         return _handed_over(asker, layers, found)
     if not wiring.is_open(viewer):
         return NO_LAYERS  # closed while we waited
@@ -143,11 +142,11 @@ def open_layers(link: str, *, rgb: bool | None = None) -> list[Any]:
     wiring.attach(viewer)
     layers = []
     for each, is_shown in images:
-        own = _shown(is_shown, own_layers(each, 0))
+        own = _shown(is_shown, own_layers(each, number))
         _expect(each, own, viewer)
         layers += own
-    for number, each in beside:
-        layers += own_layers(each, number)
+    for other, each in beside:
+        layers += own_layers(each, other)
     for each, is_shown in images:
         if is_event_loop_running():
             wiring.labels_later(viewer, each)
@@ -160,23 +159,67 @@ def open_layers(link: str, *, rgb: bool | None = None) -> list[Any]:
             tell_about(viewer, each)
         tell_notes(found.viewer, found.notes)
     if location.kind != "file":
-        recent.remember(location)
+        recent.remember(found)
     return _handed_over(asker, [_hidden(layer) for layer in layers], found)
 
 
-def _beside(link: Link) -> list[tuple[int, Image]]:
-    """Open the other images of a viewer's link; one that cannot be opened is told, not raised."""
-    opening = [open_async(source.location) for source in link.sources[1:MOST_BESIDE]]
-    images = []
-    for number, future in enumerate(opening, 1):
-        try:
-            images.append((number, wait_for(future, f"Opening {link.sources[number].location}")))
-        except CloudError as error:
-            tell_warning(str(error))
+def _open_all(link: Link) -> tuple[int, Image, list[tuple[int, Image]], Link]:
+    """Look up what a link shows and open it all, waiting politely.
+
+    Returns
+    -------
+    number : int
+        Of the source that is the first to be open.
+    first : Image
+    beside : list of (int, Image)
+        The others, with the numbers of their sources. What cannot be opened is told.
+    link : Link
+        With its sources known.
+
+    Raises
+    ------
+    CloudError
+        If nothing of it can be opened.
+    concurrent.futures.CancelledError
+        If the person cancelled.
+    """
+    link, futures = wait_for(open_all_async(link, most=MOST_BESIDE), progress_of(link))
+    images: list[tuple[int, Image]] = []
+    errors: list[CloudError] = []
+    try:
+        for number, future in enumerate(futures):
+            try:
+                place = link.sources[number].location
+                images.append((number, wait_for(future, f"Opening {place}")))
+            except CloudError as error:
+                errors.append(error)
+    except CancelledError:
+        for future in futures:
+            future.cancel()
+        raise
+    if not images:
+        raise errors[0]
+    for sentence in (*map(str, errors), *left_out(link)):
+        tell_warning(sentence)
+    (number, first), *beside = images
+    return number, first, beside, link
+
+
+def progress_of(link: Link) -> str:
+    """Return what is being done for a link, in words and without secrets."""
+    if link.lookup is not None and not link.sources:
+        return f"{link.viewer}: asking {link.lookup.location} for {link.lookup.reason}"
+    others = len(link.sources) - 1
+    more = f" and {others} more image{'s' if others > 1 else ''}" if others else ""
+    return f"Opening {link.sources[0].location}{more}"
+
+
+def left_out(link: Link) -> list[str]:
+    """Return what to say of a link's images beyond those that are opened."""
     left = len(link.sources) - MOST_BESIDE
-    if left > 0:
-        tell_warning(f"{left} more images of the link are not opened: at most {MOST_BESIDE} are.")
-    return images
+    if left <= 0:
+        return []
+    return [f"{left} more images of the link are not opened: at most {MOST_BESIDE} are."]
 
 
 MOST_BESIDE = 16

@@ -6,13 +6,9 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from napari_omezarr_cloud.errors import LinkError
-from napari_omezarr_cloud.location import parse_location
-
-if TYPE_CHECKING:
-    from napari_omezarr_cloud.location import Location
+from napari_omezarr_cloud.errors import CloudError
+from napari_omezarr_cloud.links import Link, read_link
 
 __all__ = ["recent_links", "remember"]
 
@@ -33,9 +29,9 @@ def recent_links() -> list[str]:
     return list(dict.fromkeys(shown for text in texts if (shown := _shown(text))))[:_MOST]
 
 
-def remember(location: Location) -> None:
-    """Put a link at the top of the list; its query is left out."""
-    links = [str(location), *recent_links()]
+def remember(link: Link) -> None:
+    """Put a link at the top of the list; of one that may hold a secret, the place it leads to."""
+    links = [link.text or str(link.sources[0].location), *recent_links()]
     links = list(dict.fromkeys(links))[:_MOST]
     file = _file()
     if file is None:
@@ -52,10 +48,12 @@ def _file() -> Path | None:
 
 
 def _shown(text: object) -> str:
+    """Return the form of a stored text that can be shown; empty if there is none."""
     try:
-        return str(parse_location(text, environ={})) if isinstance(text, str) else ""
-    except LinkError:
+        link = read_link(text, environ={}) if isinstance(text, str) else Link()
+    except CloudError:
         return ""
+    return link.text or (str(link.sources[0].location) if link.sources else "")
 
 
 def _read(file: Path) -> list[str]:

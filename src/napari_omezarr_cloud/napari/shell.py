@@ -7,38 +7,38 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer
 
-from napari_omezarr_cloud.api import Image, open_async
+from napari_omezarr_cloud.api import Image, open_all_async
 from napari_omezarr_cloud.errors import CloudError
-from napari_omezarr_cloud.napari import recent, wiring
-from napari_omezarr_cloud.napari.background import Job
+from napari_omezarr_cloud.napari import recent
 from napari_omezarr_cloud.napari.notices import tell_error
-from napari_omezarr_cloud.napari.opening import show_image
+from napari_omezarr_cloud.napari.opening import MOST_BESIDE, progress_of
+from napari_omezarr_cloud.napari.showing import Showing, give_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
 
-    from napari_omezarr_cloud.location import Location
+    from napari_omezarr_cloud.links import Link
 
 __all__ = ["show_until_closed"]
 
 
 def show_until_closed(
-    locations: Sequence[Location], *, rgb: bool | None = None
+    links: Sequence[Link], *, rgb: bool | None = None
 ) -> tuple[int, list[CloudError]]:
-    """Show images in a new viewer, and return when its window is closed.
+    """Show links in a new viewer, and return when its window is closed.
 
     Parameters
     ----------
-    locations
-        Of the images, in the order of their layers.
+    links
+        Of images, also of other viewers, in the order of their layers.
     rgb
         As for :func:`~napari_omezarr_cloud.napari.layer_data.to_layers`.
 
     Returns
     -------
     shown : int
-        How many were shown. The window closes by itself when it would be none.
+        How many links were shown. The window closes by itself when it would be none.
     errors : list of CloudError
         Why the others were not; the person at the window has been told, if there was one.
 
@@ -48,7 +48,7 @@ def show_until_closed(
         After Ctrl+C.
     """
     # Asked for before napari is even imported, which takes longer than most servers' answers.
-    openings = [(location, open_async(location)) for location in locations]
+    openings = [(link, open_all_async(link, most=MOST_BESIDE)) for link in links]
     try:
         import napari
 
@@ -57,7 +57,7 @@ def show_until_closed(
         napari.run(gui_exceptions=True)
     finally:
         for _, opening in openings:
-            opening.cancel()
+            give_up(opening)
     return queue.shown, queue.errors
 
 
@@ -65,7 +65,10 @@ class _Queue(QObject):
     """Shows what comes in the order in which it was asked for."""
 
     def __init__(
-        self, viewer: Any, openings: Sequence[tuple[Location, Future[Image]]], rgb: bool | None
+        self,
+        viewer: Any,
+        openings: Sequence[tuple[Link, Future[tuple[Link, list[Future[Image]]]]]],
+        rgb: bool | None,
     ) -> None:
         super().__init__()
         self.shown = 0
@@ -75,22 +78,23 @@ class _Queue(QObject):
         self._rgb = rgb
 
     def next(self) -> None:
-        """Wait for the next image; when there is none left, see to it that something was shown."""
+        """Wait for the next link; when there is none left, see to it that something was shown."""
         if self._waiting:
-            location, opening = self._waiting.popleft()
-            self._viewer.status = f"Opening {location}"
-            self._job = Job(opening, lambda image: self._show(location, image), self._fail, self)
+            link, opening = self._waiting.popleft()
+            self._viewer.status = progress_of(link)
+            self._showing = Showing(self._viewer, link, opening, self, rgb=self._rgb)
+            self._showing.arrived.connect(self._arrived)
+            self._showing.failed.connect(self._fail)
+            # The next link waits for this one's layers, so that they lie in the order asked for.
+            self._showing.ended.connect(self.next)
         elif not self.shown:
             self._viewer.close()
 
-    def _show(self, location: Location, image: Image) -> None:
-        if not wiring.is_open(self._viewer):
-            return
+    def _arrived(self) -> None:
         self.shown += 1
-        # The next image waits for this one's layers, so that they lie in the order asked for.
-        show_image(self._viewer, image, rgb=self._rgb, then=self.next)
-        if location.kind != "file":
-            recent.remember(location)
+        link = self._showing.link
+        if link.sources[0].location.kind != "file":
+            recent.remember(link)
         if self.shown == 1:  # now it is certain that there will be someone to read them
             for error in self.errors:
                 tell_error(error)

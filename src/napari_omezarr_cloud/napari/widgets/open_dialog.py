@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_omezarr_cloud.errors import LinkError
-from napari_omezarr_cloud.links import LONGEST, Link, read_link
+from napari_omezarr_cloud.links import LONGEST, Link, let_in, read_link
 from napari_omezarr_cloud.location import Access, Location, understood
 
 if TYPE_CHECKING:
@@ -237,10 +237,8 @@ class OpenDialog(QDialog):
 
     def _understand(self, text: str) -> Location | Link:
         link = read_link(text, endpoint=self.endpoint.text().strip() or None)
-        sources = tuple(
-            replace(each, location=self._let_in(each.location)) for each in link.sources
-        )
-        return replace(link, sources=sources) if link.viewer else sources[0].location
+        link = let_in(link, self._let_in)
+        return link if link.viewer else link.sources[0].location
 
     def _let_in(self, location: Location) -> Location:
         chosen: Access = self.access.currentData() or _AUTOMATIC
