@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pint
 import pytest
 
 from napari_omezarr_cloud.ngff.units import micrometres, time_unit
@@ -22,6 +23,9 @@ from napari_omezarr_cloud.ngff.units import micrometres, time_unit
         ("mm", 1e3),
         ("inch", 25400.0),
         (" meter ", 1e6),
+        ("hectometer", 1e8),
+        ("yoctometer", 1e-18),
+        ("Terameters", 1e18),
     ],
 )
 def test_a_length_is_so_many_micrometres(unit: str, factor: float) -> None:
@@ -31,7 +35,14 @@ def test_a_length_is_so_many_micrometres(unit: str, factor: float) -> None:
 
 @pytest.mark.parametrize(
     ("unit", "name"),
-    [("second", "second"), ("s", "second"), ("ms", "millisecond"), ("Hours", "hour")],
+    [
+        ("second", "second"),
+        ("s", "second"),
+        ("ms", "millisecond"),
+        ("Hours", "hour"),
+        ("ps", "picosecond"),
+        ("hrs", "hour"),
+    ],
 )
 def test_a_time_has_its_full_name(unit: str, name: str) -> None:
     assert time_unit(unit) == name
@@ -42,3 +53,27 @@ def test_a_time_has_its_full_name(unit: str, name: str) -> None:
 def test_what_is_neither_is_not_guessed(unit: str | None) -> None:
     assert micrometres(unit) is None
     assert time_unit(unit) is None
+
+
+# As listed under "axes" in OME-Zarr 0.4 and 0.5.
+LENGTHS = (
+    "angstrom attometer centimeter decimeter exameter femtometer foot gigameter hectometer inch "
+    "kilometer megameter meter micrometer mile millimeter nanometer parsec petameter picometer "
+    "terameter yard yoctometer yottameter zeptometer zettameter"
+)
+TIMES = (
+    "attosecond centisecond day decisecond exasecond femtosecond gigasecond hectosecond hour "
+    "kilosecond megasecond microsecond millisecond minute nanosecond petasecond picosecond second "
+    "terasecond yoctosecond yottasecond zeptosecond zettasecond"
+)
+
+
+@pytest.mark.parametrize("unit", LENGTHS.split())
+def test_every_length_of_the_specification_is_what_pint_makes_of_it(unit: str) -> None:
+    assert micrometres(unit) == pytest.approx(pint.Quantity(1, unit).to("micrometer").magnitude)
+
+
+@pytest.mark.parametrize("unit", TIMES.split())
+def test_every_time_of_the_specification_is_known(unit: str) -> None:
+    assert time_unit(unit) == unit
+    assert pint.Quantity(1, unit).check("[time]")

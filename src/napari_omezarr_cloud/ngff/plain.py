@@ -85,6 +85,9 @@ def _nodes(group: Group) -> Iterator[tuple[str, bool, Any]]:
         if not isinstance(document, dict):
             continue
         path, _, name = key.rpartition("/")
+        shape = document.get("shape")
+        if isinstance(shape, list) and len(shape) < 2:
+            continue  # coordinates, or a column of a table
         if group.zarr_format == 3:
             yield key, document.get("node_type") == "array", document.get("attributes")
         elif path and name in (".zarray", ".zattrs"):

@@ -4,23 +4,40 @@ from __future__ import annotations
 
 __all__ = ["micrometres", "time_unit"]
 
+_PREFIXES = {
+    "yocto": -24,
+    "zepto": -21,
+    "atto": -18,
+    "femto": -15,
+    "pico": -12,
+    "nano": -9,
+    "micro": -6,
+    "milli": -3,
+    "centi": -2,
+    "deci": -1,
+    "": 0,
+    "hecto": 2,
+    "kilo": 3,
+    "mega": 6,
+    "giga": 9,
+    "tera": 12,
+    "peta": 15,
+    "exa": 18,
+    "zetta": 21,
+    "yotta": 24,
+}
+"""Powers of ten of the prefixes that the units of OME-Zarr have."""
+
 _MICROMETRES = {
-    "femtometer": 1e-9,
-    "picometer": 1e-6,
+    **{f"{prefix}meter": float(f"1e{power + 6}") for prefix, power in _PREFIXES.items()},
     "angstrom": 1e-4,
-    "nanometer": 1e-3,
-    "micrometer": 1.0,
-    "millimeter": 1e3,
-    "centimeter": 1e4,
-    "decimeter": 1e5,
-    "meter": 1e6,
-    "kilometer": 1e9,
     "inch": 25400.0,
     "foot": 304800.0,
     "yard": 914400.0,
     "mile": 1.609344e9,
+    "parsec": 3.0856775814913673e22,
 }
-_TIMES = ("nanosecond", "microsecond", "millisecond", "second", "minute", "hour", "day")
+_TIMES = frozenset({*(f"{prefix}second" for prefix in _PREFIXES), "minute", "hour", "day"})
 _SPELLINGS = {
     "å": "angstrom",
     "nm": "nanometer",
@@ -31,6 +48,7 @@ _SPELLINGS = {
     "mm": "millimeter",
     "cm": "centimeter",
     "m": "meter",
+    "ps": "picosecond",
     "ns": "nanosecond",
     "us": "microsecond",
     "\N{MICRO SIGN}s": "microsecond",
@@ -38,8 +56,12 @@ _SPELLINGS = {
     "ms": "millisecond",
     "s": "second",
     "sec": "second",
+    "secs": "second",
     "min": "minute",
+    "mins": "minute",
     "h": "hour",
+    "hr": "hour",
+    "hrs": "hour",
     "d": "day",
 }
 

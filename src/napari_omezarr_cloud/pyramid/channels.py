@@ -13,7 +13,12 @@ __all__ = ["channel_axis", "channels_of", "is_rgb"]
 
 
 def channel_axis(pyramid: Pyramid) -> int | None:
-    """Return the position of the channel axis: by its type, else by its name."""
+    """Return the position of the channel axis: by its type, else by its name.
+
+    None where the other axes would be no plane: channels along one axis are shown as rows.
+    """
+    if pyramid.ndim < 3:
+        return None
     for number, axis in enumerate(pyramid.axes):
         if axis.type == "channel":
             return number

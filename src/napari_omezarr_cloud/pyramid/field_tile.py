@@ -62,8 +62,8 @@ class Model:
     """What is the same for all tiles of a mosaic, known once the first of them is open."""
 
     def __init__(self) -> None:
-        self.path = "0"
-        """Of a field below its well, as far as anybody can guess."""
+        self.paths: tuple[str, ...] = ()
+        """Of the fields below their well, in their order, as far as anybody can guess."""
         self.datasets: tuple[str, ...] = ()
         """Paths of the levels below the field."""
         self.field_count: int | None = None
@@ -132,6 +132,9 @@ class _ImageTile(ABC):
             self._holder.notes.add("Not there, and blank", self.name)
             return None
         group = parse_group({key: bytes(raw)}, where=f"{self._holder.where}/{path}")
+        if group.kind == "group":
+            self._holder.notes.add("Empty, and blank", self.name)
+            return None
         return path, group, first_image(group)
 
     async def _open_whole(self) -> OpenedField | None:
@@ -211,8 +214,26 @@ class FieldTile(_ImageTile):
         well: str = "",
         field: str | int = 0,
         acquisition: int | None = None,
+        documents: Documents | None = None,
     ) -> None:
+        """Say where the field is.
+
+        Parameters
+        ----------
+        holder, name, model
+            As for all tiles.
+        well
+            Path of the well below the holder.
+        field
+            Path of the field below the well, or its number in the order listed.
+        acquisition
+            Id of the acquisition whose fields count; None: any.
+        documents
+            What is known of the well, shared by all tiles of it; None: nothing is.
+        """
         super().__init__(holder, name, model)
+        if documents is not None:
+            self._documents = documents
         self._well_path = well
         self._field = field
         self._acquisition = acquisition
@@ -243,12 +264,20 @@ class FieldTile(_ImageTile):
             return None
         told = self._model.field_count
         if told is not None and len(fields) > told:
-            self._holder.notes.add("With more fields, of which one is shown", self.name)
+            self._holder.notes.add("With more fields than the first well", self.name)
         return join(self._well_path, fields[self._field].path)
 
     def _guess(self) -> str:
-        field = self._field if isinstance(self._field, str) else self._model.path
-        return join(self._well_path, field)
+        if isinstance(self._field, str):
+            return join(self._well_path, self._field)
+        paths = self._model.paths
+        path = paths[self._field] if self._field < len(paths) else str(self._field)
+        return join(self._well_path, path)
+
+    def labels_listing(self) -> tuple[str, str]:
+        """Return where the field is, as far as anybody can guess, and the key of its labels."""
+        path = self._guess()
+        return path, join(path, "labels", GROUP_KEY[self._holder.zarr_format])
 
     def _above(self) -> Sequence[str]:
         is_named = isinstance(self._field, str)
@@ -261,7 +290,8 @@ class FieldTile(_ImageTile):
         if raw is None:
             return None
         group = parse_group({key: bytes(raw)}, where=f"{self._holder.where}/{self._well_path}")
-        return parse_well(group)
+        # A folder that was made for the well, and nothing more, is as good as none.
+        return None if group.kind == "group" else parse_well(group)
 
 
 class LabelTile(_ImageTile):

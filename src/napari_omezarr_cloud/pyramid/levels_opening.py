@@ -69,9 +69,16 @@ async def open_pyramid(
     notes = [f"Level {path!r} is listed and not there; it is left out." for path in absent]
     notes += sorted({note for _, array in found for note in array.notes})
     ndim = len(found[0][1].grid.shape)
+    if ndim < 2:
+        raise MetadataError(
+            "Could not open the image",
+            where=where,
+            key=keys[0],
+            why=f"its arrays have {'one axis' if ndim else 'no axes'}, and an image has at least two",
+        )
     image = resolve_axes(replace(image, datasets=tuple(d for d, _ in found)), ndim)
     found = list(zip(image.datasets, (a for _, a in found), strict=True))
-    image, found = _fine_to_coarse(image, _alike(found, notes))
+    image, found = _fine_to_coarse(image, _alike(found, notes, where))
     if beside is not None:
         image = shown_with(image, *beside)
     axes, transforms, affine = in_world(
@@ -91,7 +98,7 @@ async def open_pyramid(
 
 
 def _alike(
-    found: list[tuple[Dataset, ArrayDescription]], notes: list[str]
+    found: list[tuple[Dataset, ArrayDescription]], notes: list[str], where: str
 ) -> list[tuple[Dataset, ArrayDescription]]:
     """Leave out levels that cannot belong to one pyramid, with a note."""
     first = found[0][1].grid
@@ -108,7 +115,7 @@ def _alike(
         else:
             alike.append((dataset, array))
     if not alike:
-        raise MetadataError("Could not open the image", why="all its levels are empty")
+        raise MetadataError("Could not open the image", where=where, why="all its levels are empty")
     return alike
 
 
