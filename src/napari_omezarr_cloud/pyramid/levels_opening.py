@@ -70,11 +70,12 @@ async def open_pyramid(
     notes += sorted({note for _, array in found for note in array.notes})
     ndim = len(found[0][1].grid.shape)
     if ndim < 2:
+        found_axes = "one axis" if ndim else "no axes"
         raise MetadataError(
             "Could not open the image",
             where=where,
             key=keys[0],
-            why=f"its arrays have {'one axis' if ndim else 'no axes'}, and an image has at least two",
+            why=f"its arrays have {found_axes}, and an image has at least two",
         )
     image = resolve_axes(replace(image, datasets=tuple(d for d, _ in found)), ndim)
     found = list(zip(image.datasets, (a for _, a in found), strict=True))
