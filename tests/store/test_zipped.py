@@ -119,6 +119,24 @@ def test_opening_takes_two_rounds_and_then_ranges(
     assert [each.nbytes for each in server.log] == [64 * 64 * 2 + header] * 2
 
 
+def test_the_directory_is_read_once_for_all_that_is_opened_in_the_file(
+    tmp_path: Path, slow_server: Callable[..., SlowServer]
+) -> None:
+    levels = pyramid(pattern((1024, 1024)), 3)
+    image = write_directly(tmp_path / "cells", "yx", levels, chunks=(64, 64), compressors=None)
+    packed(image.path, tmp_path / "cells.zip", top="cells.zarr/")
+    server = slow_server(tmp_path)
+
+    level = noc.open(f"{server.url}/cells.zip/0")
+    whole = noc.open(f"{server.url}/cells.zip")
+
+    assert level.opened.linked_level == 0
+    np.testing.assert_array_equal(whole.read(2), levels[2])
+    asked = [each.range for each in server.log if each.path == "/cells.zip"]
+    assert asked.count(f"bytes=-{1 << 18}") == 1
+    assert len(set(asked)) == len(asked), "and no metadata twice"
+
+
 def test_metadata_that_come_first_cost_one_request(
     tmp_path: Path, slow_server: Callable[..., SlowServer]
 ) -> None:

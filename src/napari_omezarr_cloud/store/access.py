@@ -22,6 +22,7 @@ from napari_omezarr_cloud.store.refusal import RefusalStore
 from napari_omezarr_cloud.store.remote import RemoteStore
 from napari_omezarr_cloud.store.sharing import SharingStore
 from napari_omezarr_cloud.store.zipped import ZippedStore
+from napari_omezarr_cloud.store.zips import open_zip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -166,13 +167,10 @@ async def _try(
     location: Location, anonymous: bool, keys: list[str], witness: list[str]
 ) -> OpenedStore:
     file, inside = _single_file(location)
-    folder = location if file is None else file.parent() or file
-    remote = RemoteStore(folder, anonymous=anonymous)
-    counting = CountingStore(remote)
-    zipped = None
-    if file is not None:
-        zipped = ZippedStore(counting, file.key.rpartition("/")[2], inside)
-    refusal = RefusalStore(SharingStore(zipped or counting))
+    zipped = open_zip(file, anonymous=anonymous) if file is not None else None
+    counting = zipped.outer if zipped else CountingStore(RemoteStore(location, anonymous=anonymous))
+    store = ZippedStore(zipped, inside) if zipped else counting
+    refusal = RefusalStore(SharingStore(store))
     answers = await asyncio.gather(*(refusal.get(key) for key in keys), return_exceptions=True)
     documents: Documents = {}
     errors: dict[str, CloudError] = {}

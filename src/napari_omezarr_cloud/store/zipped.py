@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from napari_omezarr_cloud.errors import MetadataError, NotFoundError
 from napari_omezarr_cloud.store.failures import NoRangesError
-from napari_omezarr_cloud.store.kept import Kept
 from napari_omezarr_cloud.store.protocol import ByteRange, Bytes, ByteStore, Entry
+from napari_omezarr_cloud.store.recent_bytes import RecentBytes
 from napari_omezarr_cloud.store.sharing import SharingStore
 from napari_omezarr_cloud.store.wrapping import StoreWrapper
 from napari_omezarr_cloud.store.zip_directory import (
@@ -25,9 +25,11 @@ from napari_omezarr_cloud.store.zip_directory import (
 from napari_omezarr_cloud.store.zip_unpacking import unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
-__all__ = ["ZippedStore"]
+__all__ = ["ZippedFile", "ZippedStore"]
+
+T = TypeVar("T")
 
 _TAIL_BYTES = 1 << 18
 """Read at once from the end: most files' whole directory is in it."""
@@ -49,8 +51,8 @@ _SMALL_BYTES = 1 << 23
 """Larger members are unpacked one after the other, since each takes as much memory again."""
 
 
-class ZippedStore:
-    """Members of a zip file by key, below the folder in it that holds the image.
+class ZippedFile:
+    """A zip file: its directory is read once, however many stores are made of it.
 
     Metadata that lie near one another in the file are read in one request. A packed member of
     which parts are read (a shard) is unpacked once and kept, up to 128 MiB of them.
@@ -61,28 +63,57 @@ class ZippedStore:
         Holds the file.
     name
         Key of the file in it.
-    inside
-        Folder in the zip that is the root; None finds it: the one that holds Zarr metadata and is
-        not inside another such. A path that is not in the zip may be below that one.
     """
 
-    def __init__(self, outer: ByteStore, name: str, inside: str | None = None) -> None:
+    def __init__(self, outer: ByteStore, name: str) -> None:
         self._outer = outer
         self._name = name
-        self._inside = (inside or "").strip("/")
-        self._opening: asyncio.Task[_Archive] | None = None
+        self._contents = _Once(self._open)
 
     @property
     def where(self) -> str:
         """Display form of the file."""
-        path = f"/{self._inside}" if self._inside else ""
-        return f"{self._outer.where.rstrip('/')}/{self._name}{path}"
+        return f"{self._outer.where.rstrip('/')}/{self._name}"
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What is odd about the file, in sentences; known once its directory has been read."""
-        task = self._opening
-        return () if task is None or not task.done() or _failed(task) else task.result().notes
+        contents = self._contents.value
+        return contents.notes if contents else ()
+
+    async def contents(self) -> _Contents:
+        """Return what is in the file; read once, whoever asks first."""
+        return await self._contents.get()
+
+    async def _open(self) -> _Contents:
+        file = _File(self._outer, self._name, self.where)
+        try:
+            return _Contents(file, await _read_directory(file))
+        except ZipError as error:
+            raise _unreadable(str(error), self.where) from error
+
+
+class ZippedStore:
+    """Members of a zip file by key, below the folder in it that holds the image.
+
+    Parameters
+    ----------
+    file
+        The zip file.
+    inside
+        Folder in the zip that is the root; empty finds it: the one that holds Zarr metadata and is
+        not inside another such. A path that is not in the zip may be below that one.
+    """
+
+    def __init__(self, file: ZippedFile, inside: str = "") -> None:
+        self._file = file
+        self._inside = inside.strip("/")
+        self._root = _Once(self._find_root)
+
+    @property
+    def where(self) -> str:
+        """Display form of the root."""
+        return f"{self._file.where}/{self._inside}" if self._inside else self._file.where
 
     async def get(self, key: str, byte_range: ByteRange | None = None) -> Bytes | None:
         """Return a member, or a part of it; None when there is no such member.
@@ -97,49 +128,42 @@ class ZippedStore:
             If it is no zip file that can be read, or a member is damaged, encrypted, packed by a
             method that is not known, or larger than what can be unpacked safely.
         """
-        archive = await self._archive()
-        member = archive.directory.members.get(archive.path(key))
+        contents, path = await self._path(key)
+        member = contents.directory.members.get(path)
         if member is None:
             return None
         try:
-            return await archive.read(member, byte_range)
+            return await contents.read(member, byte_range)
         except ZipError as error:
-            raise self._unreadable(str(error), key) from error
+            raise _unreadable(str(error), self.where, key) from error
 
     async def put(self, key: str, data: Bytes) -> None:
         """Refuse: a member cannot be changed in place."""
-        raise self._unreadable("a zip file cannot be written to", key)
+        raise _unreadable("a zip file cannot be written to", self.where, key)
 
     async def delete(self, key: str) -> None:
         """Refuse: a member cannot be taken out in place."""
-        raise self._unreadable("a zip file cannot be written to", key)
+        raise _unreadable("a zip file cannot be written to", self.where, key)
 
     async def list(self, prefix: str = "") -> Sequence[Entry]:
         """Return the names directly below ``prefix``; asks nobody."""
-        archive = await self._archive()
+        contents, path = await self._path(prefix.strip("/"))
         found: dict[str, Entry] = {}
-        for name, member in archive.directory.below(archive.path(prefix.strip("/"))):
+        for name, member in contents.directory.below(path):
             found[name] = Entry(name, member is None, None if member is None else member.nbytes)
         return list(found.values())
 
-    async def _archive(self) -> _Archive:
-        """Return what is in the file; read once, whoever asks first."""
-        if self._opening is None or (self._opening.done() and _failed(self._opening)):
-            self._opening = asyncio.ensure_future(self._open())
-        # Shielded: who asked first may give up, the others still want it.
-        return await asyncio.shield(self._opening)
+    async def _path(self, key: str) -> tuple[_Contents, str]:
+        """Return what is in the file, and the name that a key has in it."""
+        root = await self._root.get()
+        path = f"{root}/{key}" if root and key else root or key
+        return await self._file.contents(), path
 
-    async def _open(self) -> _Archive:
-        file = _File(self._outer, self._name, self.where)
-        try:
-            directory = await _read_directory(file)
-            root = await asyncio.to_thread(self._root, directory)
-        except ZipError as error:
-            raise self._unreadable(str(error)) from error
-        return _Archive(file, directory, root)
+    async def _find_root(self) -> str:
+        contents = await self._file.contents()
+        return await asyncio.to_thread(self._root_in, contents.directory)
 
-    def _root(self, directory: Directory) -> str:
-        """Return the folder in the zip that keys are below of."""
+    def _root_in(self, directory: Directory) -> str:
         inside = self._inside
         if inside and (directory.holds(inside) or inside in directory.members):
             return inside
@@ -150,14 +174,36 @@ class ZippedStore:
             return held[0] if len(held) == 1 else inside
         if len(found) > 1:
             some = ", ".join(f"{self.where}/{path}" for path in found[:4])
-            raise ZipError(f"{len(found)} folders in it hold Zarr data. Open one of them: {some}")
+            why = f"{len(found)} folders in it hold Zarr data. Open one of them: {some}"
+            raise _unreadable(why, self.where)
         return found[0] if found else ""
 
-    def _unreadable(self, why: str, key: str = "") -> MetadataError:
-        return MetadataError("Could not read the zip file", where=self.where, key=key, why=why)
+
+def _unreadable(why: str, where: str, key: str = "") -> MetadataError:
+    return MetadataError("Could not read the zip file", where=where, key=key, why=why)
 
 
-def _failed(task: asyncio.Task[_Archive]) -> bool:
+class _Once(Generic[T]):
+    """What is made when it is first asked for, and again only if that failed."""
+
+    def __init__(self, make: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        self._make = make
+        self._task: asyncio.Task[T] | None = None
+
+    @property
+    def value(self) -> T | None:
+        """What was made, if it was."""
+        task = self._task
+        return task.result() if task is not None and task.done() and not _failed(task) else None
+
+    async def get(self) -> T:
+        if self._task is None or (self._task.done() and _failed(self._task)):
+            self._task = asyncio.create_task(self._make())
+        # Shielded: who asked first may give up, the others still want it.
+        return await asyncio.shield(self._task)
+
+
+def _failed(task: asyncio.Task[Any]) -> bool:
     return task.cancelled() or task.exception() is not None
 
 
@@ -221,17 +267,16 @@ async def _read_directory(file: _File) -> Directory:
     return await asyncio.to_thread(parse_directory, place, bytes(raw))
 
 
-class _Archive:
+class _Contents:
     """What is in a zip file: where each member lies, and what of it has been read."""
 
-    def __init__(self, file: _File, directory: Directory, root: str) -> None:
+    def __init__(self, file: _File, directory: Directory) -> None:
         self.directory = directory
         self._file = file
-        self._root = root
         self._offsets: dict[str, int] = {}
         self._runs = directory.runs(_DOCUMENTS, most=_RUN_BYTES, gap=_GAP_BYTES)
-        self._run_bytes = Kept(16 * _RUN_BYTES)
-        self._unpacked = Kept(_KEPT_BYTES)
+        self._run_bytes = RecentBytes(16 * _RUN_BYTES)
+        self._unpacked = RecentBytes(_KEPT_BYTES)
         self._shared_runs = SharingStore(_Made(file.outer, self._read_run))
         self._shared_members = SharingStore(_Made(file.outer, self._read_member))
         self._one_large = asyncio.Lock()
@@ -242,10 +287,6 @@ class _Archive:
         """What is odd about it, in sentences."""
         whole = "The server sends no parts of files, so the whole zip file was read."
         return (*self.directory.notes, whole) if self._file.is_whole else self.directory.notes
-
-    def path(self, key: str) -> str:
-        """Return the name of the member for a key."""
-        return f"{self._root}/{key}" if self._root and key else self._root or key
 
     async def read(self, member: Member, wanted: ByteRange | None) -> Bytes:
         """Return a member's bytes, or some of them."""

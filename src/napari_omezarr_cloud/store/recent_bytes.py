@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
     from napari_omezarr_cloud.store.protocol import Bytes
 
-__all__ = ["Kept"]
+__all__ = ["RecentBytes"]
 
 
-class Kept:
+class RecentBytes:
     """Keep bytes by name, up to ``most`` bytes together; what came last is kept in any case."""
 
     def __init__(self, most: int) -> None:

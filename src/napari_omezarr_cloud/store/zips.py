@@ -1,0 +1,50 @@
+"""Zip files that are in use, so that the directory of one is not read for each image in it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+from napari_omezarr_cloud.store.counting import CountingStore
+from napari_omezarr_cloud.store.remote import RemoteStore
+from napari_omezarr_cloud.store.zipped import ZippedFile
+
+if TYPE_CHECKING:
+    from napari_omezarr_cloud.location import Location
+
+__all__ = ["open_zip"]
+
+_SAME_S = 30.0
+"""A file on a server is taken for unchanged so long. An image in it is often opened right after a
+level, a well or labels of it."""
+
+
+class CountedZip(ZippedFile):
+    """A zip file and the requests for it."""
+
+    def __init__(self, counting: CountingStore, name: str) -> None:
+        super().__init__(counting, name)
+        self.outer = counting
+        self.since = time.monotonic()
+
+
+_in_use: WeakValueDictionary[tuple[Location, bool], CountedZip] = WeakValueDictionary()
+
+
+def open_zip(file: Location, *, anonymous: bool) -> CountedZip:
+    """Return a zip file, over the connections of one that is in use where there is such.
+
+    Parameters
+    ----------
+    file
+        Location of the file itself.
+    anonymous
+        Send no signature.
+    """
+    found = _in_use.get((file, anonymous))
+    if found is not None and time.monotonic() - found.since < _SAME_S and file.kind != "file":
+        return found
+    counting = CountingStore(RemoteStore(file.parent() or file, anonymous=anonymous))
+    _in_use[file, anonymous] = made = CountedZip(counting, file.key.rpartition("/")[2])
+    return made
