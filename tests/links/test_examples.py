@@ -9,7 +9,16 @@ from urllib.parse import quote
 import pytest
 
 from napari_omezarr_cloud.errors import LinkError
-from napari_omezarr_cloud.links import ChannelView, Link, Place, Zoom, is_of_a_viewer, read_link
+from napari_omezarr_cloud.links import (
+    Camera,
+    ChannelView,
+    Link,
+    Place,
+    View,
+    Zoom,
+    is_of_a_viewer,
+    read_link,
+)
 
 PLATY = "https://s3.embl.de/i2k-2020/platy-raw.ome.zarr"
 IDR = "https://livingobjects.ebi.ac.uk/idr/zarr/v0.4/idr0062A/6001240.zarr"
@@ -250,9 +259,107 @@ def test_neuroglancer_layers_of_one_image_are_its_channels_and_segmentations_are
     )
     assert link.view.layout == "3d"
     assert link.view.zoom == Zoom(512, "index", "height")
-    assert link.view.places == (Place("x", 10), Place("y", 20), Place("z", 3))
+    assert link.view.places == (
+        Place("x", 10.5, "step"),
+        Place("y", 20.5, "step"),
+        Place("z", 3.5, "step"),
+    )
     assert any("'points'" in note for note in link.notes)
     assert any("'em'" in note and "precomputed" in note for note in link.notes)
+
+
+def test_opacity_and_blending_of_neuroglancer_layers_are_followed() -> None:
+    layers = [
+        {"source": IDR, "opacity": 0.25, "blend": "additive"},
+        {"source": PLATY, "type": "segmentation", "selectedAlpha": 7, "segments": ["3"]},
+    ]
+    link = read(neuroglancer({"layers": layers}))
+    assert link.view is not None
+    assert link.view.channels == (
+        ChannelView(0, opacity=0.25, is_additive=True),
+        ChannelView(1, opacity=1.0),
+    )
+    assert any("All segments" in note for note in link.notes)
+
+
+def test_one_neuroglancer_layer_may_show_several_channels() -> None:
+    shader = (
+        "#uicontrol invlerp first(range=[10, 20], channel=0)\n"
+        '#uicontrol vec3 hue1 color(default="red")\n'
+        "#uicontrol invlerp second(channel=[2])\n"
+        '#uicontrol vec3 hue2 color(default="#00f")\n'
+        "void main() {}"
+    )
+    controls = {"second": {"range": [5, 6], "window": [0, 9]}, "hue2": "lime"}
+    layer = {"source": IDR, "shader": shader, "shaderControls": controls}
+    link = read(neuroglancer({"layers": [layer]}))
+    assert link.view is not None
+    assert link.view.channels == (
+        ChannelView(0, 0, "#FF0000", (10, 20)),
+        ChannelView(0, 2, "#00FF00", (5, 6)),
+    )
+
+
+def neuroglancer_view(**state: Any) -> View:
+    view = read(neuroglancer({"layers": [{"source": IDR}], **state})).view
+    assert view is not None
+    return view
+
+
+def test_a_neuroglancer_volume_is_looked_at_from_the_same_side() -> None:
+    upright = neuroglancer_view(layout="3d").camera
+    assert upright == Camera(("x", "y", "z"), (0, 0, 1), (0, -1, 0))
+    half = 0.5**0.5
+    # A quarter of a turn about y: the view goes along x.
+    aside = neuroglancer_view(layout="3d", projectionOrientation=[0, half, 0, half]).camera
+    assert aside is not None
+    assert aside.forward == pytest.approx((1, 0, 0))
+    assert aside.up == pytest.approx((0, -1, 0))
+    # A quarter of a turn about the line of sight, twice as long as a unit quaternion.
+    turned = neuroglancer_view(layout="3d", projectionOrientation=[0, 0, 1, 1]).camera
+    assert turned is not None
+    assert turned.forward == pytest.approx((0, 0, 1))
+    assert turned.up == pytest.approx((1, 0, 0))
+
+
+@pytest.mark.parametrize("turn", [[0, 0, 0, 0], ["a", 1, 2], [1e-20, 0, 0, None], "up", [1] * 5])
+def test_an_orientation_that_is_none_is_upright(turn: Any) -> None:
+    camera = neuroglancer_view(layout="3d", projectionOrientation=turn).camera
+    assert camera is not None
+    assert camera.forward == (0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("layout", "shown", "plane"),
+    [
+        ("4panel", "2d", None),
+        ("4panel-alt", "2d", None),
+        ("xy", "2d", ("y", "x")),
+        ("xz-3d", "2d", ("z", "x")),
+        ("yz", "2d", ("y", "z")),
+        ("3d", "3d", None),
+        ({"type": "3d", "orthographicProjection": True}, "3d", None),
+        (
+            {"type": "row", "children": [{"type": "viewer", "layout": "xz"}, {"layout": "3d"}]},
+            "2d",
+            ("z", "x"),
+        ),
+    ],
+)
+def test_the_layout_of_neuroglancer_is_followed(layout: Any, shown: str, plane: Any) -> None:
+    view = neuroglancer_view(layout=layout)
+    assert (view.layout, view.plane) == (shown, plane)
+
+
+def test_what_of_a_neuroglancer_view_is_not_followed_is_said() -> None:
+    moved = {"url": IDR, "transform": {"matrix": [[1, 0, 0, 5], [0, 1, 0, 0], [0, 0, 1, 0]]}}
+    at_rest = {"url": PLATY, "transform": {"outputDimensions": {"x": [1e-9, "m"]}}}
+    layers = [{"name": "a", "source": moved}, {"name": "b", "source": at_rest}]
+    link = read(neuroglancer({"layers": layers, "crossSectionOrientation": [0.1, 0, 0, 0.99]}))
+    assert [note for note in link.notes if "transform" in note] == [
+        "The layer 'a' has a transform of its own, which is not followed."
+    ]
+    assert any("oblique; it is shown upright" in note for note in link.notes)
 
 
 def test_a_neuroglancer_view_from_before_2020_is_understood() -> None:

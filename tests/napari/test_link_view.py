@@ -38,7 +38,7 @@ def scale_of(layer: Any) -> dict[str, float]:
 
 def neuroglancer(server: SlowServer, **more: Any) -> str:
     state = {
-        "position": [100.5, 60.5, 5.5],
+        "position": [100, 60, 5],
         "crossSectionScale": 0.25,
         "layers": [
             {
@@ -99,6 +99,59 @@ def test_a_link_that_says_3d_opens_in_3d(viewer: Any, server: SlowServer) -> Non
     # The canvas grows as the sliders of z go, so that its height was another one at that moment.
     filling = viewer.canvas.size[0] / (512 * scale["x"])
     assert viewer.scene.camera.zoom == pytest.approx(filling, rel=0.25)
+
+
+def test_a_volume_is_looked_at_from_the_same_side(viewer: Any, server: SlowServer) -> None:
+    half = 0.5**0.5
+    aside = [0, half, 0, half]  # a quarter of a turn about y
+    viewer.open(
+        neuroglancer(server, layout="3d", projectionOrientation=aside),
+        plugin="napari-omezarr-cloud",
+    )
+    camera = viewer.scene.camera
+    assert camera.view_direction == pytest.approx((0, 0, 1), abs=1e-6)  # along x
+    assert camera.up_direction == pytest.approx((0, -1, 0), abs=1e-6)
+    assert str(camera.orientation[0]) == "away"
+
+
+def test_opacity_and_blending_are_those_of_the_link(viewer: Any, server: SlowServer) -> None:
+    layers = [
+        {"source": f"{server.url}/stack.zarr", "opacity": 0.25},
+        {"source": f"{server.url}/cells.zarr", "type": "segmentation", "selectedAlpha": 0.125},
+    ]
+    viewer.open(neuroglancer(server, layers=layers), plugin="napari-omezarr-cloud")
+    assert [layer.opacity for layer in viewer.layers] == [0.25, 0.25, 0.125]
+
+
+def test_lengths_of_a_view_are_voxels_where_the_image_has_none(
+    viewer: Any, server: SlowServer, tmp_path: Path
+) -> None:
+    zarr.create_array(tmp_path / "plain.zarr", data=pattern((16, 256, 192)), chunks=(4, 64, 64))
+    link = neuroglancer(
+        server,
+        layers=[{"source": f"zarr://{server.url}/plain.zarr"}],
+        dimensions={axis: [4e-9, "m"] for axis in "xyz"},
+    )
+    viewer.open(link, plugin="napari-omezarr-cloud")
+    assert viewer.scene.camera.center[-2:] == pytest.approx((60, 100))
+    assert viewer.scene.camera.zoom == pytest.approx(4)
+    assert viewer.dims.current_step[0] == 5
+
+
+def test_half_a_step_goes_up_as_in_the_other_viewer(viewer: Any, server: SlowServer) -> None:
+    viewer.open(neuroglancer(server, position=[100, 60, 4.5]), plugin="napari-omezarr-cloud")
+    z = list(viewer.dims.axis_labels).index("z")
+    assert viewer.dims.current_step[z] == 5
+
+
+def test_an_oblique_view_is_shown_upright_and_that_is_said(
+    viewer: Any, server: SlowServer, qtbot: Any, told: list[str]
+) -> None:
+    dialog = show_dialog(viewer)
+    dialog.link.setEditText(neuroglancer(server, crossSectionOrientation=[0.2, 0, 0, 0.98]))
+    dialog.open_button.click()
+    qtbot.waitUntil(lambda: any("shown upright" in each for each in told), timeout=20_000)
+    assert_is_at_the_place(viewer)
 
 
 def test_a_plane_from_the_side_is_shown_from_the_side(viewer: Any, server: SlowServer) -> None:

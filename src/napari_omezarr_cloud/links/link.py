@@ -45,6 +45,8 @@ class Place:
     axis: str
     value: float
     unit: Unit = "index"
+    voxels: float | None = field(default=None, compare=False)
+    """The same in voxels, for images that have no such unit."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Zoom:
     value: float
     unit: Unit = "index"
     of: Literal["pixel", "height"] = "pixel"
+    voxels: float | None = field(default=None, compare=False)
+    """The same in voxels, for images that have no such unit."""
 
 
 @dataclass(frozen=True)

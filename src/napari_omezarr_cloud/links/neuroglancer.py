@@ -1,18 +1,24 @@
 """neuroglancer: its state is JSON behind ``#!``.
 
-Formula: one screen pixel shows ``crossSectionScale`` canonical voxels, a canonical voxel being the
+Formulas: one screen pixel shows ``crossSectionScale`` canonical voxels, a canonical voxel being the
 smallest of the displayed ``dimensions``; ``projectionScale`` is the height of the 3-D view in them
-(neuroglancer: src/navigation_state.ts).
+(neuroglancer: src/navigation_state.ts). A volume is looked at along the third displayed dimension,
+with the first to the right and the second down, all turned by ``projectionOrientation``
+(src/perspective_view/panel.ts). The place of an OME-Zarr's voxel is its centre, as it is here
+(src/datasource/zarr/ome.ts).
 """
 
 from __future__ import annotations
 
+import math
 import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from napari_omezarr_cloud.errors import LinkError
 from napari_omezarr_cloud.links.link import (
+    Camera,
     ChannelView,
     Link,
     Lookup,
@@ -48,6 +54,7 @@ _NAME = "neuroglancer"
 _NANO = 1e-9
 _PREFIXES = {"": 1.0, "m": 1e-3, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "n": 1e-9, "p": 1e-12, "k": 1e3}
 _PLANES: dict[str, tuple[str, str]] = {"xy": ("y", "x"), "xz": ("z", "x"), "yz": ("y", "z")}
+_UPRIGHT = (0.0, 0.0, 0.0, 1.0)
 _OTHER_LAYERS = ("annotation", "mesh", "pointAnnotation", "singleMesh")
 
 
@@ -83,7 +90,7 @@ def _read_state(content: str, locate: Callable[[str], Location]) -> Link:
         )
     view = _view(state, channels)
     if _is_turned(state):
-        notes.append("The oblique plane of the neuroglancer view is not followed.")
+        notes.append("The cross section of the neuroglancer view is oblique; it is shown upright.")
     return Link(_NAME, tuple(sources), view or None, notes=tuple(notes))
 
 
@@ -143,38 +150,72 @@ def _read_layer(
         known = [n for n, each in enumerate(sources) if each.location == location]
         if not known:
             sources.append(source)
-        channels.append(_channel(layer, known[0] if known else len(sources) - 1))
+        channels += _channels(layer, known[0] if known else len(sources) - 1)
+    if any(_is_moved(each) for each in (given if isinstance(given, list) else [given])[:MOST]):
+        notes.append(f"The layer {name!r} has a transform of its own, which is not followed.")
+    if kind == "segmentation" and as_list(layer.get("segments")):
+        notes.append(f"All segments of {name!r} are shown, not only those that are selected.")
 
 
-def _channel(layer: dict[str, Any], source: int) -> ChannelView:
+def _is_moved(source: Any) -> bool:
+    """Return whether a source is turned, scaled or moved within the view."""
+    matrix = as_map(as_map(source).get("transform")).get("matrix")
+    rows = [numbers(row) for row in as_list(matrix)]
+    return any(
+        value != (1 if i == j else 0) for i, row in enumerate(rows) for j, value in enumerate(row)
+    )
+
+
+def _channels(layer: dict[str, Any], source: int) -> list[ChannelView]:
+    """Return how a layer shows its channel, or its channels where its shader takes several."""
     shader = layer.get("shader")
-    stated = _shader_defaults(shader[:100_000]) if isinstance(shader, str) else {}
-    controls = as_map(layer.get("shaderControls"))
-    shade, span = stated.get("color"), stated.get("range")
-    for control in list(controls.values())[:MOST]:
-        span = window(as_map(control).get("range")) or window(control) or span
-        shade = color(control) or shade
-    visible = layer.get("visible")
-    return ChannelView(
+    stated = _shader_controls(shader[:100_000]) if isinstance(shader, str) else {}
+    for name, control in list(as_map(layer.get("shaderControls")).items())[:MOST]:
+        was = stated.get(name, _Control())
+        span = window(as_map(control).get("range")) or window(control) or was.window
+        stated[name] = _Control(was.channel, color(control) or was.color, span)
+    is_hidden = layer.get("visible") is False or layer.get("archived") is True
+    opacity = number(layer.get("selectedAlpha", layer.get("opacity")))
+    view = ChannelView(
         source,
         _channel_index(layer),
-        shade,
-        span,
-        False if visible is False or layer.get("archived") is True else None,
+        visible=False if is_hidden else None,
+        opacity=None if opacity is None else min(max(opacity, 0.0), 1.0),
+        is_additive=layer.get("blend") == "additive",
     )
+    ranges = [each for each in stated.values() if each.window or each.channel is not None]
+    colors = [each.color for each in stated.values() if each.color]
+    if len(ranges) > 1 and len({each.channel for each in ranges}) == len(ranges):
+        shades = colors if len(colors) == len(ranges) else [None] * len(ranges)
+        return [
+            replace(view, index=each.channel, color=shade, window=each.window)
+            for each, shade in zip(ranges, shades, strict=True)
+        ]
+    span = ranges[-1].window if ranges else None
+    return [replace(view, color=colors[-1] if colors else None, window=span)]
 
 
-def _shader_defaults(shader: str) -> dict[str, Any]:
-    """Return the colour and the range that a shader declares for its controls."""
-    found: dict[str, Any] = {}
-    shade = re.search(r"#uicontrol\s+vec3\s+\w+\s+color\(\s*default\s*=\s*\"([^\"\n]*)\"", shader)
-    if shade:
-        found["color"] = color(shade[1])
-    span = re.search(
-        r"#uicontrol\s+invlerp\s+\w+\s*\([^)\n]*?range\s*=\s*\[([^,\]\n]*),([^,\]\n]*)\]", shader
-    )
-    if span:
-        found["range"] = window([span[1], span[2]])
+@dataclass(frozen=True)
+class _Control:
+    """What a control of a shader sets."""
+
+    channel: int | None = None
+    color: str | None = None
+    window: tuple[float, float] | None = None
+
+
+def _shader_controls(shader: str) -> dict[str, _Control]:
+    """Return the colours and ranges that a shader declares for its controls, by their names."""
+    found: dict[str, _Control] = {}
+    shade = r"#uicontrol\s+vec3\s+(\w{1,99})\s+color\(\s*default\s*=\s*\"([^\"\n]*)\""
+    for name, value in re.findall(shade, shader)[:MOST]:
+        found[name] = _Control(color=color(value))
+    for name, inside in re.findall(r"#uicontrol\s+invlerp\s+(\w{1,99})([^\n]*)", shader)[:MOST]:
+        span = re.search(r"range\s*=\s*\[([^,\]]*),([^,\]]*)\]", inside)
+        channel = re.search(r"channel\s*=\s*\[?\s*(\d{1,6})", inside)
+        found[name] = _Control(
+            int(channel[1]) if channel else None, None, window([span[1], span[2]]) if span else None
+        )
     return found
 
 
@@ -182,7 +223,7 @@ def _channel_index(layer: dict[str, Any]) -> int | None:
     names = list(as_map(layer.get("localDimensions")))
     position = numbers(layer.get("localPosition"))
     for name, value in zip(names, position, strict=False):
-        if name.rstrip("'^") == "c" and value is not None and value >= 0:
+        if (name.rstrip("'^") == "c" or len(names) == 1) and value is not None and value >= 0:
             return int(value)
     return None
 
@@ -198,15 +239,16 @@ def _view(state: dict[str, Any], channels: list[ChannelView]) -> View:
         position = numbers(old.get("voxelCoordinates"))
     if sizes:
         places = [
-            Place(name, value * size, unit)
+            Place(name, value * size, unit, value if unit in ("meter", "second") else None)
             for (name, (size, unit)), value in zip(sizes.items(), position, strict=False)
             if value is not None
         ]
     else:  # the axes of the first layer, in its own order: most often x, y, z
         named = zip("xyz", position[:3], strict=False)
-        places = [Place(n, v - 0.5) for n, v in named if v is not None]
-    shown = [size for name, size in sizes.items() if name in _displayed(state, sizes)]
-    layout = as_map(state.get("layout")).get("type") or state.get("layout")
+        places = [Place(n, v, "step") for n, v in named if v is not None]
+    displayed = _displayed(state, sizes)
+    shown = [size for name, size in sizes.items() if name in displayed]
+    layout = _layout(state.get("layout"))
     is_volume = layout == "3d"
     return View(
         tuple(places),
@@ -214,7 +256,33 @@ def _view(state: dict[str, Any], channels: list[ChannelView]) -> View:
         tuple(c for c in channels if c != ChannelView(c.source)),
         "3d" if is_volume else ("2d" if isinstance(layout, str) else None),
         _PLANES.get(layout[:2]) if isinstance(layout, str) and not is_volume else None,
+        _camera(state, displayed) if is_volume else None,
     )
+
+
+def _layout(value: Any) -> str | None:
+    """Return the name of a layout; of several panels, that of the first."""
+    for _ in range(8):
+        if isinstance(value, str):
+            return value
+        panel = as_map(value)
+        children = as_list(panel.get("children"))
+        value = children[0] if children else panel.get("layout", panel.get("type"))
+    return None
+
+
+def _camera(state: dict[str, Any], displayed: list[str]) -> Camera | None:
+    if len(displayed) != 3 or len(set(displayed)) != 3:
+        return None
+    turn = numbers(state.get("projectionOrientation", state.get("perspectiveOrientation")))
+    parts = [part for part in turn if part is not None]
+    length = math.hypot(*parts)
+    x, y, z, w = (p / length for p in parts) if len(parts) == 4 and length > 0 else _UPRIGHT
+    # The second and third column of the rotation matrix of a unit quaternion.
+    down = (2 * (x * y - z * w), 1 - 2 * (x * x + z * z), 2 * (y * z + x * w))
+    forward = (2 * (x * z + y * w), 2 * (y * z - x * w), 1 - 2 * (x * x + y * y))
+    first, second, third = displayed
+    return Camera((first, second, third), forward, (-down[0], -down[1], -down[2]))
 
 
 def _dimensions(state: dict[str, Any]) -> dict[str, tuple[float, Unit]]:
@@ -237,7 +305,10 @@ def _dimensions(state: dict[str, Any]) -> dict[str, tuple[float, Unit]]:
 
 
 def _displayed(state: dict[str, Any], sizes: dict[str, tuple[float, Unit]]) -> list[str]:
+    """Return the displayed dimensions: to the right, down, and into the screen."""
     names = [n for n in as_list(state.get("displayDimensions"))[:3] if isinstance(n, str)]
+    if not names and (not sizes or {"x", "y", "z"} <= set(sizes)):
+        return ["x", "y", "z"]
     return names or [name for name in sizes if name not in ("t", "c")][:3]
 
 
@@ -246,9 +317,9 @@ def _zoom(
 ) -> Zoom | None:
     size, unit = min(shown) if shown else (1.0, "index")
     if not is_volume and (scale := number(state.get("crossSectionScale"))) and scale > 0:
-        return Zoom(scale * size, unit)
+        return Zoom(scale * size, unit, voxels=scale)
     if is_volume and (scale := number(state.get("projectionScale"))) and scale > 0:
-        return Zoom(scale * size, unit, "height")
+        return Zoom(scale * size, unit, "height", voxels=scale)
     old = number(as_map(state.get("navigation")).get("zoomFactor"))  # nanometres per pixel
     if not is_volume and old and old > 0:
         return Zoom(old * _NANO, "meter")

@@ -10,9 +10,11 @@ from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, LayerData
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_omezarr_cloud.links import ChannelView, Place, View
+    from napari_omezarr_cloud.links import Camera, ChannelView, Place, View
 
 __all__ = ["dressed", "go_there", "go_there_with"]
+
+_NUDGE = 1e-6
 
 
 def dressed(layers: Sequence[LayerData], view: View | None, source: int) -> list[LayerData]:
@@ -33,6 +35,10 @@ def _dressed(attributes: dict[str, Any], kind: str, channel: ChannelView) -> dic
     more: dict[str, Any] = {}
     if channel.visible is not None:
         more["visible"] = channel.visible
+    if channel.opacity is not None:
+        more["opacity"] = channel.opacity
+    if channel.is_additive:
+        more["blending"] = "additive"
     if kind == "image" and not attributes.get("rgb"):
         if channel.color is not None:
             more["colormap"] = "gray" if channel.color == "#FFFFFF" else channel.color
@@ -91,14 +97,31 @@ def go_there(viewer: Any, view: View, layer: Any) -> None:
         if axis + offset in shown:
             center[list(shown).index(axis + offset) - len(shown)] = world
         else:
-            viewer.dims.set_point(axis + offset, world)
+            # Half a step goes up, as in other viewers; napari rounds it to the even plane.
+            viewer.dims.set_point(axis + offset, world + _NUDGE * float(layer.scale[axis]))
     camera.center = tuple(center)
     if view.zoom is not None and shown and shown[-1] >= offset:
         axis = shown[-1] - offset
         size = _length(view.zoom.value, view.zoom.unit, layer, axis)
+        if size is None and view.zoom.voxels is not None:
+            size = _length(view.zoom.voxels, "index", layer, axis)
         if size:
             pixels = float(viewer.canvas.size[0]) if view.zoom.of == "height" else 1.0
             camera.zoom = pixels / size
+    if view.camera is not None and len(shown) == 3:
+        _turn(camera, view.camera, [names[axis - offset] for axis in shown if axis >= offset])
+
+
+def _turn(camera: Any, asked: Camera, names: list[str]) -> None:
+    """Look from where another viewer did: the displayed axes are called so, in napari's order."""
+    if set(names) != set(asked.axes):
+        return
+    order = [asked.axes.index(name) for name in names]
+    # In other viewers depth grows away from the eye; napari's own way shows the mirror image.
+    camera.orientation = ("away", "down", "right")
+    camera.set_view_direction(
+        tuple(asked.forward[i] for i in order), tuple(asked.up[i] for i in order)
+    )
 
 
 def _lay_out(viewer: Any, view: View, names: list[str], offset: int) -> None:
@@ -117,10 +140,13 @@ def _world(place: Place, layer: Any, axis: int) -> float | None:
     begin, step = float(layer.translate[axis]), float(layer.scale[axis])
     if place.unit == "index":
         return begin + place.value * step
+    if place.unit == "step":
+        return place.value * step
     if place.unit == "fraction":
         count = layer.data[0].shape[axis] if layer.multiscale else layer.data.shape[axis]
         return begin + (place.value * int(count) - 0.5) * step
-    return _length(place.value, place.unit, layer, axis)
+    world = _length(place.value, place.unit, layer, axis)
+    return begin + place.voxels * step if world is None and place.voxels is not None else world
 
 
 def _length(value: float, unit: str, layer: Any, axis: int) -> float | None:
