@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from napari_omezarr_cloud.chunks.pools import Pools
 from napari_omezarr_cloud.chunks.wishes import Tier, Wish, WishLists
 from napari_omezarr_cloud.errors import CloudError, RegionError
 from napari_omezarr_cloud.pyramid import Absent, Chunk, Index, Level, Pyramid, Region
+from napari_omezarr_cloud.settings import settings, subscribe
 from napari_omezarr_cloud.store import IoThread, io_thread
 from napari_omezarr_cloud.store.remote import GATE
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
     from concurrent.futures import Future
 
+    from napari_omezarr_cloud.settings import Settings
     from napari_omezarr_cloud.store.gate import Rank
 
 __all__ = ["Engine", "engine"]
@@ -35,8 +36,6 @@ _WINDOW = 256
 
 _WAITED_FOR: Rank = (float(Tier.VISIBLE), 0.5)
 """A load's rank: after the overview of what is on screen, before its details."""
-
-_DEFAULT_CACHE_BYTES = 1 << 30
 
 
 class Engine:
@@ -262,11 +261,17 @@ _engine_lock = threading.Lock()
 
 
 def engine() -> Engine:
-    """Return the engine of this process; its cache holds 1 GiB, or ``OMEZARR_CACHE_MB``."""
+    """Return the engine of this process; it goes by the settings, also when they change."""
     global _the_engine
     with _engine_lock:
+        if _the_engine is None:
+            subscribe(_apply)
         if _the_engine is None or _the_engine.io is not io_thread():
-            megabytes = os.environ.get("OMEZARR_CACHE_MB", "")
-            size = int(megabytes) << 20 if megabytes.isdigit() else _DEFAULT_CACHE_BYTES
-            _the_engine = Engine(size)
+            _the_engine = Engine(settings().cache_bytes)
         return _the_engine
+
+
+def _apply(changed: Settings) -> None:
+    here = engine()
+    here.cache.resize(changed.cache_bytes)
+    here.io.loop.call_soon_threadsafe(GATE.resize, changed.requests)

@@ -29,6 +29,7 @@ class Gate:
     def __init__(self, slots: int) -> None:
         self.slots = slots
         self.inside = 0
+        self.is_paused = False
         self._count = itertools.count()
         self._waiting: list[tuple[Rank, int, Callable[[], Rank], asyncio.Future[None]]] = []
 
@@ -36,6 +37,20 @@ class Gate:
     def queued(self) -> int:
         """How many wait outside."""
         return sum(not turn.done() for *_, turn in self._waiting)
+
+    def resize(self, slots: int) -> None:
+        """Let more or fewer in from now on; who is inside stays."""
+        self.slots = slots
+        self._admit()
+
+    def pause(self) -> None:
+        """Let nobody in until `resume`; who is inside stays."""
+        self.is_paused = True
+
+    def resume(self) -> None:
+        """Let the waiting in again, as many as there are slots."""
+        self.is_paused = False
+        self._admit()
 
     def rerank(self) -> None:
         """Ask everyone who waits for its rank again (after the view has moved)."""
@@ -47,7 +62,7 @@ class Gate:
     @asynccontextmanager
     async def enter(self) -> AsyncIterator[None]:
         """Wait for a slot and hold it."""
-        if self.inside >= self.slots:
+        if self.is_paused or self.inside >= self.slots:
             await self._queue()
         else:
             self.inside += 1
@@ -69,9 +84,13 @@ class Gate:
 
     def _leave(self) -> None:
         """Hand the slot to the next in line; with nobody waiting it becomes free."""
-        while self._waiting:
+        self.inside -= 1
+        self._admit()
+
+    def _admit(self) -> None:
+        """Let the most urgent of the waiting in as long as there are free slots."""
+        while self._waiting and not self.is_paused and self.inside < self.slots:
             *_, turn = heapq.heappop(self._waiting)
             if not turn.done():
+                self.inside += 1
                 turn.set_result(None)
-                return
-        self.inside -= 1

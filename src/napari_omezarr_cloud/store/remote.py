@@ -13,6 +13,7 @@ from obstore.exceptions import NotSupportedError
 from obstore.store import AzureStore, GCSStore, HTTPStore, LocalStore, S3Store
 
 from napari_omezarr_cloud.errors import AccessRefusedError, CloudError, LinkError, NotFoundError
+from napari_omezarr_cloud.settings import settings
 from napari_omezarr_cloud.store.failures import (
     NoRangesError,
     PageError,
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["GATE", "RemoteStore", "build_obstore"]
 
-GATE = Gate(slots=64)
-"""Requests in flight of this process. 64 measured: 16 is 3.7 times slower at 100 ms, 512 is
-faster only for thousands of chunks at once."""
+GATE = Gate(settings().requests)
+"""Requests in flight of this process, as set. The default of 64 is measured: 16 is
+3.7 times slower at 100 ms, 512 is faster only for thousands of chunks at once."""
 
 _CONNECT_S, _SILENCE_S, _REQUEST_S = 5, 20, 300
 _RETRIES: Any = {

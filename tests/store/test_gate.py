@@ -1,0 +1,74 @@
+"""The gate: more or fewer slots, and a pause."""
+
+from __future__ import annotations
+
+import asyncio
+
+from napari_omezarr_cloud.store.gate import Gate
+
+
+async def visitors(gate: Gate, count: int, leave: asyncio.Event) -> list[asyncio.Task[None]]:
+    async def visit() -> None:
+        async with gate.enter():
+            await leave.wait()
+
+    tasks = [asyncio.create_task(visit()) for _ in range(count)]
+    await turns()
+    return tasks
+
+
+async def turns() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_who_waits_is_let_in_when_there_are_more_slots() -> None:
+    async def scene() -> list[int]:
+        gate, leave = Gate(slots=2), asyncio.Event()
+        tasks = await visitors(gate, 6, leave)
+        seen = [gate.inside]
+        gate.resize(5)
+        await turns()
+        seen.append(gate.inside)
+        leave.set()
+        await asyncio.gather(*tasks)
+        return [*seen, gate.inside]
+
+    assert asyncio.run(scene()) == [2, 5, 0]
+
+
+def test_with_fewer_slots_those_inside_stay_and_the_next_wait_for_room() -> None:
+    async def scene() -> list[int]:
+        gate, leave, leave_later = Gate(slots=4), asyncio.Event(), asyncio.Event()
+        first = await visitors(gate, 4, leave)
+        gate.resize(1)
+        seen = [gate.inside]
+        then = await visitors(gate, 3, leave_later)
+        leave.set()
+        await asyncio.gather(*first)
+        await turns()
+        seen.append(gate.inside)
+        leave_later.set()
+        await asyncio.gather(*then)
+        return [*seen, gate.inside]
+
+    assert asyncio.run(scene()) == [4, 1, 0]
+
+
+def test_in_a_pause_nobody_goes_in_and_afterwards_all_do() -> None:
+    async def scene() -> list[int]:
+        gate, leave, leave_later = Gate(slots=2), asyncio.Event(), asyncio.Event()
+        first = await visitors(gate, 1, leave)
+        gate.pause()
+        then = await visitors(gate, 3, leave_later)
+        leave.set()
+        await asyncio.gather(*first)
+        seen = [gate.inside, gate.queued]
+        gate.resume()
+        await turns()
+        seen += [gate.inside, gate.queued]
+        leave_later.set()
+        await asyncio.gather(*then)
+        return seen
+
+    assert asyncio.run(scene()) == [0, 3, 2, 1]

@@ -1,0 +1,169 @@
+"""Settings: defaults, file, environment, and what happens to nonsense."""
+
+from __future__ import annotations
+
+import json
+import stat
+from dataclasses import replace
+
+import pytest
+
+from napari_omezarr_cloud import settings as module
+from napari_omezarr_cloud.errors import CloudError
+from napari_omezarr_cloud.settings import (
+    DESCRIPTIONS,
+    Settings,
+    choose,
+    in_force,
+    read_settings,
+    settings,
+    settings_file,
+    subscribe,
+)
+
+
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setattr(module, "_in_force", None)
+    for about in DESCRIPTIONS:
+        monkeypatch.delenv(about.variable, raising=False)
+
+
+def write(text):
+    settings_file().parent.mkdir(parents=True, exist_ok=True)
+    settings_file().write_text(text, encoding="utf-8")
+
+
+def test_without_a_file_the_defaults_count():
+    found = read_settings({})
+
+    assert found.settings == found.chosen == Settings()
+    assert not found.notes and not found.from_environment
+
+
+def test_what_was_chosen_is_there_at_the_next_start():
+    wanted = Settings(cache_mb=300, requests=8, reads_ahead=False, volume_mb=256)
+
+    choose(wanted)
+
+    assert read_settings({}).settings == wanted
+
+
+def test_a_choice_counts_at_once_and_listeners_hear_of_it():
+    heard = []
+    end = subscribe(heard.append)
+
+    choose(Settings(requests=8))
+    choose(Settings(requests=8))
+    end()
+    choose(Settings(requests=9))
+
+    assert [each.requests for each in heard] == [8]
+    assert settings().requests == 9
+
+
+def test_only_the_owner_can_read_the_file():
+    choose(Settings(requests=8))
+
+    assert stat.S_IMODE(settings_file().stat().st_mode) == 0o600
+
+
+def test_defaults_are_not_written_so_that_a_later_version_may_have_better_ones():
+    choose(Settings(requests=8))
+
+    assert json.loads(settings_file().read_text()) == {"requests": 8}
+
+
+def test_settings_of_a_newer_version_survive_a_save():
+    write('{"warp": 9}')
+
+    choose(Settings(requests=8))
+
+    assert json.loads(settings_file().read_text()) == {"warp": 9, "requests": 8}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("{", id="cut off"),
+        pytest.param("[1]", id="a list"),
+        pytest.param("[" * 100_000, id="deeply nested"),
+        pytest.param("\ud800".encode("utf-8", "surrogatepass").decode("latin-1"), id="not text"),
+    ],
+)
+def test_a_damaged_file_is_told_and_the_defaults_count(text):
+    write(text)
+
+    found = read_settings({})
+
+    assert found.settings == Settings()
+    assert len(found.notes) == 1 and str(settings_file()) in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    "value", [0, -1, 10**9, 1.5, "8", True, None, [8]], ids=lambda value: repr(value)
+)
+def test_a_value_that_makes_no_sense_costs_only_itself(value):
+    write(json.dumps({"requests": value, "cache_mb": 300}))
+
+    found = read_settings({})
+
+    assert found.settings == Settings(cache_mb=300)
+    assert "Requests at a time" in found.notes[0]
+
+
+def test_the_environment_counts_more_than_the_file_and_is_not_saved():
+    choose(Settings(requests=8))
+
+    found = read_settings({"OMEZARR_REQUESTS": "3", "OMEZARR_PREFETCH": "off"})
+
+    assert found.settings.requests == 3 and not found.settings.prefetch
+    assert found.chosen.requests == 8 and found.chosen.prefetch
+    assert found.from_environment == {"requests", "reads_ahead"}
+
+
+def test_a_choice_does_not_undo_what_the_environment_decides(monkeypatch):
+    monkeypatch.setenv("OMEZARR_REQUESTS", "3")
+
+    choose(replace(in_force().chosen, requests=20, cache_mb=300))
+
+    assert settings().requests == 3 and settings().cache_mb == 300
+    assert read_settings({}).settings.requests == 20
+
+
+@pytest.mark.parametrize("text", ["many", "0", "-5", "1e3", "9" * 5000, "٣x"])
+def test_a_variable_that_makes_no_sense_is_told_and_left_out(text):
+    found = read_settings({"OMEZARR_REQUESTS": text})
+
+    assert found.settings == Settings()
+    assert found.notes == (
+        "OMEZARR_REQUESTS in the environment is not a number from 1 to 512: ignored.",
+    )
+
+
+def test_a_metered_line_loads_nothing_ahead_whatever_else_is_set():
+    metered = Settings(metered=True, reads_ahead=True, prefetch_mb=500)
+
+    assert not metered.prefetch
+    assert metered.prefetch_bytes == 0
+
+
+def test_a_folder_that_cannot_be_written_is_told_and_the_choice_holds_all_the_same(tmp_path):
+    write("{}")
+    settings_file().unlink()
+    settings_file().mkdir()
+
+    with pytest.raises(CloudError, match="Could not save the settings"):
+        choose(Settings(requests=8))
+
+    assert settings().requests == 8
+    assert [each.name for each in settings_file().parent.iterdir()] == ["settings.json"]
+
+
+def test_a_value_out_of_range_is_refused_and_changes_nothing():
+    with pytest.raises(ValueError, match="requests must be a number from 1 to 512"):
+        choose(Settings(requests=0))
+
+    assert settings() == Settings()
+    assert not settings_file().exists()
