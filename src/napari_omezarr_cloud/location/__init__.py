@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from napari_omezarr_cloud.location.moved import aliases, moved_note
+from napari_omezarr_cloud.location.other_files import as_other_file
 from napari_omezarr_cloud.location.parse import looks_like_ome_zarr, parse_location
 from napari_omezarr_cloud.location.place import Access, Kind, Location, understood
 from napari_omezarr_cloud.location.redact import redacted
@@ -12,6 +13,7 @@ __all__ = [
     "Kind",
     "Location",
     "aliases",
+    "as_other_file",
     "looks_like_ome_zarr",
     "moved_note",
     "parse_location",

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_omezarr_cloud.errors import MetadataError
+from napari_omezarr_cloud.errors import AccessRefusedError, MetadataError, NotFoundError
+from napari_omezarr_cloud.location import as_other_file
 from napari_omezarr_cloud.ngff import parse_group
 from napari_omezarr_cloud.ngff.collection import as_image, parse_collection
 from napari_omezarr_cloud.ngff.refusals import refuse_other_kinds
@@ -22,6 +23,7 @@ from napari_omezarr_cloud.pyramid.scene_opening import open_scene
 from napari_omezarr_cloud.pyramid.series_opening import open_series
 from napari_omezarr_cloud.pyramid.several import open_first
 from napari_omezarr_cloud.store import OpenedStore, open_store
+from napari_omezarr_cloud.store.failures import PageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +63,12 @@ async def open_image(
     MetadataError
         If they cannot be understood; ``NotOmeZarrError`` if it is something else.
     """
-    opened = await open_store(location, FIRST_ROUND, witness=ROOT)
+    try:
+        opened = await open_store(location, FIRST_ROUND, witness=ROOT)
+    except (NotFoundError, AccessRefusedError, MetadataError, PageError) as error:
+        raise as_other_file(location) or error from error
+    if not any(opened.documents.values()) and (other := as_other_file(location)):
+        raise other
     return await open_what_is_there(opened, axes=axes, field=field, acquisition=acquisition)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from napari_omezarr_cloud.errors import MetadataError, NotFoundError
+from napari_omezarr_cloud.errors import MetadataError, NotFoundError, NotOmeZarrError
 from napari_omezarr_cloud.store.failures import NoRangesError
 from napari_omezarr_cloud.store.protocol import ByteRange, Bytes, ByteStore, Entry
 from napari_omezarr_cloud.store.recent_bytes import RecentBytes
@@ -168,6 +168,8 @@ class ZippedStore:
         if inside and (directory.holds(inside) or inside in directory.members):
             return inside
         found = roots(directory.members, _DOCUMENTS)
+        if not found:
+            raise _without_zarr(directory, self._file.where)
         if inside:
             below = [f"{path}/{inside}" for path in found if path]
             held = [path for path in below if directory.holds(path)]
@@ -176,7 +178,22 @@ class ZippedStore:
             some = ", ".join(f"{self.where}/{path}" for path in found[:4])
             why = f"{len(found)} folders in it hold Zarr data. Open one of them: {some}"
             raise _unreadable(why, self.where)
-        return found[0] if found else ""
+        return found[0]
+
+
+def _without_zarr(directory: Directory, where: str) -> NotOmeZarrError:
+    names = list(directory.members)
+    shown = ", ".join(repr(name[:100]) for name in names[:3])
+    inner = next((name for name in names if name.lower().endswith((".zip", ".ozx"))), None)
+    return NotOmeZarrError(
+        "Could not read the zip file",
+        where=where,
+        why=f"none of its {len(names):,} members is the metadata of a Zarr"
+        + (f"; it holds {shown}{' and more' if len(names) > 3 else ''}" if names else ""),
+        hint="A zip file inside a zip file is not read; unpack the outer one."
+        if inner
+        else "Zipped OME-Zarr holds zarr.json or .zattrs.",
+    )
 
 
 def _unreadable(why: str, where: str, key: str = "") -> MetadataError:
