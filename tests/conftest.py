@@ -28,6 +28,7 @@ FOREIGN = (
     "NAPARI_",
     "NPE2_",
     "WAYLAND_",
+    "OMEZARR_",
     "QT_QPA_",
     "QT_SCALE",
 )
@@ -54,6 +55,8 @@ def isolate(home: Path) -> None:
     os.environ["AWS_CONFIG_FILE"] = str(home / "config" / "aws")
     os.environ["AWS_SHARED_CREDENTIALS_FILE"] = str(home / "config" / "aws-credentials")
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    # Tests count requests; those of the disk cache have a folder each, and switch it on.
+    os.environ["OMEZARR_DISK_CACHE_MB"] = "0"
 
 
 def choose_qt_binding() -> None:

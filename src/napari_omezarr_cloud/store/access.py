@@ -15,17 +15,18 @@ from napari_omezarr_cloud.errors import (
     UnreachableError,
 )
 from napari_omezarr_cloud.location import Location, aliases, moved_note
-from napari_omezarr_cloud.store.counting import CountingStore, Traffic
+from napari_omezarr_cloud.store.connection import connect
 from napari_omezarr_cloud.store.failures import PageError
 from napari_omezarr_cloud.store.protocol import Bytes, ByteStore
 from napari_omezarr_cloud.store.refusal import RefusalStore
-from napari_omezarr_cloud.store.remote import RemoteStore
 from napari_omezarr_cloud.store.sharing import SharingStore
 from napari_omezarr_cloud.store.zipped import ZippedStore
 from napari_omezarr_cloud.store.zips import open_zip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from napari_omezarr_cloud.store.counting import Traffic
 
 __all__ = ["OpenedStore", "open_store"]
 
@@ -168,8 +169,8 @@ async def _try(
 ) -> OpenedStore:
     file, inside = _single_file(location)
     zipped = open_zip(file, anonymous=anonymous) if file is not None else None
-    counting = zipped.outer if zipped else CountingStore(RemoteStore(location, anonymous=anonymous))
-    store = ZippedStore(zipped, inside) if zipped else counting
+    connection = zipped.connection if zipped else connect(location, anonymous=anonymous)
+    store = ZippedStore(zipped, inside) if zipped else connection.store
     refusal = RefusalStore(SharingStore(store))
     answers = await asyncio.gather(*(refusal.get(key) for key in keys), return_exceptions=True)
     documents: Documents = {}
@@ -195,8 +196,8 @@ async def _try(
             raise error
         # Any other is left out, so that who needs it asks again and hears why it fails.
     refusal.witness = found[0] if found else None
-    notes = zipped.notes if zipped else ()
-    return OpenedStore(location, refusal, counting.traffic, documents, notes)
+    notes = (*connection.notes, *(zipped.notes if zipped else ()))
+    return OpenedStore(location, refusal, connection.traffic, documents, notes)
 
 
 def _single_file(location: Location) -> tuple[Location | None, str]:

@@ -34,6 +34,12 @@ class Traffic:
     """Bytes received."""
     latency_s: float = 0.0
     """Sum over finished reads of the time from asking to the last byte."""
+    disk_hits: int = 0
+    """Reads answered from the disk cache; none of them is a request."""
+    disk_nbytes: int = 0
+    """Bytes that came from there."""
+    is_offline: bool = False
+    """Whether the network is gone, and what is shown comes from the disk cache."""
 
 
 class CountingStore(StoreWrapper):

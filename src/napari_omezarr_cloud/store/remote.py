@@ -199,10 +199,19 @@ def _file(location: Location, anonymous: bool) -> Any:
 class RemoteStore:
     """Bytes below one location; the only place that sends requests."""
 
-    def __init__(self, location: Location, *, anonymous: bool, gate: Gate = GATE) -> None:
+    def __init__(
+        self,
+        location: Location,
+        *,
+        anonymous: bool,
+        gate: Gate = GATE,
+        on_answer: Callable[[str, Any], None] | None = None,
+    ) -> None:
+        """Make a store; ``on_answer`` is called with each key read and obstore's ObjectMeta."""
         self.location = location
         self.anonymous = anonymous
         self._gate = gate
+        self._on_answer = on_answer
         self._store = build_obstore(location, anonymous=anonymous)
 
     @property
@@ -241,6 +250,8 @@ class RemoteStore:
                 why="the server sent an HTML page instead of the file",
                 hint="Is the link a web page, or does it need a login? Open it in a browser.",
             )
+        if self._on_answer is not None:
+            self._on_answer(key, answer.meta)
         return data
 
     async def _get_otherwise(self, key: str, byte_range: ByteRange) -> Any:

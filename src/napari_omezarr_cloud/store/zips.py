@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from napari_omezarr_cloud.store.counting import CountingStore
-from napari_omezarr_cloud.store.remote import RemoteStore
+from napari_omezarr_cloud.store.caching import KEEPING
+from napari_omezarr_cloud.store.connection import Connection, connect
 from napari_omezarr_cloud.store.zipped import ZippedFile
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ level, a well or labels of it."""
 class CountedZip(ZippedFile):
     """A zip file and the requests for it."""
 
-    def __init__(self, counting: CountingStore, name: str) -> None:
-        super().__init__(counting, name)
-        self.outer = counting
+    def __init__(self, connection: Connection, name: str) -> None:
+        super().__init__(connection.store, name)
+        self.connection = connection
         self.since = time.monotonic()
 
 
@@ -42,9 +42,13 @@ def open_zip(file: Location, *, anonymous: bool) -> CountedZip:
     anonymous
         Send no signature.
     """
-    found = _in_use.get((file, anonymous))
+    is_kept = KEEPING.get() is not None  # its directory, too, must be read to be kept
+    found = None if is_kept else _in_use.get((file, anonymous))
     if found is not None and time.monotonic() - found.since < _SAME_S and file.kind != "file":
         return found
-    counting = CountingStore(RemoteStore(file.parent() or file, anonymous=anonymous))
-    _in_use[file, anonymous] = made = CountedZip(counting, file.key.rpartition("/")[2])
+    name = file.key.rpartition("/")[2]
+    connection = connect(file.parent() or file, anonymous=anonymous, single_file=name)
+    made = CountedZip(connection, name)
+    if not is_kept:
+        _in_use[file, anonymous] = made
     return made
