@@ -201,6 +201,22 @@ def test_orientation_long_names_and_discrete_axes_are_no_complaint(read_06) -> N
                 "transformations": [
                     {
                         "transformation": {"type": "scale", "scale": [2]},
+                        "input_axes": [1],
+                        "output_axes": [0],
+                    },
+                    {"type": "identity", "input": ["y"], "output": ["x"]},
+                ],
+            },
+            (3, 4),
+            (8, 3),
+            id="byDimension of the first drafts",
+        ),
+        pytest.param(
+            {
+                "type": "byDimension",
+                "transformations": [
+                    {
+                        "transformation": {"type": "scale", "scale": [2]},
                         "inputAxes": [0],
                         "outputAxes": [0],
                     },

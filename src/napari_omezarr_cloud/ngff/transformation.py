@@ -95,7 +95,7 @@ class TransformationReader:
         for number, step in enumerate(steps):
             given = inputs if whole.outputs == len(inputs) else _numbered(whole.outputs)
             wanted = outputs if number == len(steps) - 1 else None
-            if isinstance(step, dict) and "inputAxes" in step:
+            if isinstance(step, dict) and _part_axes(step, "input") is not None:
                 raise _UnusableError("holds steps for a part of the axes")
             try:
                 whole = whole.then(self._read(step, given, wanted))
@@ -109,8 +109,8 @@ class TransformationReader:
             raise _UnusableError("lists no transformations")
         rows: dict[int, tuple[tuple[float, ...], float]] = {}
         for part in parts:
-            taken = _axes(part.get("inputAxes"), inputs)
-            given = _axes(part.get("outputAxes"), outputs or ())
+            taken = _axes(_part_axes(part, "input"), inputs)
+            given = _axes(_part_axes(part, "output"), outputs or ())
             # Drafts had the axes inside the transformation itself.
             inner = part.get("transformation", part)
             names = tuple(inputs[axis] for axis in taken)
@@ -235,6 +235,15 @@ def _axes(value: object, names: Names) -> list[int]:
     if len(set(found)) < len(found):
         raise _UnusableError(f"names one axis twice ({shown(value)})")
     return found
+
+
+def _part_axes(part: dict[str, Any], side: str) -> object:
+    """Return what a part of the axes is given as, which drafts of version 0.6 spelled otherwise."""
+    for name in (f"{side}Axes", f"{side}_axes"):
+        if part.get(name) is not None:
+            return part[name]
+    names = part.get(side)  # the first drafts; a string is the name of a coordinate system
+    return names if isinstance(names, list) else None
 
 
 def _numbered(count: int) -> Names:
