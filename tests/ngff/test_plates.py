@@ -157,3 +157,14 @@ def test_a_well_whose_fields_all_lead_out_of_it_is_refused() -> None:
     with pytest.raises(MetadataError, match="leads out"):
         well({"images": [{"path": "../../x"}]})
     assert [i.path for i in well({"images": [{"path": "../x"}, {"path": "0"}]}).images] == ["0"]
+
+
+def test_the_largest_plate_with_several_acquisitions_is_taken_and_more_is_refused() -> None:
+    rows, columns = [f"r{n}" for n in range(48)], [f"c{n}" for n in range(72 * 4)]
+    paths = [{"path": f"{row}/{column}"} for row in rows for column in columns]
+
+    found = plate(rows=named(*rows), columns=named(*columns), wells=paths)
+
+    assert len(found.wells) == 3456 * 4
+    with pytest.raises(MetadataError, match="50,001 wells"):
+        plate(wells=[{"path": f"A/{n}"} for n in range(50_001)])

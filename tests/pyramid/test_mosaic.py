@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import zarr
 
 import napari_omezarr_cloud as noc
 from napari_omezarr_cloud.errors import CloudError
@@ -213,6 +215,75 @@ def test_another_field_of_each_well_can_be_chosen(tmp_path: Path) -> None:
         noc.open(tmp_path / "plate.zarr", field=-1)
 
 
+def test_all_fields_of_each_well_lie_in_it_as_those_of_the_first_do(tmp_path: Path) -> None:
+    spots = [(0.0, 30.0), (0.0, 0.0), (20.0, 0.0)]  # the fourth place is empty
+    wells = {"A/1": [field_pixels(n) for n in range(3)], "A/3": [field_pixels(n) for n in (3, 4)]}
+    write_plate(tmp_path / "plate.zarr", wells, listed=[*wells, "B/2"])
+    for n, (pixels, spot) in enumerate(zip(wells["A/1"], spots, strict=True)):
+        path = tmp_path / "plate.zarr" / "A" / "1" / str(n)
+        shutil.rmtree(path)
+        write_field(path, pixels, translation=spot)
+
+    image = noc.open(tmp_path / "plate.zarr", field="all")
+
+    assert image.plate is not None
+    assert image.plate.field is None
+    rows, columns = (round(n / 0.5 / 2) for n in image.plate.cell)
+    pixels = image.read(0)
+    for (row, column), expected in {
+        (0, 0): field_pixels(1),
+        (0, 1): field_pixels(0),
+        (1, 0): field_pixels(2),
+        (0, 4): field_pixels(4),
+        (0, 5): field_pixels(3),
+        (1, 4): None,
+        (1, 1): None,
+        (2, 2): None,
+    }.items():
+        found = pixels[:, row * rows : (row + 1) * rows, column * columns : (column + 1) * columns]
+        check_cell(found, found[:, :0] if expected is None else expected)
+    y, x = image.plate.origin_of("A1")
+    assert image.plate.field_at(y + 1, x + 1) == 1
+    assert image.plate.field_at(y + 1, x + image.plate.cell[1] * 0.7) == 0
+    assert (
+        image.plate.field_at(y + image.plate.cell[0] * 0.7, x + image.plate.cell[1] * 0.7) is None
+    )
+    with pytest.raises(CloudError, match="field"):
+        noc.open(tmp_path / "plate.zarr", field="every")  # type: ignore[arg-type]
+
+
+def test_labels_are_found_where_the_first_field_has_none(tmp_path: Path) -> None:
+    wells = {path: [field_pixels(n)] for n, path in enumerate(("A/1", "A/2", "A/3"))}
+    write_plate(tmp_path / "plate.zarr", wells)
+    mask = np.ones((1, 37, 45), "u1")
+    write_field(tmp_path / "plate.zarr" / "A" / "2" / "0" / "labels" / "cells", mask)
+    group = zarr.open_group(tmp_path / "plate.zarr" / "A" / "2" / "0" / "labels", mode="a")
+    group.attrs["ome"] = {"version": "0.5", "labels": ["cells"]}
+
+    image = noc.open(tmp_path / "plate.zarr")
+    (labels,) = image.labels
+
+    width = labels.levels[0].shape[-1] // 3
+    found = labels.read(0)
+    assert found[0, :37, width : width + 45].all()
+    assert np.count_nonzero(found) == mask.size
+    assert labels.levels[0].shape[-2:] == image.levels[0].shape[-2:]
+
+
+@pytest.mark.parametrize("name", ["B3", "b3", "B03", "B/3", " b-03 ", "B 3"])
+def test_a_well_is_found_by_the_names_that_people_write(tmp_path: Path, name: str) -> None:
+    write_plate(tmp_path / "plate.zarr", {"A/1": [field_pixels(1)], "B/3": [field_pixels(2)]})
+
+    plate = noc.open(tmp_path / "plate.zarr").plate
+
+    assert plate is not None
+    found = plate.find(name)
+    assert found is not None
+    assert found.path == "B/3"
+    assert plate.find("B4") is None
+    assert plate.find("") is None
+
+
 def test_fields_of_one_acquisition_can_be_chosen(tmp_path: Path) -> None:
     pixels = [field_pixels(n) for n in range(2)]
     write_plate(tmp_path / "plate.zarr", {"A/1": pixels})
@@ -270,8 +341,9 @@ def test_opening_a_plate_asks_for_one_well_and_reading_one_for_no_other(tmp_path
         reading = server.paths
 
     inside = [path for path in opening if "/A/" in path or "/B/" in path]
-    assert all("/A/1" in path for path in inside)
-    assert len(opening) <= 10 + 6 + 2
+    # As the first well has no labels, five others are asked whether they have.
+    assert all("/A/1" in path or path.endswith("/0/labels/zarr.json") for path in inside)
+    assert len(opening) <= 10 + 6 + 2 + 5
     assert all("/B/3" in path for path in reading)
     # The well, its field, one level of it; two channels of 19 x 23 voxels in chunks of 16.
     assert len(reading) == 3 + 2 * 4
@@ -301,7 +373,7 @@ def test_a_row_of_a_large_plate_asks_for_its_own_wells_alone(tmp_path: Path) -> 
         paths = [path.partition("plate.zarr/")[2] for path in server.paths]
 
     assert len(np.unique(pixels[0])) == 25  # 24 wells, and what is blank between them
+    paths = [path for path in paths if not path.endswith("/labels/zarr.json")]
     asked = {"/".join(path.split("/")[:2]) for path in paths if path[:1].isupper()}
-    asked.discard("OME/zarr.json")
-    assert asked <= {"A/1", *(f"F/{n + 1}" for n in range(24))}
+    assert asked == {"A/1", *(f"F/{n + 1}" for n in range(24))}
     assert len(paths) <= 18 + 24 * 4

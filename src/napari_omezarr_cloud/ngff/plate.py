@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Acquisition", "Plate", "PlateWell", "first_path", "parse_plate"]
 
-_MOST_WELLS = 10_000
-"""The largest plates that are made have 3456."""
+_MOST_WELLS = 50_000
+"""The largest plates that are made have 3456; some list each once per acquisition."""
 _MOST_LINES = 10_000
 """Rows or columns; the largest plates have 32 by 48 wells."""
 _MOST_ACQUISITIONS = 10_000
@@ -166,7 +166,7 @@ def _well_entries(
             "Could not open the plate",
             where=group.where,
             key=group.key,
-            why=f"it lists {len(value):,} wells, and no plate has more than {_MOST_WELLS:,}",
+            why=f"it lists {len(value):,} wells, and at most {_MOST_WELLS:,} are opened",
             hint="Open a well or one of its images by its own link.",
         )
     found: dict[str, dict[str, Any]] = {}

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from dataclasses import field as field_of
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from napari_omezarr_cloud.ngff.plate import Acquisition, PlateWell
+    from napari_omezarr_cloud.pyramid.level import Pyramid
     from napari_omezarr_cloud.pyramid.mosaic import MosaicNotes
     from napari_omezarr_cloud.pyramid.opened import OpenedImage
 
-__all__ = ["OpenedPlate"]
+__all__ = ["FieldChoice", "OpenedPlate", "plate_of"]
+
+FieldChoice = int | Literal["all"] | None
+"""A field of each well, counted from 0, or all of them; None: the first of a plate's wells, all
+fields of a well."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,20 +39,59 @@ class OpenedPlate:
     field_count: int
     """The most fields that a well has, as stated, or as the first well has."""
     field: int | None
-    """Which field of each well is shown, counted from 0; None: all, of a well."""
+    """Which field of each well is shown, counted from 0; None: all of them."""
     acquisition: int | None
     """Id of the one that is shown; None: all."""
     cell: tuple[float, float]
-    """Length of a cell along y and x, in the units of the axes."""
+    """Length along y and x of the cell of a well (of a well: of a field), in the axes' units."""
+    places: tuple[tuple[int, int], ...]
+    """Row and column in its well of each field that is shown; the first is at (0, 0) alone."""
     found: MosaicNotes
     """What is seen of wells when they are opened."""
-    reopen: Callable[[int | None, int | None], Awaitable[OpenedImage]] = field_of(repr=False)
+    reopen: Callable[[FieldChoice, int | None], Awaitable[OpenedImage]] = field_of(repr=False)
     """Opens it with another field and acquisition, over the same connections; on the I/O loop."""
 
     def well_at(self, y: float, x: float) -> PlateWell | None:
-        """Return the well at a position, in the units of the axes."""
-        place = (int(y // self.cell[0]), int(x // self.cell[1]))
-        return next((well for well in self.wells if (well.row, well.column) == place), None)
+        """Return the well (of a well: the field) at a position, in the units of the axes."""
+        return self._by_place.get((int(y // self.cell[0]), int(x // self.cell[1])))
+
+    def field_at(self, y: float, x: float) -> int | None:
+        """Return the number of the field at a position; None: none is there."""
+        if self.well_at(y, x) is None:
+            return None
+        if self.is_well:
+            place = int(y // self.cell[0]), int(x // self.cell[1])
+        elif self.field is not None:
+            return self.field
+        else:
+            rows, columns = (max(n) + 1 for n in zip(*self.places, strict=True))
+            place = (
+                int(y % self.cell[0] / self.cell[0] * rows),
+                int(x % self.cell[1] / self.cell[1] * columns),
+            )
+        return self.places.index(place) + (self.field or 0) if place in self.places else None
+
+    @cached_property
+    def _by_place(self) -> dict[tuple[int, int], PlateWell]:
+        return {(well.row, well.column): well for well in self.wells}
+
+    @cached_property
+    def _by_name(self) -> dict[str, PlateWell]:
+        found = {well.path.casefold(): well for well in self.wells}
+        for well in self.wells:
+            found.setdefault(well.name.casefold(), well)
+            row, _, column = well.path.rpartition("/")
+            if column.isdecimal():  # B03 is B3
+                found.setdefault(f"{row}{int(column)}".casefold(), well)
+        return found
+
+    def find(self, name: str) -> PlateWell | None:
+        """Return the well that a person means by ``"B3"``, ``"b03"`` or ``"B/3"``."""
+        text = name.strip().casefold()
+        if found := self._by_name.get(text):
+            return found
+        parts = re.fullmatch(r"([^\W\d_]+)[\s/_-]*0*(\d+)", text)
+        return self._by_name.get("".join(parts.groups())) if parts else None
 
     def origin_of(self, name: str) -> tuple[float, float]:
         """Return where a well begins, along y and x; ``name`` is ``"B3"`` or its path.
@@ -59,3 +105,8 @@ class OpenedPlate:
             if name in (well.name, well.path):
                 return well.row * self.cell[0], well.column * self.cell[1]
         raise KeyError(name)
+
+
+def plate_of(pyramid: Pyramid) -> OpenedPlate | None:
+    """Return the plate or well that a pyramid shows itself; None for any other pyramid."""
+    return next((each for each in pyramid.kept if isinstance(each, OpenedPlate)), None)

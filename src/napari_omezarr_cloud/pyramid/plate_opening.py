@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from napari_omezarr_cloud.errors import CloudError, MetadataError, NotFoundError
 from napari_omezarr_cloud.ngff.plate import PlateWell, parse_plate
 from napari_omezarr_cloud.ngff.well import parse_well
+from napari_omezarr_cloud.pyramid.documents import read_documents
 from napari_omezarr_cloud.pyramid.field_tile import (
     FieldTile,
     Holder,
@@ -26,7 +27,7 @@ from napari_omezarr_cloud.pyramid.field_tile import (
 from napari_omezarr_cloud.pyramid.labels_opening import open_all_labels
 from napari_omezarr_cloud.pyramid.mosaic import MosaicNotes, Tiles, lay_out, plane_axes
 from napari_omezarr_cloud.pyramid.opened import OpenedImage, OpenedLabels
-from napari_omezarr_cloud.pyramid.plate_opened import OpenedPlate
+from napari_omezarr_cloud.pyramid.plate_opened import FieldChoice, OpenedPlate
 from napari_omezarr_cloud.store import OpenedStore
 from napari_omezarr_cloud.store.inside import InsideStore
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_omezarr_cloud.ngff import Group
+    from napari_omezarr_cloud.pyramid.documents import Documents
     from napari_omezarr_cloud.pyramid.level import Pyramid
 
 __all__ = ["open_plate", "open_well"]
@@ -42,15 +44,22 @@ _BATCHES = (1, 4, 16, 64, 256)
 """How many wells are looked for at once, until one is there."""
 _MOST_MEASURED = 400
 """Fields of a well whose sizes and places are read before it is laid out."""
+_ASKED_FOR_LABELS = 6
+"""Fields that are asked whether they have labels, where the first has none."""
+_ASKED = range(1, _ASKED_FOR_LABELS)
 
 Cell = tuple[int, int]
 FieldTiles = Callable[[Cell], "FieldTile | None"]
 
 
 async def open_plate(
-    opened: OpenedStore, group: Group, *, field: int | None = None, acquisition: int | None = None
+    opened: OpenedStore,
+    group: Group,
+    *,
+    field: FieldChoice = None,
+    acquisition: int | None = None,
 ) -> OpenedImage:
-    """Open a plate: one field of each well.
+    """Open a plate: one field of each well, or all of them.
 
     Parameters
     ----------
@@ -59,7 +68,8 @@ async def open_plate(
     group
         Of kind ``"plate"``.
     field
-        Which field of each well, counted from 0 in the order listed; None: the first.
+        Which field of each well, counted from 0 in the order listed; None: the first. "all":
+        all of them, laid out in each well as those of the first well are.
     acquisition
         Id of the acquisition whose fields count; None: any.
 
@@ -73,33 +83,65 @@ async def open_plate(
         What is wrong with the first well, if no well can be opened.
     """
     plate = parse_plate(group)
-    number = field or 0
+    number = _number(group, field) or 0
     _check_choice(group, number, acquisition, [a.id for a in plate.acquisitions])
     holder, model = _holder(opened, group), Model()
     wells = {(well.row, well.column): well for well in plate.wells}
+    known: dict[str, Documents] = {}
 
     @cache
-    def tile_at(cell: Cell) -> FieldTile | None:
+    def tile_of(cell: Cell, number: int, name: str = "") -> FieldTile | None:
         found = wells.get(cell)
         if found is None:
             return None
         return FieldTile(
-            holder, found.name, model, well=found.path, field=number, acquisition=acquisition
+            holder,
+            found.name + name,
+            model,
+            well=found.path,
+            field=number,
+            acquisition=acquisition,
+            documents=known.setdefault(found.path, {}),
         )
+
+    def tile_at(cell: Cell) -> FieldTile | None:
+        return tile_of(cell, number)
 
     tile, first = await _first(group, tile_at, list(wells))
     well = await tile.well()
     fields = well.fields(acquisition) if well is not None else ()
-    model.path = fields[number].path if number < len(fields) else "0"
-    notes = [*plate.notes]
+    model.paths = tuple(each.path for each in fields)
     model.field_count = max(len(fields), 1)
-    if len(fields) > 1:
+    notes = [*plate.notes]
+    places, at_least = [(0, 0)], (0, 0)
+    if field == "all" and len(fields) > 1:
+        there = next((each.row, each.column) for each in plate.wells if each.name == tile.name)
+        inner = [tile_of(there, n, f" field {n}") for n in range(len(fields))]
+        places, at_least, _, more = await _laid([t for t in inner if t is not None], first)
+        notes += more
+    elif len(fields) > 1:
         notes.append(
             f"Each well has several fields ({len(fields)} in {tile.name}); field {number} of each "
-            "is shown. Another one: open with field=…, or the link of a well for all its fields."
+            "is shown. Another one: open with field=1 and so on, or all with field='all'."
         )
+    across = _counts(places)
+    number_at = {place: n for n, place in enumerate(places)}
+
+    def tile_in(cell: Cell) -> FieldTile | None:
+        n = number_at.get((cell[0] % across[0], cell[1] % across[1]))
+        if n is None:
+            return None
+        return tile_of((cell[0] // across[0], cell[1] // across[1]), n, f" field {n}")
+
+    counts = len(plate.rows), len(plate.columns)
     mosaic, labels = _assembled(
-        opened, holder, model, first, tile_at, (len(plate.rows), len(plate.columns)), (0, 0)
+        opened,
+        holder,
+        model,
+        first,
+        tile_at if len(places) == 1 else tile_in,
+        (counts[0] * across[0], counts[1] * across[1]),
+        at_least,
     )
     about = OpenedPlate(
         False,
@@ -108,9 +150,10 @@ async def open_plate(
         plate.wells,
         plate.acquisitions,
         max(len(fields), plate.field_count or 0),
-        number,
+        None if field == "all" else number,
         acquisition,
-        _cell_length(mosaic, (len(plate.rows), len(plate.columns))),
+        _cell_length(mosaic, counts),
+        tuple(places),
         holder.notes,
         lambda field, acquisition: open_plate(opened, group, field=field, acquisition=acquisition),
     )
@@ -118,7 +161,11 @@ async def open_plate(
 
 
 async def open_well(
-    opened: OpenedStore, group: Group, *, field: int | None = None, acquisition: int | None = None
+    opened: OpenedStore,
+    group: Group,
+    *,
+    field: FieldChoice = None,
+    acquisition: int | None = None,
 ) -> OpenedImage:
     """Open a well: all its fields, by the places they state, else in the order listed.
 
@@ -129,7 +176,7 @@ async def open_well(
     group
         Of kind ``"well"``.
     field
-        Only this field, counted from 0; None: all.
+        Only this field, counted from 0; None or "all": all.
     acquisition
         Only the fields of the acquisition of this id; None: all.
 
@@ -144,29 +191,19 @@ async def open_well(
     """
     well = parse_well(group)
     fields = well.fields(acquisition)
+    number = _number(group, field)
     ids = list(dict.fromkeys(image.acquisition for image in well.images))
-    _check_choice(group, field or 0, acquisition, [n for n in ids if n is not None])
-    if field is not None:
-        fields = fields[field : field + 1]
+    _check_choice(group, number or 0, acquisition, [n for n in ids if n is not None])
+    if number is not None:
+        fields = fields[number : number + 1]
     if not fields:
-        raise _no_field(group, field or 0, len(well.fields(acquisition)))
+        raise _no_field(group, number or 0, len(well.fields(acquisition)))
     holder, model = _holder(opened, group), Model()
     tiles = [FieldTile(holder, image.path, model, field=image.path) for image in fields]
-    found = await asyncio.gather(
-        *(tile.whole() for tile in tiles[:_MOST_MEASURED]), return_exceptions=True
-    )
+    places, at_least, found, more = await _laid(tiles)
     first = _first_of(group, found)
-    notes = list(well.notes)
-    for tile, each in zip(tiles, found, strict=False):
-        if isinstance(each, CloudError):
-            notes.append(f"The field {tile.name!r} could not be opened. {each}")
-    measured = [each for each in found if isinstance(each, OpenedField)]
-    places, by_position = _places(
-        len(tiles), [e if isinstance(e, OpenedField) else None for e in found]
-    )
-    if by_position:
-        notes.append("The fields lie in the order of their positions, side by side.")
-    counts = max(row for row, _ in places) + 1, max(column for _, column in places) + 1
+    notes = [*well.notes, *more]
+    counts = _counts(places)
     mosaic, labels = _assembled(
         opened,
         holder,
@@ -174,7 +211,7 @@ async def open_well(
         first,
         dict(zip(places, tiles, strict=True)).get,
         counts,
-        _largest(first.pyramid, measured),
+        at_least,
     )
     about = OpenedPlate(
         True,
@@ -182,14 +219,62 @@ async def open_well(
         (),
         tuple(PlateWell(i.path, *place) for i, place in zip(fields, places, strict=True)),
         (),
-        len(fields),
-        field,
+        len(well.fields(acquisition)),
+        number,
         acquisition,
         _cell_length(mosaic, counts),
+        tuple(places),
         holder.notes,
         lambda field, acquisition: open_well(opened, group, field=field, acquisition=acquisition),
     )
     return _opened(opened, first, mosaic, labels, about, "", notes)
+
+
+async def _laid(
+    tiles: Sequence[FieldTile], model: OpenedField | None = None
+) -> tuple[list[Cell], Cell, Sequence[OpenedField | BaseException | None], list[str]]:
+    """Read sizes and positions of a well's fields.
+
+    Returns
+    -------
+    places : list of (int, int)
+        Row and column of each in the well.
+    at_least : (int, int)
+        Voxels along y and x that hold any of them, in voxels of the model, else of the first.
+    found : list
+        The fields that are there, and what is wrong with the others.
+    notes : list of str
+    """
+    found = await asyncio.gather(
+        *(tile.whole() for tile in tiles[:_MOST_MEASURED]), return_exceptions=True
+    )
+    notes = [
+        f"The field {tile.name!r} could not be opened. {each}"
+        for tile, each in zip(tiles, found, strict=False)
+        if isinstance(each, CloudError)
+    ]
+    measured = [each for each in found if isinstance(each, OpenedField)]
+    places, by_position = _places(
+        len(tiles), [e if isinstance(e, OpenedField) else None for e in found]
+    )
+    if by_position:
+        notes.append("The fields lie in the order of their positions, side by side.")
+    model = model or next(iter(measured), None)
+    at_least = (0, 0) if model is None else _largest(model.pyramid, [model, *measured])
+    return places, at_least, found, notes
+
+
+def _counts(places: Sequence[Cell]) -> Cell:
+    return max(row for row, _ in places) + 1, max(column for _, column in places) + 1
+
+
+def _number(group: Group, field: FieldChoice) -> int | None:
+    """Return the number of the field that is chosen; None: none in particular."""
+    if field is None or field == "all":
+        return None
+    if not isinstance(field, int):
+        raise _no_field(group, field, None)
+    return field
 
 
 def _holder(opened: OpenedStore, group: Group) -> Holder:
@@ -209,7 +294,7 @@ def _check_choice(group: Group, field: int, acquisition: int | None, known: list
         )
 
 
-def _no_field(group: Group, field: int, count: int | None) -> NotFoundError:
+def _no_field(group: Group, field: object, count: int | None) -> NotFoundError:
     said = "" if count is None else f"; the well has {count}"
     return NotFoundError(
         "Could not show the field",
@@ -291,7 +376,57 @@ async def _labels(
     tiles: FieldTiles,
     counts: Cell,
 ) -> tuple[tuple[OpenedLabels, ...], tuple[str, ...]]:
-    """Lay out the label images that the first field has, of all fields."""
+    """Lay out the label images of the first field that has any, of all fields."""
+    found, notes, at = await _first_labels(opened, holder, first, tiles, counts)
+    laid = []
+    for each in found:
+        model = Model()
+        model.pyramid = each.pyramid
+        model.datasets = tuple(dataset.path for dataset in each.image.datasets)
+        # Whoever looks for labels where there are none need not be told of each.
+        quiet = replace(holder, notes=MosaicNotes())
+        beneath = _label_tiles(tiles, quiet, each.name, model)
+        try:
+            pyramid = lay_out(beneath, each.pyramid, counts, beside=at.pyramid, over=mosaic)
+        except MetadataError as error:
+            notes = (*notes, f"The labels {each.name!r} could not be laid out. {error}")
+            continue
+        kept = (*pyramid.kept, holder.notes)  # tells whose labels they are
+        laid.append(replace(each, pyramid=replace(pyramid, kept=kept)))
+    return tuple(laid), notes
+
+
+async def _first_labels(
+    opened: OpenedStore, holder: Holder, first: OpenedField, tiles: FieldTiles, counts: Cell
+) -> tuple[tuple[OpenedLabels, ...], tuple[str, ...], OpenedField]:
+    """Return the labels of the first field; where it has none, of one of a few others.
+
+    Which others have labels cannot be told without asking each: a few are, all over the plate.
+    """
+    found, notes = await _labels_of(opened, first)
+    if found:
+        return found, notes, first
+    cells = [divmod(n, counts[1]) for n in range(counts[0] * counts[1])]
+    there = [tile for cell in cells if (tile := tiles(cell)) is not None]
+    some = [there[n] for n in sorted({n * len(there) // _ASKED_FOR_LABELS for n in _ASKED})]
+    places = [(tile, *tile.labels_listing()) for tile in some]
+    places = [each for each in places if each[1] != first.path]
+    try:
+        listed = await read_documents(opened.store, [key for _, _, key in places], opened.documents)
+        for tile, _, key in places:
+            field = await tile.whole() if listed[key] is not None else None
+            if field is not None:
+                found, more = await _labels_of(opened, field)
+                if found:
+                    return found, (*notes, *more), field
+    except CloudError:
+        pass  # told with the pixels of that well; there may be no labels at all
+    return (), notes, first
+
+
+async def _labels_of(
+    opened: OpenedStore, first: OpenedField
+) -> tuple[tuple[OpenedLabels, ...], tuple[str, ...]]:
     field = OpenedStore(
         opened.location.child(first.path),
         InsideStore(opened.store, first.path),
@@ -302,25 +437,7 @@ async def _labels(
             if key.startswith(first.path + "/")
         },
     )
-    found, notes = await open_all_labels(
-        field, str(field.location), first.group.zarr_format, first.image
-    )
-    laid = []
-    for each in found:
-        model = Model()
-        model.pyramid = each.pyramid
-        model.datasets = tuple(dataset.path for dataset in each.image.datasets)
-        # Whoever looks for labels where there are none need not be told of each.
-        quiet = replace(holder, notes=MosaicNotes())
-        beneath = _label_tiles(tiles, quiet, each.name, model)
-        try:
-            pyramid = lay_out(beneath, each.pyramid, counts, beside=first.pyramid, over=mosaic)
-        except MetadataError as error:
-            notes = (*notes, f"The labels {each.name!r} could not be laid out. {error}")
-            continue
-        kept = (*pyramid.kept, holder.notes)  # tells whose labels they are
-        laid.append(replace(each, pyramid=replace(pyramid, kept=kept)))
-    return tuple(laid), notes
+    return await open_all_labels(field, str(field.location), first.group.zarr_format, first.image)
 
 
 def _label_tiles(tiles: FieldTiles, holder: Holder, label: str, model: Model) -> Tiles:
