@@ -20,6 +20,7 @@ from napari_omezarr_cloud.chunks.dask_view import reader_of
 from napari_omezarr_cloud.napari.look import Look, first_look, wish_list
 from napari_omezarr_cloud.napari.notices import tell_warning
 from napari_omezarr_cloud.napari.painting import Painter, painter_of
+from napari_omezarr_cloud.napari.plate_place import well_words
 from napari_omezarr_cloud.napari.refresh import refresher
 from napari_omezarr_cloud.napari.slicing import can_hook, hook_slicing, unhook_slicing
 from napari_omezarr_cloud.process.derived import DerivedLevel
@@ -293,6 +294,11 @@ def _show_honest_values(layer: Any, display: Display) -> None:
     def get_status(*args: Any, **kwargs: Any) -> Any:
         live = reference()
         status = own_status(live, *args, **kwargs)
+        position = kwargs.get("position", args[0] if args else None)
+        if live is not None and position is not None and status.get("coordinates"):
+            is_world = kwargs.get("world", False)
+            where = well_words(display.view, live.world_to_data(position) if is_world else position)
+            status["coordinates"] += f"; {where}" if where else ""
         if display.progress and status.get("coordinates"):
             status["coordinates"] += f" ({display.progress})"
         return status
