@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import npe2
@@ -11,7 +13,6 @@ from napari_omezarr_cloud.napari.reader import get_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.fixtures.images import Written
 
@@ -30,6 +31,7 @@ OURS = [
     pytest.param("https://dandiarchive.s3.amazonaws.com/zarr/0a1b2c3d/", id="no .zarr at all"),
     pytest.param("https://host/idr/zarr/v0.4", id="ends in a version"),
     pytest.param("https://host/x.ozx", id="one file"),
+    pytest.param("https://host/x.zip", id="a zip file"),
 ]
 OTHERS = [
     pytest.param("https://host/photo.png", id="png"),
@@ -83,6 +85,23 @@ def test_a_folder_is_ours_by_name_or_by_what_is_in_it(
     assert get_reader(str(plain)) is None
     assert get_reader(str(renamed)) is not None
     assert get_reader(str(ome_zarr("v05 by ome-zarr-py").path)) is not None
+
+
+def test_a_zip_file_is_ours_by_what_is_in_it(
+    tmp_path: Path, ome_zarr: Callable[[str], Written], manifest: npe2.PluginManager
+) -> None:
+    for name, folder in (
+        ("image", ome_zarr("v05 by ome-zarr-py").path),
+        ("older", ome_zarr("v04 by ome-zarr-py").path),
+        ("code", Path(__file__).parent),
+    ):
+        shutil.make_archive(str(tmp_path / name), "zip", folder)
+
+    assert list(manifest.iter_compatible_readers([str(tmp_path / "image.zip")]))
+    assert get_reader(str(tmp_path / "image.zip")) is not None
+    assert get_reader(str(tmp_path / "older.zip")) is not None
+    assert get_reader(str(tmp_path / "code.zip")) is None
+    assert get_reader(str(tmp_path / "missing.zip")) is None
 
 
 def test_no_server_is_asked_whether_a_link_is_ours(slow_server: Any, tmp_path: Path) -> None:

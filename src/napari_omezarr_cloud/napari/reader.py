@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["get_reader", "read"]
 
 _MARKS = (".zattrs", "zarr.json", ".zgroup", ".zarray")
+_LOOKED_AT = 2**20
+"""Bytes of a zip file that are read to tell whether it is one of Zarr."""
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | None:
@@ -35,9 +37,26 @@ def _may_be_ours(path: str) -> bool:
     if "://" in path and is_of_a_viewer(path):
         return True
     if "://" in path or not Path(path).is_dir():
-        return looks_like_ome_zarr(path)
+        return looks_like_ome_zarr(path) or _is_zip_of_zarr(Path(path))
     # Every folder is offered to every reader of folders: ours is one with zarr's own files.
     return looks_like_ome_zarr(path) or any((Path(path) / mark).exists() for mark in _MARKS)
+
+
+def _is_zip_of_zarr(path: Path) -> bool:
+    """Tell whether a local zip file names Zarr's own files where it begins or ends.
+
+    Its list of members is at its end; a look at all of it would take seconds for a million.
+    """
+    if path.suffix.lower() != ".zip" or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            found = file.read(_LOOKED_AT)
+            file.seek(max(path.stat().st_size - _LOOKED_AT, 0))
+            found += file.read(_LOOKED_AT)
+    except OSError:
+        return False
+    return any(mark.encode() in found for mark in _MARKS)
 
 
 def read(path: str | Sequence[str]) -> list[Any]:
