@@ -256,7 +256,9 @@ def test_neuroglancer_layers_of_one_image_are_its_channels_and_segmentations_are
     assert link.view.channels == (
         ChannelView(0, None, "#FF0000", visible=False),
         ChannelView(0, 1, "#00FF7F", (0, 1)),
+        ChannelView(1),
     )
+    assert [channel.name for channel in link.view.channels] == ["a", "b", "cells"]
     assert link.view.layout == "3d"
     assert link.view.zoom == Zoom(512, "index", "height")
     assert link.view.places == (

@@ -75,7 +75,8 @@ def test_a_neuroglancer_link_opens_at_its_place(viewer: Any, server: SlowServer)
     second = viewer.layers[1]
     assert list(second.contrast_limits) == [10, 99]
     assert np.allclose(second.colormap.colors[-1][:3], (1, 128 / 255, 0), atol=0.01)
-    assert all(layer.visible for layer in viewer.layers)
+    assert [layer.visible for layer in viewer.layers] == [False, True, True]
+    assert [layer.name for layer in viewer.layers] == ["stack: channel 0", "a", "b"]
     assert viewer.layers[0].source.path == f"{server.url}/stack.zarr"
 
 

@@ -77,6 +77,8 @@ class ChannelView:
     """From 0 to 1."""
     is_additive: bool = False
     """Whether it is added to what lies below; else as the image's kind suggests."""
+    name: str = field(default="", compare=False)
+    """What the viewer calls it; plain text."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +104,12 @@ class View:
     """Axes from top to bottom and from left to right, of a layout that shows one plane."""
     camera: Camera | None = None
     """Of a volume."""
+    has_only: bool = False
+    """Whether of an image whose channels are named by their index no others are shown."""
 
     def __bool__(self) -> bool:
         """Return whether it says anything."""
-        return self != View()
+        return self != View(has_only=self.has_only)
 
 
 @dataclass(frozen=True)

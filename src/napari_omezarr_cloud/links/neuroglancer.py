@@ -182,6 +182,7 @@ def _channels(layer: dict[str, Any], source: int) -> list[ChannelView]:
         visible=False if is_hidden else None,
         opacity=None if opacity is None else min(max(opacity, 0.0), 1.0),
         is_additive=layer.get("blend") == "additive",
+        name=text(layer.get("name")),
     )
     ranges = [each for each in stated.values() if each.window or each.channel is not None]
     colors = [each.color for each in stated.values() if each.color]
@@ -253,10 +254,11 @@ def _view(state: dict[str, Any], channels: list[ChannelView]) -> View:
     return View(
         tuple(places),
         _zoom(state, shown, is_volume=is_volume),
-        tuple(c for c in channels if c != ChannelView(c.source)),
+        tuple(c for c in channels if c != ChannelView(c.source) or c.name),
         "3d" if is_volume else ("2d" if isinstance(layout, str) else None),
         _PLANES.get(layout[:2]) if isinstance(layout, str) and not is_volume else None,
         _camera(state, displayed) if is_volume else None,
+        has_only=True,
     )
 
 

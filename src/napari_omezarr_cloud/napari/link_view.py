@@ -21,12 +21,18 @@ def dressed(layers: Sequence[LayerData], view: View | None, source: int) -> list
     """Return layers of a link's source with the colours, contrast and visibility of the view."""
     if view is None:
         return list(layers)
+    stated = [channel for channel in view.channels if channel.source == source]
+    hides_others = view.has_only and all(channel.index is not None for channel in stated)
     result = []
     for data, attributes, kind in layers:
         about = attributes.get("metadata", {}).get(METADATA_KEY, {})
-        for channel in view.channels:
-            if channel.source == source and channel.index in (None, about.get("channel", 0)):
-                attributes = _dressed(attributes, kind, channel)
+        meant = [each for each in stated if each.index in (None, about.get("channel", 0))]
+        for channel in meant:
+            is_named = bool(channel.name) and (channel.index is not None or len(layers) == 1)
+            named = {"name": channel.name} if is_named else {}
+            attributes = {**_dressed(attributes, kind, channel), **named}
+        if stated and not meant and hides_others:
+            attributes = {**attributes, "visible": False}
         result.append((data, attributes, kind))
     return result
 
