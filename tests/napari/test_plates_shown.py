@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from napari.utils.interactions import mouse_double_click_callbacks
+from qtpy.QtCore import Qt
+from skimage.filters import gaussian
 
 from napari_omezarr_cloud.napari.display import display_of
+from napari_omezarr_cloud.napari.live import add_live, plan_live, start_live
+from napari_omezarr_cloud.napari.plate_clicks import plate_behind
 from napari_omezarr_cloud.napari.widgets.plate_dock import PlateDock
-from tests.fixtures.plates import field_pixels, write_plate
+from napari_omezarr_cloud.process import Step
+from napari_omezarr_cloud.store.remote import GATE
+from tests.fixtures.plates import field_pixels, row_names, write_bare_plate, write_plate
+from tests.fixtures.rounds import rounds
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from tests.fixtures.slow_http import SlowServer
 
 PLUGIN = "napari-omezarr-cloud"
 
@@ -68,34 +80,185 @@ def dock(viewer: Any, qtbot: Any, tmp_path: Path) -> PlateDock:
     return dock
 
 
-def test_the_dock_shows_another_field_in_place_of_the_first(
+def choose(box: Any, data: Any) -> None:
+    """Choose from a drop-down as a person does."""
+    box.setCurrentIndex(box.findData(data))
+    box.activated.emit(box.currentIndex())
+
+
+def test_another_field_keeps_contrast_colours_visibility_and_camera(
     viewer: Any, qtbot: Any, dock: PlateDock
 ) -> None:
-    before = list(viewer.layers)
-    assert dock.said.text() == "3 wells, up to 2 fields each"
-    assert (dock.field.minimum(), dock.field.maximum()) == (0, 1)
+    layers = list(viewer.layers)
+    assert dock.said.text() == "3 wells (2 rows, 3 columns), up to 2 fields each."
+    layers[0].contrast_limits = (7, 77)
+    layers[0].colormap = "magma"
+    layers[1].visible = False
+    viewer.scene.camera.zoom *= 3
+    viewer.scene.camera.center = (0, 5, 9)
 
-    dock.field.setValue(1)
-    dock.show_button.click()
+    choose(dock.field, 1)
+    qtbot.waitUntil(lambda: int(np.asarray(layers[0].data[0][0, 0])) == 100, timeout=20000)
+    qtbot.waitUntil(lambda: is_settled(layers[0]), timeout=20000)
 
-    def is_replaced() -> bool:
-        return len(viewer.layers) == 2 and not set(viewer.layers) & set(before)
+    assert list(viewer.layers) == layers
+    assert tuple(layers[0].contrast_limits) == (7, 77)
+    assert layers[0].colormap.name == "magma"
+    assert not layers[1].visible
+    assert viewer.scene.camera.center[-2:] == pytest.approx((5, 9))
+    assert dock.field.currentData() == 1
+    assert dock.status.text() == ""
+    assert layers[0].get_value((1, 1)) == (layers[0].data_level, 100)
 
-    qtbot.waitUntil(is_replaced, timeout=20000)
-    assert int(np.asarray(viewer.layers[0].data[0][0, 0])) == 100
-    assert dock.field.value() == 1
+
+def test_all_fields_take_the_place_of_one_with_its_looks_and_the_same_wells_in_view(
+    viewer: Any, qtbot: Any, dock: PlateDock
+) -> None:
+    first, second = viewer.layers
+    first.contrast_limits = (7, 77)
+    second.visible = False
+    dock.well.setText("B2")
+    dock.go.click()
+    looked_at = viewer.scene.camera.center[-2:]
+
+    choose(dock.field, "all")
+    qtbot.waitUntil(lambda: first not in viewer.layers and len(viewer.layers) == 2, timeout=20000)
+    qtbot.waitUntil(lambda: is_settled(viewer.layers[0]), timeout=20000)
+
+    shown = viewer.layers[0]
+    assert tuple(shown.contrast_limits) == (7, 77)
+    assert [layer.visible for layer in viewer.layers] == [True, False]
+    assert [layer.name for layer in viewer.layers] == ["plate: channel 0", "plate: channel 1"]
+    assert dock.field.currentData() == "all"
+    assert set(np.unique(np.asarray(shown.data[0]))) == {0, 50, 51, 52, 100, 101, 102}
+    middle = viewer.scene.camera.center[-2:]
+    plate = plate_behind(shown)
+    assert plate is not None
+    assert plate.well_at(*middle).path == "B/2"
+    assert tuple(middle) != pytest.approx(looked_at)
+
+
+def test_what_is_computed_from_a_plate_follows_to_another_field(
+    viewer: Any, qtbot: Any, dock: PlateDock
+) -> None:
+    viewer.layers[1].visible = False
+    source = viewer.layers[0]
+    plan = plan_live(Step("gaussian", {"sigma": 2.0}), [source])
+    live = add_live(viewer, plan, start_live(plan).result(10))
+    qtbot.waitUntil(lambda: is_settled(live), timeout=20000)
+    level = live.data_level
+    seen = np.asarray(live.data[level])
+    pixels = np.asarray(source.data[level]).astype(float)
+    truth = gaussian(pixels, sigma=2.0 / source.scale[0] / 2**level)
+    np.testing.assert_allclose(seen, truth, atol=0.01)
+    viewer.layers.selection.active = live
+    assert dock.map.isVisibleTo(dock)
+
+    choose(dock.field, 1)
+    qtbot.waitUntil(lambda: int(np.asarray(source.data[0][5, 5])) == 100, timeout=20000)
+    qtbot.waitUntil(lambda: is_settled(live), timeout=20000)
+
+    assert np.asarray(live.data[0]).max() > 1.5 * seen.max()
     assert dock.status.text() == ""
 
 
-def test_the_dock_brings_a_well_into_view(viewer: Any, qtbot: Any, dock: PlateDock) -> None:
-    dock.well.setCurrentText("B2")
+@pytest.mark.parametrize("text", ["B2", "b02", "B/2"])
+def test_the_dock_brings_a_well_into_view_by_its_name(
+    viewer: Any, dock: PlateDock, text: str
+) -> None:
+    dock.well.setText(text)
     dock.go.click()
 
+    assert_in_view(viewer, 1, 1)
+    assert dock.well.text() == "B2"
+
+
+def assert_in_view(viewer: Any, row: int, column: int) -> None:
     layer = viewer.layers[0]
     pitch = np.array(layer.data[0].shape) * layer.scale / (2, 3)
-    assert viewer.scene.camera.center[-2:] == pytest.approx(tuple(pitch * (1.5, 1.5)), abs=1)
+    middle = tuple(pitch * (row + 0.5, column + 0.5))
+    assert viewer.scene.camera.center[-2:] == pytest.approx(middle, abs=1)
     height, width = viewer.canvas.size
     assert viewer.scene.camera.zoom * pitch.max() > 0.6 * min(height, width)
+
+
+def test_a_well_that_does_not_exist_is_named(viewer: Any, dock: PlateDock) -> None:
+    before = viewer.scene.camera.center
+    dock.well.setText("Q7")
+    dock.go.click()
+
+    assert "no well Q7" in dock.status.text()
+    assert viewer.scene.camera.center == before
+
+
+def test_a_double_click_in_the_map_of_wells_goes_there(
+    viewer: Any, qtbot: Any, dock: PlateDock
+) -> None:
+    index = dock.map.model().index(0, 2)
+    spot = dock.map.visualRect(index).center()
+    area = dock.map.viewport()
+    qtbot.mouseClick(area, Qt.MouseButton.LeftButton, pos=spot)
+    assert dock.well.text() == "A3"
+
+    qtbot.mouseDClick(area, Qt.MouseButton.LeftButton, pos=spot)
+
+    assert_in_view(viewer, 0, 2)
+
+
+def double_click(viewer: Any, y: float, x: float) -> None:
+    """Click twice at a place of the world, as the canvas reports it."""
+    event = SimpleNamespace(
+        position=(y, x), modifiers=(), camera_zoom=viewer.scene.camera.zoom, handled=False
+    )
+    mouse_double_click_callbacks(viewer, event)
+
+
+def test_a_double_click_on_a_well_in_the_picture_goes_there(viewer: Any, dock: PlateDock) -> None:
+    layer = viewer.layers[0]
+    pitch = np.array(layer.data[0].shape) * layer.scale / (2, 3)
+    viewer.scene.camera.zoom /= 4
+
+    double_click(viewer, *(pitch * (1.3, 1.8)))
+
+    assert_in_view(viewer, 1, 1)
+    zoom = viewer.scene.camera.zoom
+    double_click(viewer, *(pitch * (1.3, 1.8)))  # it fills the window: closer, as anywhere else
+    assert viewer.scene.camera.zoom == pytest.approx(2 * zoom)
+
+
+def test_hovering_names_the_well_and_the_field(viewer: Any, dock: PlateDock) -> None:
+    layer = viewer.layers[0]
+    pitch = np.array(layer.data[0].shape) * layer.scale / (2, 3)
+
+    def said(row: float, column: float) -> str:
+        place = tuple(pitch * (row, column))
+        return str(layer.get_status(place, world=True)["coordinates"])
+
+    assert "well B2, field 0" in said(1.5, 1.5)
+    assert "well A3, field 0" in said(0.2, 2.2)
+    assert "well" not in said(1.5, 0.5)  # B1 is not listed
+
+
+def test_names_of_wells_lie_on_them_where_they_fit_and_go_at_a_click(
+    viewer: Any, qtbot: Any, dock: PlateDock
+) -> None:
+    active = viewer.layers.selection.active
+
+    dock.named.click()
+
+    names = viewer.layers["wells"]
+    assert len(viewer.layers) == 3
+    qtbot.waitUntil(lambda: len(names.data) == 3, timeout=5000)
+    layer = viewer.layers[0]
+    pitch = np.array(layer.data[0].shape) * layer.scale / (2, 3)
+    places = dict(zip(names.features["well"], (names.data // pitch).tolist(), strict=True))
+    assert places == {"A1": [0, 0], "A3": [0, 2], "B2": [1, 1]}
+    assert viewer.layers.selection.active is active
+
+    viewer.scene.camera.zoom /= 40  # a well is a few pixels: rows and columns are named
+    qtbot.waitUntil(lambda: "A1" not in set(names.features["well"]), timeout=5000)
+    dock.named.click()
+    assert "wells" not in viewer.layers
 
 
 def test_the_dock_says_what_to_do_where_there_is_no_plate(viewer: Any) -> None:
@@ -104,3 +267,99 @@ def test_the_dock_says_what_to_do_where_there_is_no_plate(viewer: Any) -> None:
 
     assert "Open a plate" in dock.said.text()
     assert dock.rows.isHidden()
+
+
+def test_what_is_found_of_wells_later_is_told_in_the_dock_and_the_layers(
+    viewer: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    write_bare_plate(tmp_path / "plate.zarr", 2, 3, present=["A/1", "B/2"])
+    dock = PlateDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Plate")
+
+    (layer,) = viewer.open(str(tmp_path / "plate.zarr"), plugin=PLUGIN)
+    qtbot.waitUntil(lambda: "Not there, and blank: A2" in dock.found.text(), timeout=20000)
+
+    assert any("Not there, and blank: A2" in note for note in layer.metadata["omezarr"]["notes"])
+
+
+# ---- large plates -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def serve(slow_server: Any, tmp_path: Path) -> Callable[[int, int], tuple[SlowServer, str]]:
+    """``serve(rows, columns)`` gives a slow server and its link to a plate of as many wells."""
+
+    def start(rows: int, columns: int) -> tuple[SlowServer, str]:
+        write_bare_plate(tmp_path / "plate.zarr", rows, columns)
+        server = slow_server(tmp_path, latency_s=0.1)
+        return server, f"{server.url}/plate.zarr"
+
+    return start
+
+
+def wells_asked(server: SlowServer) -> set[str]:
+    places = (path.partition("plate.zarr/")[2].split("/") for path in server.paths)
+    return {f"{p[0]}/{p[1]}" for p in places if len(p) > 2 and p[1].isdigit()}
+
+
+def test_the_first_picture_of_a_plate_is_five_round_trips_deep(
+    viewer: Any, qtbot: Any, serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GATE, "slots", 200)  # so that nothing waits but for an answer
+    server, link = serve(6, 8)
+    server.latency_s = 0.5
+
+    (layer,) = viewer.open(link, plugin=PLUGIN)
+    qtbot.waitUntil(lambda: is_settled(layer), timeout=20000)
+
+    assert rounds(server.log) <= 5
+
+
+def test_384_wells_cost_four_requests_each(viewer: Any, qtbot: Any, serve: Any) -> None:
+    server, link = serve(16, 24)
+
+    (layer,) = viewer.open(link, plugin=PLUGIN)
+    qtbot.waitUntil(lambda: is_settled(layer), timeout=60000)
+
+    assert len(wells_asked(server)) == 384
+    # Of each well its document, the field's, the coarsest level's and one chunk of it.
+    assert len(server.log) <= 25 + 384 * 4
+    assert {path.split("/")[-4] for path in server.paths if "/c/" in path} == {"2"}
+
+
+def test_all_of_1536_wells_come_from_the_middle_with_few_requests_at_once(
+    viewer: Any, qtbot: Any, serve: Any
+) -> None:
+    server, link = serve(32, 48)
+    server.latency_s = 0.01
+
+    (layer,) = viewer.open(link, plugin=PLUGIN)
+    qtbot.waitUntil(lambda: is_settled(layer), timeout=120000)
+
+    assert max(exchange.in_flight for exchange in server.log) <= GATE.slots
+    assert len(server.log) <= 25 + 1536 * 4
+    order = [p.partition("plate.zarr/")[2].split("/") for p in server.paths if "/c/" in p]
+    rows = {name: number for number, name in enumerate(row_names(32))}
+    distances = [np.hypot(rows[p[0]] - 15.5, int(p[1]) - 24.5) for p in order]
+    assert np.mean(distances[:200]) < 0.6 * np.mean(distances[-200:])
+    assert len(np.unique(np.asarray(layer.data[-1]))) > 100
+
+
+def test_zooming_to_a_well_gives_up_what_the_whole_plate_asked_for(
+    viewer: Any, qtbot: Any, serve: Any
+) -> None:
+    server, link = serve(32, 48)
+    dock = PlateDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Plate")
+    (layer,) = viewer.open(link, plugin=PLUGIN)
+    qtbot.waitUntil(lambda: len(wells_asked(server)) > 50, timeout=20000)
+
+    dock.well.setText("AF48")
+    dock.go.click()
+    qtbot.waitUntil(lambda: is_settled(layer), timeout=20000)
+
+    assert "AF/48" in wells_asked(server)
+    assert len(wells_asked(server)) < 400
+    server.clear_log()
+    qtbot.wait(400)
+    assert server.log == []
