@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     )
     from napari_omezarr_cloud.errors import CloudError
     from napari_omezarr_cloud.napari.layer_data import LayerData, to_layers
+    from napari_omezarr_cloud.offline import (
+        cache_info,
+        clear_cache,
+        keep_offline,
+        kept_offline,
+        plan_offline,
+        release_offline,
+        set_cache,
+    )
     from napari_omezarr_cloud.process import (
         Input,
         Operation,
@@ -45,11 +54,18 @@ __all__ = [
     "SeriesEntry",
     "Step",
     "apply",
+    "cache_info",
+    "clear_cache",
     "from_array",
+    "keep_offline",
+    "kept_offline",
     "open",
     "open_async",
     "operation",
     "operations",
+    "plan_offline",
+    "release_offline",
+    "set_cache",
     "to_layers",
 ]
 
@@ -62,8 +78,15 @@ _HOMES = {
     "Recipe": "process",
     "RecipeInput": "process",
     "Step": "process",
+    "cache_info": "offline",
+    "clear_cache": "offline",
+    "keep_offline": "offline",
+    "kept_offline": "offline",
     "operation": "process.own",
     "operations": "process",
+    "plan_offline": "offline",
+    "release_offline": "offline",
+    "set_cache": "offline",
     "to_layers": "napari.layer_data",
 }
 

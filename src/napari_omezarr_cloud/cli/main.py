@@ -7,6 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from napari_omezarr_cloud.cli.cache import add_cache
 from napari_omezarr_cloud.cli.plain import plain
 from napari_omezarr_cloud.errors import CloudError
 
@@ -122,6 +123,8 @@ def build_parser() -> argparse.ArgumentParser:
     verb.add_argument("--json", action="store_true", help="the same facts for programs")
     _add_access(verb)
     verb.set_defaults(run=_info)
+
+    add_cache(verbs, _LINK, _add_access)
     return parser
 
 

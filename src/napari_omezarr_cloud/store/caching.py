@@ -52,6 +52,17 @@ class Collector:
     """Notes all that was read while it was set, so that it can be kept."""
 
     names: set[bytes] = field(default_factory=set)
+    nbytes: int = 0
+    """Of all entries, each counted once."""
+    is_private: bool = False
+    """Whether credentials were needed for any of it."""
+
+    def note(self, name: bytes, nbytes: int, *, is_private: bool) -> None:
+        """Take note of an entry."""
+        if name not in self.names:
+            self.names.add(name)
+            self.nbytes += nbytes
+            self.is_private |= is_private
 
 
 KEEPING: ContextVar[Collector | None] = ContextVar("KEEPING", default=None)
@@ -238,7 +249,7 @@ class CachingStore(StoreWrapper):
     def _hit(self, name: bytes, entry: Entry) -> Bytes | None:
         collector = KEEPING.get()
         if collector is not None:
-            collector.names.add(name)
+            collector.note(name, entry.nbytes, is_private=self._is_private)
         self._traffic.disk_hits += 1
         self._traffic.disk_nbytes += 0 if entry.data is None else len(entry.data)
         return entry.data
@@ -250,7 +261,7 @@ class CachingStore(StoreWrapper):
         is_taken = self._cache.put(row, entry)
         collector = KEEPING.get()
         if collector is not None:
-            collector.names.add(name)
+            collector.note(name, entry.nbytes, is_private=self._is_private)
             if not is_taken:
                 await asyncio.wrap_future(self._cache.call(lambda ledger: None))
                 self._cache.put(row, entry)

@@ -13,7 +13,7 @@ from napari_omezarr_cloud.store.disk.cache import (
     use_settings,
 )
 from napari_omezarr_cloud.store.disk.ledger import Kept
-from napari_omezarr_cloud.store.disk.settings import DiskSettings, load_settings
+from napari_omezarr_cloud.store.disk.settings import DiskSettings, load_settings, saved_settings
 
 __all__ = [
     "DiskCache",
@@ -23,5 +23,6 @@ __all__ = [
     "disk_cache",
     "is_switched_off",
     "load_settings",
+    "saved_settings",
     "use_settings",
 ]

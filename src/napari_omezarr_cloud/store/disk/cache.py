@@ -325,9 +325,9 @@ class DiskCache:
         if ledger is None and not self.folder.is_dir():
             return  # nothing to do, and no folder is made before there is something to put in it
         ledger = ledger or self._opened()
-        if not settings.private:
-            ledger.clear_private()
-        ledger.make_room(self._max_bytes(ledger))
+        max_bytes = self._max_bytes(ledger)
+        if max_bytes:  # switched off is not cleared: other programs may have it on
+            ledger.make_room(max_bytes)
         self._note_usage()
 
     def _max_bytes(self, ledger: Ledger) -> int:
@@ -512,4 +512,7 @@ def use_settings(settings: DiskSettings) -> None:
         raise OperationError(
             "Could not save the settings of the disk cache", why=error.strerror or str(error)
         ) from error
-    disk_cache().reload()
+    cache = disk_cache()
+    cache.reload()
+    if not settings.private:
+        cache.call(lambda ledger: ledger.clear_private()).result()

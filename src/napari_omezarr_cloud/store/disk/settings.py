@@ -11,7 +11,14 @@ from typing import Any
 
 from platformdirs import user_cache_path, user_config_path
 
-__all__ = ["DiskSettings", "cache_folder", "default_max_bytes", "load_settings", "save_settings"]
+__all__ = [
+    "DiskSettings",
+    "cache_folder",
+    "default_max_bytes",
+    "load_settings",
+    "save_settings",
+    "saved_settings",
+]
 
 _NAME = "napari-omezarr-cloud"
 _FOLDER = "disk-1"
@@ -42,7 +49,7 @@ def load_settings() -> DiskSettings:
 
     A file that cannot be read, or holds nonsense, counts as none.
     """
-    settings = _from_file()
+    settings = saved_settings()
     megabytes = os.environ.get("OMEZARR_DISK_CACHE_MB", "").strip()
     if megabytes.isdigit():
         settings = replace(settings, max_bytes=int(megabytes) << 20)
@@ -52,7 +59,8 @@ def load_settings() -> DiskSettings:
     return settings
 
 
-def _from_file() -> DiskSettings:
+def saved_settings() -> DiskSettings:
+    """Return what is in the user's file, whatever the environment says."""
     try:
         said: Any = json.loads(settings_file().read_bytes())
     except (OSError, ValueError):
