@@ -12,6 +12,7 @@
     │   ├── NotOmeZarrError  it is readable, and no OME-Zarr
     │   └── UnsupportedError it is OME-Zarr of a kind that is not supported (yet)
     ├── ChunkError           pixels that cannot be read or decoded
+    │   └── StoppedError     pixels that the person did not want to wait for
     ├── RegionError          a region that does not touch the image, or is too large
     ├── OperationError       an operation that cannot run on what it was given
     │   └── FunctionNotFoundError  its function is not to be found in this process
@@ -37,6 +38,7 @@ __all__ = [
     "OperationError",
     "RegionError",
     "ServerError",
+    "StoppedError",
     "UnreachableError",
     "UnsupportedError",
     "WouldBlockError",
@@ -142,6 +144,10 @@ class UnsupportedError(MetadataError):
 
 class ChunkError(CloudError):
     """Pixels that cannot be read or decoded; ``key`` names the chunk."""
+
+
+class StoppedError(ChunkError):
+    """Pixels whose loading the person has stopped; they come when they are asked for again."""
 
 
 class RegionError(CloudError):

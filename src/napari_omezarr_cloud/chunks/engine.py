@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.settings import Settings
     from napari_omezarr_cloud.store.gate import Rank
 
-__all__ = ["Engine", "engine"]
+__all__ = ["Engine", "Hits", "engine"]
 
 Array = npt.NDArray[Any]
 
@@ -59,6 +60,8 @@ class Engine:
         self._pools = pools or Pools()
         self._jobs = JobTable(self.cache, lambda job: _Scope(self, self._pools, job), self._tell)
         self._wishes = WishLists(self.cache, self._jobs)
+        self.hits = Hits()
+        """Of all looks: how many chunks were wanted, and how many were in memory."""
         self._listeners: list[Callable[[int, Sequence[Index]], None]] = []
         self._lock = threading.Lock()
 
@@ -96,6 +99,31 @@ class Engine:
     def retry(self) -> None:
         """Forget all failures, so that the next wish asks again."""
         self._jobs.failures.clear()
+
+    def is_under_way(self, level: Level, index: Index) -> bool:
+        """Tell whether a chunk waits for its turn, is being fetched or is being computed."""
+        return self._jobs.is_under_way(level.key, index)
+
+    def stop_loading(self) -> None:
+        """Give up all chunks that are not here yet, whoever wants them; in flight too.
+
+        They count as failed, with a :class:`~napari_omezarr_cloud.errors.StoppedError`, until they
+        are asked for again.
+        """
+        self.io.loop.call_soon_threadsafe(self._jobs.stop)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether new requests wait."""
+        return GATE.is_paused
+
+    def pause(self) -> None:
+        """Let new requests wait until `resume`; those in flight are answered."""
+        self.io.loop.call_soon_threadsafe(GATE.pause)
+
+    def resume(self) -> None:
+        """Send the requests that waited."""
+        self.io.loop.call_soon_threadsafe(GATE.resume)
 
     def subscribe(self, listener: Callable[[int, Sequence[Index]], None]) -> Callable[[], None]:
         """Call ``listener(level key, chunk indices)`` on the loop when chunks came or failed.
@@ -211,6 +239,20 @@ class Engine:
     def jobs_under_way(self) -> int:
         """How many jobs wait, fetch or compute."""
         return len(self._jobs)
+
+
+@dataclass
+class Hits:
+    """Chunks of looks at a layer, counted once per look."""
+
+    wanted: int = 0
+    found: int = 0
+    """Of those, how many were in memory."""
+
+    def add(self, wanted: int, found: int) -> None:
+        """Count one look more."""
+        self.wanted += wanted
+        self.found += found
 
 
 class _Canvas:

@@ -12,7 +12,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING
 
-from napari_omezarr_cloud.errors import CloudError, OperationError
+from napari_omezarr_cloud.errors import CloudError, OperationError, StoppedError
 from napari_omezarr_cloud.store.gate import RANK, Rank
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ class Job:
         self.level = level
         self.indices = indices
         self.interests: set[Interest] = set()
+        self.is_stopped = False
+        """Whether the person gave it up; who waits for it is told so."""
         self.task: asyncio.Task[dict[Index, Chunk]]
 
     @property
@@ -122,6 +124,18 @@ class JobTable:
             self._remove(job)
             job.task.cancel()
 
+    def stop(self) -> None:
+        """Give up all that is under way; its chunks count as failed until they are asked for."""
+        for job in set(self._jobs.values()):
+            job.is_stopped = True
+            self._remove(job)  # who asks from now on starts anew
+            # After its first step: a task that never began could not say why it ended.
+            asyncio.get_running_loop().call_soon(job.task.cancel)
+
+    def is_under_way(self, level: int, index: Index) -> bool:
+        """Tell whether a job is to bring a chunk; any thread."""
+        return (level, index) in self._jobs
+
     def forget(self, levels: set[int]) -> None:
         """Forget the failures of these levels."""
         for key in [key for key in list(self.failures) if key[0] in levels]:
@@ -169,7 +183,12 @@ class JobTable:
     async def _produce(self, job: Job) -> dict[Index, Chunk]:
         try:
             return dict(await job.level.produce(job.indices, self._runner(job)))
-        except (CloudError, asyncio.CancelledError):
+        except asyncio.CancelledError:
+            if not job.is_stopped:
+                raise
+            why, hint = "loading was stopped", "Retry in the Network dock loads it after all."
+            raise StoppedError("Could not read", where=job.level.name, why=why, hint=hint) from None
+        except CloudError:
             raise
         except Exception as error:  # an operation's own bug must not vanish with its task
             why = f"{type(error).__name__}: {error}"

@@ -51,18 +51,20 @@ def connect(root: Location, *, anonymous: bool, single_file: str | None = None) 
     LinkError, NotFoundError, AccessRefusedError
         As `build_obstore` does.
     """
+    traffic = Traffic()
     if root.kind == "file" or is_switched_off():
-        counting = CountingStore(RemoteStore(root, anonymous=anonymous))
-        return Connection(counting, counting.traffic)
+        remote = RemoteStore(root, anonymous=anonymous, traffic=traffic)
+        return Connection(CountingStore(remote, traffic), traffic)
     answers = Answers(single_file)
-    counting = CountingStore(RemoteStore(root, anonymous=anonymous, on_answer=answers.note))
+    remote = RemoteStore(root, anonymous=anonymous, on_answer=answers.note, traffic=traffic)
+    counting = CountingStore(remote, traffic)
     caching = CachingStore(
         counting,
         disk_cache(),
         root,
         answers,
-        counting.traffic,
+        traffic,
         anonymous=anonymous,
         single_file=single_file,
     )
-    return Connection(caching, counting.traffic, caching)
+    return Connection(caching, traffic, caching)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.errors import CloudError
+from napari_omezarr_cloud.store.places import note_place
 from napari_omezarr_cloud.store.wrapping import StoreWrapper
 
 if TYPE_CHECKING:
     from napari_omezarr_cloud.store.protocol import ByteRange, Bytes, ByteStore
 
 __all__ = ["CountingStore", "Traffic"]
+
+
+_RECENT = 64
 
 
 @dataclass
@@ -23,7 +28,9 @@ class Traffic:
     requests: int = 0
     """Reads started."""
     in_flight: int = 0
-    """Reads under way now."""
+    """Reads under way now, those included that wait for their turn."""
+    queued: int = 0
+    """Reads that wait for their turn now."""
     absent: int = 0
     """Reads answered with "no such key"."""
     failed: int = 0
@@ -34,6 +41,8 @@ class Traffic:
     """Bytes received."""
     latency_s: float = 0.0
     """Sum over finished reads of the time from asking to the last byte."""
+    recent_s: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT), repr=False)
+    """Of the last answers: the time from asking the server to the last byte, without waiting."""
     disk_hits: int = 0
     """Reads answered from the disk cache; none of them is a request."""
     disk_nbytes: int = 0
@@ -48,6 +57,7 @@ class CountingStore(StoreWrapper):
     def __init__(self, inner: ByteStore, traffic: Traffic | None = None) -> None:
         super().__init__(inner)
         self.traffic = traffic or Traffic()
+        note_place(self)
 
     async def get(self, key: str, byte_range: ByteRange | None = None) -> Bytes | None:
         count = self.traffic

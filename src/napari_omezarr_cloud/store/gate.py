@@ -7,12 +7,12 @@ import heapq
 import itertools
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-__all__ = ["RANK", "Gate", "Rank"]
+__all__ = ["RANK", "Gate", "Queue", "Rank"]
 
 Rank = tuple[float, ...]
 """Smaller is sooner. Metadata come first, then what is visible, then what may be wanted next."""
@@ -21,6 +21,12 @@ FIRST: Rank = (-1.0,)
 
 RANK: ContextVar[Callable[[], Rank]] = ContextVar("RANK", default=lambda: FIRST)
 """Asks the work that runs now how urgent it is; the answer may change while it waits."""
+
+
+class Queue(Protocol):
+    """Where it is counted who waits."""
+
+    queued: int
 
 
 class Gate:
@@ -60,10 +66,10 @@ class Gate:
         heapq.heapify(self._waiting)
 
     @asynccontextmanager
-    async def enter(self) -> AsyncIterator[None]:
-        """Wait for a slot and hold it."""
+    async def enter(self, queue: Queue | None = None) -> AsyncIterator[None]:
+        """Wait for a slot and hold it; ``queue`` counts who waits."""
         if self.is_paused or self.inside >= self.slots:
-            await self._queue()
+            await self._queue(queue)
         else:
             self.inside += 1
         try:
@@ -71,16 +77,21 @@ class Gate:
         finally:
             self._leave()
 
-    async def _queue(self) -> None:
+    async def _queue(self, queue: Queue | None) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         ask = RANK.get()
         heapq.heappush(self._waiting, (ask(), next(self._count), ask, turn))
+        if queue is not None:
+            queue.queued += 1
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self._leave()  # the slot was handed over just as we were cancelled
             raise
+        finally:
+            if queue is not None:
+                queue.queued -= 1
 
     def _leave(self) -> None:
         """Hand the slot to the next in line; with nobody waiting it becomes free."""

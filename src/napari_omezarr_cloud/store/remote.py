@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from napari_omezarr_cloud.store.failures import (
     is_broken_answer,
     translate,
 )
+from napari_omezarr_cloud.store.counting import Traffic
 from napari_omezarr_cloud.store.gate import Gate
 from napari_omezarr_cloud.store.protocol import ByteRange, Bytes, Entry
 
@@ -207,7 +209,11 @@ class RemoteStore:
         gate: Gate = GATE,
         on_answer: Callable[[str, Any], None] | None = None,
     ) -> None:
-        """Make a store; ``on_answer`` is called with each key read and obstore's ObjectMeta."""
+        """Make a store.
+
+        ``on_answer`` is called with each key read and obstore's ObjectMeta; ``traffic`` is told
+        who waits for a turn, and how long answers took.
+        """
         self.location = location
         self.anonymous = anonymous
         self._gate = gate
@@ -215,22 +221,29 @@ class RemoteStore:
         self._store = build_obstore(location, anonymous=anonymous)
 
     @property
+        traffic: Traffic | None = None,
     def where(self) -> str:
         return str(self.location)
 
     async def get(self, key: str, byte_range: ByteRange | None = None) -> Bytes | None:
-        async with self._gate.enter():
+        async with self._gate.enter(self._traffic):
             for tries_left in reversed(range(_BROKEN_ANSWER_TRIES)):
+        self._traffic = traffic or Traffic()
                 try:
-                    return await self._get(key, byte_range)
+                    data = await self._get(key, byte_range)
                 except (FileNotFoundError, NotADirectoryError):
-                    return None
+                    data = None
                 except Exception as error:  # obstore's own, of many types: translated in one place
                     # obstore retries before the first byte; an answer that breaks off is ours.
                     if not (is_broken_answer(error) and tries_left):
                         failure = translate(error, "Could not read", self.location, key)
                         break
-                await asyncio.sleep(0.05)
+                data: Bytes | None
+                started = time.perf_counter()
+                    await asyncio.sleep(0.05)
+                    continue
+                self._traffic.recent_s.append(time.perf_counter() - started)
+                return data
         raise failure
 
     async def _get(self, key: str, byte_range: ByteRange | None) -> Bytes:
