@@ -111,11 +111,43 @@ def test_a_link_to_a_level_takes_the_rounds_of_its_image_more(serve: Serve, kind
     image = noc.open(f"{link}/s1")
 
     assert len(image.levels) == 3
-    assert image.opened.linked_level == 1
+    assert image.linked_level == 1
     assert str(image.location) == link.replace(" ", "%20")
     assert "in which it is level 1" in image.notes[0]
     assert rounds(server.log) == 3
-    assert len(server.log) == SPECULATIVE * 2 + 2
+    # The array and the folder above it in full; two folders above only what could be an image.
+    assert len(server.log) == SPECULATIVE * 2 + 4 + 2
+
+
+def test_a_link_to_a_level_of_labels_opens_the_labels_at_it(serve: Serve) -> None:
+    server, link = serve("v05 with labels")
+
+    labels = noc.open(f"{link}/labels/cells/s1")
+
+    assert labels.linked_level == 1
+    assert labels.opened.image.label is not None
+    assert str(labels.location).endswith("/labels/cells")
+    assert len(labels.levels) == 3
+    assert rounds(server.log) == 3
+
+
+def test_a_level_two_folders_below_its_image_is_known_as_one(
+    slow_server: Callable[..., SlowServer], copy: Path
+) -> None:
+    document = json.loads((copy / ".zattrs").read_text())
+    for each in document["multiscales"][0]["datasets"]:
+        (copy / each["path"]).rename(copy / "moved")
+        (copy / each["path"]).mkdir()
+        (copy / "moved").rename(copy / each["path"] / "image")
+        each["path"] += "/image"
+    (copy / ".zattrs").write_text(json.dumps(document))
+    server = slow_server(copy.parent, latency_s=0.2)
+
+    image = noc.open(f"{server.url}/{copy.name}/s2/image")
+
+    assert image.linked_level == 2
+    assert len(image.levels) == 3
+    assert rounds(server.log) == 3
 
 
 def test_an_image_does_not_wait_for_its_labels(serve: Serve) -> None:

@@ -274,6 +274,11 @@ class Image(_Leveled):
         return tuple(SeriesEntry(each, n) for n, each in enumerate(self.opened.series))
 
     @property
+    def linked_level(self) -> int | None:
+        """The level that the link leads to, where that is one array of the image (``…/2``)."""
+        return self.opened.linked_level
+
+    @property
     def plate(self) -> OpenedPlate | None:
         """Of a plate or well: its wells, where they lie, which field is shown; None: an image."""
         return self.opened.plate

@@ -27,6 +27,7 @@ from napari_omezarr_cloud.napari.layer_data import (
     to_layers,
 )
 from napari_omezarr_cloud.napari.link_view import dressed, go_there_with
+from napari_omezarr_cloud.napari.linked_level import at_linked_level, sentence_on_level
 from napari_omezarr_cloud.napari.notices import offer, tell_error, tell_notes, tell_warning
 from napari_omezarr_cloud.ngff import ImageLabel
 
@@ -229,8 +230,10 @@ MOST_BESIDE = 16
 def tell_about(viewer: Any, image: Image) -> None:
     """Say what was odd about an image, and offer the one that a label image belongs to."""
     place = image.opened.beside
+    level = sentence_on_level(image)
+    notes = [level, *image.notes] if level else image.notes
     if place is None:
-        tell_notes(image.name, image.notes)
+        tell_notes(image.name, notes)
         return
     reference = weakref.ref(viewer)
 
@@ -245,7 +248,7 @@ def tell_about(viewer: Any, image: Image) -> None:
         except CloudError as error:
             tell_error(error)
 
-    offer(f"{image.name}: {' '.join(image.notes)}", "Open the image", open_it)
+    offer(f"{image.name}: {' '.join(notes)}", "Open the image", open_it)
 
 
 _MOST_AT_ONCE = 8
@@ -340,8 +343,8 @@ def image_layers(
         labels = Labels(image.pyramid, image.name, label)
         data, attributes, kind = labels_layer(labels, image.name, str(image.location))
         attributes["metadata"][METADATA_KEY]["notes"] = list(image.notes)
-        return [(data, attributes, kind)]
-    return to_layers(image, rgb=rgb)
+        return at_linked_level(image, [(data, attributes, kind)])
+    return at_linked_level(image, to_layers(image, rgb=rgb))
 
 
 def show_image(

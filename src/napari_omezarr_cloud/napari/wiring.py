@@ -14,6 +14,7 @@ from napari_omezarr_cloud.napari.commands import bind_keys
 from napari_omezarr_cloud.napari.compat import show_scale_bar
 from napari_omezarr_cloud.napari.contrast import correct_guess
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, LayerData, labels_layer
+from napari_omezarr_cloud.napari.linked_level import lock_linked_level
 from napari_omezarr_cloud.napari.notices import tell_warning
 from napari_omezarr_cloud.napari.refresh import refresher
 from napari_omezarr_cloud.napari.volume import choose_levels
@@ -122,6 +123,7 @@ def _welcome(layer: Any) -> None:
     """Put a display behind a layer of ours, then let it be seen."""
     is_ours = display.adopt(layer) is not None
     if isinstance(layer.visible, _Hidden):
+        lock_linked_level(layer)
         # Shown even if it could not be adopted (another napari): slow beats invisible.
         layer.visible = True
     elif is_ours:

@@ -27,7 +27,8 @@ from napari_omezarr_cloud.store import OpenedStore, open_inside, open_store
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_omezarr_cloud.ngff import Group
+    from napari_omezarr_cloud.location import Location
+    from napari_omezarr_cloud.ngff import Group, Image
     from napari_omezarr_cloud.pyramid.opened import OpenedImage
 
 __all__ = ["open_array", "open_plain_group"]
@@ -64,31 +65,45 @@ async def open_array(
 
 
 async def _image_of(opened: OpenedStore, axes: Sequence[str] | None) -> OpenedImage | None:
-    """Open the image one level up, if it lists this array among its levels."""
-    above = opened.location.parent()
-    name = opened.location.key.rstrip("/").rpartition("/")[2]
-    if above is None or not name:
+    """Open the image one folder up, or two, if it lists this array among its levels."""
+    near, far = await asyncio.gather(
+        _image_above(opened.location, 1, FIRST_ROUND), _image_above(opened.location, 2, ROOT)
+    )
+    found = near or far
+    if found is None:
+        return None
+    up, group, image, path = found
+    whole = await open_image_group(up, group, image, axes=axes)
+    paths = [dataset.path for dataset in whole.image.datasets]
+    if path not in paths:
+        whole.labels.cancel()
+        return None
+    level = paths.index(path)
+    note = (
+        f"The link leads to one level of this image, {path!r}; the whole image was opened, in "
+        f"which it is level {level}."
+    )
+    return replace(whole, notes=(note, *whole.notes), linked_level=level)
+
+
+async def _image_above(
+    location: Location, steps: int, keys: tuple[str, ...]
+) -> tuple[OpenedStore, Group, Image, str] | None:
+    """Return the image so many folders up, and the path there of a location that is a level."""
+    above: Location | None = location
+    for _ in range(steps):
+        above = above.parent() if above is not None else None
+    path = "/".join(location.key.rstrip("/").split("/")[-steps:])
+    if above is None or not path:
         return None
     try:
-        up = await open_store(above, FIRST_ROUND, witness=ROOT)
+        up = await open_store(above, keys, witness=ROOT)
         group = parse_group(top_documents(up.documents), where=str(up.location))
         images = parse_images(group) if group.kind == "image" else ()
     except CloudError:
         return None  # whatever is up there, the array is here
-    image = next((i for i in images if name in [d.path for d in i.datasets]), None)
-    if image is None:
-        return None
-    whole = await open_image_group(up, group, image, axes=axes)
-    paths = [dataset.path for dataset in whole.image.datasets]
-    if name not in paths:
-        whole.labels.cancel()
-        return None
-    level = paths.index(name)
-    note = (
-        f"The link leads to one level of this image, {name!r}; the whole image was opened, in "
-        f"which it is level {level}."
-    )
-    return replace(whole, notes=(note, *whole.notes), linked_level=level)
+    image = next((i for i in images if path in [d.path for d in i.datasets]), None)
+    return None if image is None else (up, group, image, path)
 
 
 async def _by_itself(opened: OpenedStore, group: Group, axes: Sequence[str] | None) -> OpenedImage:
