@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import random
 import struct
 import tracemalloc
 import zipfile
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +17,8 @@ import pytest
 from numcodecs.zstd import Zstd
 
 import napari_omezarr_cloud as noc
-from napari_omezarr_cloud.errors import MetadataError, ServerError
+from napari_omezarr_cloud.errors import CloudError, MetadataError, ServerError
+from napari_omezarr_cloud.store.recent_bytes import RecentBytes
 from napari_omezarr_cloud.store.zip_directory import (
     END_BYTES,
     Directory,
@@ -251,21 +254,23 @@ def test_a_local_header_longer_than_most_is_read(
 # ---- many members --------------------------------------------------------------------------------
 
 
-def test_a_folder_among_very_many_members_is_listed_in_steps(tmp_path: Path) -> None:
+def test_a_folder_among_very_many_members_is_listed_in_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     members = [Packed(f"0/c/{n // 1000}/{n % 1000}", b"") for n in range(100_000)]
     members += [Packed("0/zarr.json", b"{}"), Packed("zarr.json", b"{}"), Packed("0.txt", b"1")]
     raw = write_zip(tmp_path / "many.zip", members).read_bytes()
     place = parse_end(raw[-END_BYTES:])
     assert isinstance(place, DirectoryPlace)
+    directory = parse_directory(place, raw[place.offset :])
     asked: list[str] = []
+    get = Directory.get
 
-    class Counting(dict[str, Member]):
-        def __getitem__(self, name: str) -> Member:
-            asked.append(name)
-            return super().__getitem__(name)
+    def counted(self: Directory, name: str) -> Member | None:
+        asked.append(name)
+        return get(self, name)
 
-    found = parse_directory(place, raw[place.offset :])
-    directory = Directory(Counting(found.members))
+    monkeypatch.setattr(Directory, "get", counted)
 
     assert sorted(name for name, _ in directory.below("")) == ["0", "0.txt", "zarr.json"]
     rows = [(name, member) for name, member in directory.below("0/c")]
@@ -325,3 +330,59 @@ def test_a_service_that_knows_no_suffix_ranges_is_asked_by_offset(
 
     np.testing.assert_array_equal(opened.read(0), image.levels[0])
     assert {each.status for each in server.log} == {206}
+
+
+# ---- damage --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_however_a_file_is_damaged_only_our_errors_come_out(
+    image: Written, tmp_path: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+    kinds = list(PACK.values())
+    target = tmp_path / "cells.zip"
+    for _ in range(40):
+        members = [
+            Packed(key, data, pack(data), method, descriptor=chance.random() < 0.3)
+            for key, data in members_of(image.path).items()
+            for method, pack in [chance.choice(kinds)]
+            if not key.startswith("0/c/")
+        ]
+        raw = bytearray(write_zip(target, members).read_bytes())
+        end = raw.rfind(b"PK\x05\x06")
+        (directory,) = struct.unpack_from("<I", raw, end + 16)
+        for _ in range(chance.choice([1, 1, 2, 4, 16])):
+            at = chance.randrange(chance.choice([0, directory, end]), len(raw))
+            raw[at] = chance.choice([0, 0xFF, 0x80, raw[at] ^ (1 << chance.randrange(8))])
+        if chance.random() < 0.1:
+            del raw[chance.randrange(len(raw)) :]
+        if chance.random() < 0.1:
+            at = chance.randrange(len(raw))
+            raw[at:at] = bytes(chance.randrange(100))
+        target.write_bytes(raw)
+
+        with suppress(CloudError):
+            noc.open(target).read(1)
+
+
+def test_a_zip_file_behind_other_data_is_read(image: Written, tmp_path: Path) -> None:
+    members = [Packed(key, data) for key, data in members_of(image.path).items()]
+    target = write_zip(tmp_path / "cells.zip", members)
+    target.write_bytes(b"#!/bin/sh\nexit 1\n" * 9 + target.read_bytes())
+
+    np.testing.assert_array_equal(noc.open(target).read(0), image.levels[0])
+
+
+def test_what_is_kept_of_packed_members_is_bounded() -> None:
+    kept = RecentBytes(100)
+    for name in "abc":
+        kept.put(name, bytes(40))
+
+    assert (kept.get("a"), kept.nbytes) == (None, 80)
+    assert kept.get("b") is not None, "and is now the most recent"
+    kept.put("d", bytes(40))
+    assert (kept.get("b"), kept.get("c"), kept.nbytes) == (bytes(40), None, 80)
+    kept.put("large", bytes(300))
+    assert kept.get("large") == bytes(300)
+    assert kept.nbytes == 300

@@ -1,21 +1,23 @@
 """The directory of a zip file: where each member lies. Pure; reads nothing.
 
 Format: PKWARE's APPNOTE.TXT 6.3.10. The end of the file says where the directory is (sections
-4.3.14 to 4.3.16); its entries are read by Python's own ``zipfile``.
+4.3.14 to 4.3.16). Python's ``zipfile`` needs the file itself, and a KB for each member.
 """
 
 from __future__ import annotations
 
-import io
 import struct
-import zipfile
+from array import array
 from bisect import bisect_left
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
 __all__ = [
     "END_BYTES",
@@ -35,10 +37,14 @@ END_BYTES = 22 + (1 << 16) - 1
 
 _END, _END64, _LOCATOR64, _LOCAL = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07", b"PK\x03\x04"
 _LOCAL_BYTES = 30
+_ENTRY, _ENTRY_BYTES = b"PK\x01\x02", 46
+_FIELDS = struct.Struct("<8xHH4xIIIHHH8xI")
+_IN_EXTRA = 0xFFFFFFFF
 _IS_UTF8 = 1 << 11
-_MAX_DIRECTORY_BYTES = 48 << 20
-_MAX_MEMBERS = 400_000
-"""What is made of them takes about a KB each while they are read."""
+_LARGEST_FILE = 1 << 62
+_MAX_DIRECTORY_BYTES = 128 << 20
+_MAX_MEMBERS = 1_500_000
+"""Their names take about 200 bytes each."""
 
 
 class ZipError(Exception):
@@ -75,25 +81,65 @@ class Member:
 class Directory:
     """What is in a zip file, by path.
 
+    Of a million members only the names are kept as such; the rest is read when it is asked for.
+
     Parameters
     ----------
-    members
-        By name, with ``/`` between its parts; none leads out.
+    raw
+        The directory as it lies in the file.
+    places
+        By name, with ``/`` between its parts, where in ``raw`` a member's entry is.
+    begins
+        Where the members begin in the file and, last, where they end; ascending.
     notes
         What is odd about them, in sentences.
     """
 
-    def __init__(self, members: Mapping[str, Member], notes: tuple[str, ...] = ()) -> None:
-        self.members = members
+    def __init__(
+        self,
+        raw: bytes,
+        places: Mapping[str, int],
+        begins: NDArray[np.int64],
+        notes: tuple[str, ...] = (),
+    ) -> None:
         self.notes = notes
-        self._names = sorted(members)
+        self._raw = raw
+        self._places = places
+        self._begins = begins
+        self._names = sorted(places)
 
-    def holds(self, folder: str) -> bool:
-        """Tell whether anything lies below a folder; "" is the top."""
-        return next(self.below(folder), None) is not None
+    @property
+    def names(self) -> Sequence[str]:
+        """All names, in order."""
+        return self._names
+
+    def get(self, name: str) -> Member | None:
+        """Return a member; None if there is no such."""
+        at = self._places.get(name)
+        if at is None:
+            return None
+        entry = _entry(self._raw, at)
+        following = int(np.searchsorted(self._begins, entry.offset, side="right"))
+        return Member(
+            name=name,
+            offset=entry.offset,
+            end=int(self._begins[following]),
+            stored_bytes=entry.stored_bytes,
+            nbytes=entry.nbytes,
+            method=entry.method,
+            crc=entry.crc,
+            is_encrypted=bool(entry.flags & 1),
+        )
+
+    def holds(self, path: str) -> bool:
+        """Tell whether there is a member of this name, or anything below a folder."""
+        if path in self._places:
+            return True
+        at = bisect_left(self._names, f"{path}/")
+        return at < len(self._names) and self._names[at].startswith(f"{path}/")
 
     def below(self, folder: str) -> Iterator[tuple[str, Member | None]]:
-        """Yield the names directly below a folder, each with its member; None for a folder.
+        """Yield the names directly below a folder ("": the top); without a member for a folder.
 
         Takes steps per name that it yields, however many members there are.
         """
@@ -102,7 +148,7 @@ class Directory:
         while at < len(self._names) and self._names[at].startswith(base):
             name = self._names[at]
             first, slash, _ = name[len(base) :].partition("/")
-            yield first, None if slash else self.members[name]
+            yield first, None if slash else self.get(name)
             at = bisect_left(self._names, f"{base}{first}0", at) if slash else at + 1
 
     def runs(self, last_parts: Collection[str], *, most: int, gap: int) -> dict[str, range]:
@@ -117,10 +163,11 @@ class Directory:
         most, gap
             Bytes of the longest run, and of the longest stretch between two of its members.
         """
-        wanted = [m for m in self.members.values() if m.name.rpartition("/")[2] in last_parts]
+        wanted = [name for name in self._names if name.rpartition("/")[2] in last_parts]
+        members = [member for member in map(self.get, wanted) if member is not None]
         found: dict[str, range] = {}
         together: list[Member] = []
-        for member in sorted(wanted, key=lambda m: m.offset):
+        for member in sorted(members, key=lambda m: m.offset):
             if together and (
                 member.end - together[0].offset > most or member.offset - together[-1].end > gap
             ):
@@ -208,70 +255,119 @@ def parse_directory(place: DirectoryPlace, raw: bytes) -> Directory:
     ZipError
         If it makes no sense, or its members overlap.
     """
-    end = struct.pack("<4sHHHHIIH", _END, 0, 0, 0, 0, place.nbytes, 0, 0)
-    try:
-        with zipfile.ZipFile(io.BytesIO(raw[: place.nbytes] + end)) as directory:
-            infos = directory.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
-        raise ZipError(f"its directory cannot be read ({error})") from error
-    ends = _ends(infos, place)
-    members: dict[str, Member] = {}
+    if place.offset > _LARGEST_FILE or len(raw) < place.nbytes:
+        raise ZipError("its directory is not where it says; the file may be cut off")
+    places: dict[str, int] = {}
+    begins, stored = array("q"), array("q")
     again: set[str] = set()
     left_out: list[str] = []
-    for info in infos:
-        name = _name(info)
+    at = 0
+    while at < place.nbytes:
+        entry = _entry(raw, at)
+        if entry.offset + _LOCAL_BYTES + entry.stored_bytes > place.offset:
+            raise _overlapping()
+        begins.append(entry.offset)
+        stored.append(entry.stored_bytes)
+        name = _path(entry.name)
         if name is None:
-            left_out.append(info.filename)
-        elif not info.is_dir() and name[-1:] != "/":
-            if name in members:
+            left_out.append(entry.name)
+        elif name and not entry.name.endswith(("/", "\\")):
+            if name in places:
                 again.add(name)
-            members[name] = _member(info, name, ends[info.header_offset])
-    return Directory(members, _notes(again, left_out))
+            places[name] = at
+        at = entry.end
+    return Directory(raw, places, _in_order(begins, stored, place.offset), _notes(again, left_out))
 
 
-def _ends(infos: list[zipfile.ZipInfo], place: DirectoryPlace) -> dict[int, int]:
-    """Return by its offset where each member ends at the latest: where the next thing begins."""
-    begins = sorted((info.header_offset, info.compress_size) for info in infos)
-    nexts = [offset for offset, _ in begins[1:]] + [place.offset]
-    for (offset, nbytes), after in zip(begins, nexts, strict=False):
-        if offset + _LOCAL_BYTES + nbytes > after:
-            raise ZipError("its members overlap, as in a file that is made to do harm")
-    return {offset: after for (offset, _), after in zip(begins, nexts, strict=False)}
+def _in_order(begins: array[int], stored: array[int], stop: int) -> NDArray[np.int64]:
+    """Return where members begin, ascending, and where they end; they must not overlap."""
+    offsets = np.array(begins, np.int64)
+    order = np.argsort(offsets, kind="stable")
+    whole = np.append(offsets[order], stop)
+    ends = whole[:-1] + _LOCAL_BYTES + np.array(stored, np.int64)[order]
+    if (ends > whole[1:]).any():
+        raise _overlapping()
+    return whole
 
 
-def _name(info: zipfile.ZipInfo) -> str | None:
-    """Return the path of a member below the top; None if it would lead out.
+def _overlapping() -> ZipError:
+    return ZipError("its members overlap, as in a file that is made to do harm")
 
-    Names are UTF-8 where they say so and code page 437 where not (APPNOTE, appendix D); many
-    writers do not say so. Windows' own tools have written backslashes.
+
+class _Entry(NamedTuple):
+    """One entry of the directory (APPNOTE 4.3.12)."""
+
+    name: str
+    flags: int
+    method: int
+    crc: int
+    stored_bytes: int
+    nbytes: int
+    offset: int
+    end: int
+    """Where in the directory the next one begins."""
+
+
+def _entry(raw: bytes, at: int) -> _Entry:
+    if raw[at : at + 4] != _ENTRY or len(raw) < at + _ENTRY_BYTES:
+        raise ZipError("its directory cannot be read: it is damaged")
+    flags, method, crc, stored, nbytes, of_name, of_extra, of_comment, offset = _FIELDS.unpack_from(
+        raw, at
+    )
+    begin = at + _ENTRY_BYTES
+    end = begin + of_name + of_extra + of_comment
+    if len(raw) < end:
+        raise ZipError("its directory cannot be read: it is cut off")
+    if _IN_EXTRA in (stored, nbytes, offset):
+        extra = raw[begin + of_name : begin + of_name + of_extra]
+        nbytes, stored, offset = _zip64(extra, (nbytes, stored, offset))
+    name = _text(raw[begin : begin + of_name].partition(b"\0")[0], is_utf8=bool(flags & _IS_UTF8))
+    return _Entry(name, flags, method, crc, stored, nbytes, offset, end)
+
+
+def _zip64(extra: bytes, values: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return values of which those too large for their field are in the extra field (4.5.3)."""
+    at = 0
+    while at + 4 <= len(extra):
+        kind, nbytes = struct.unpack_from("<HH", extra, at)
+        if kind == 1:
+            large = [
+                int(n) for (n,) in struct.iter_unpack("<Q", extra[at + 4 :][: nbytes // 8 * 8])
+            ]
+            if len(large) < values.count(_IN_EXTRA):
+                break
+            first, second, third = (large.pop(0) if v == _IN_EXTRA else v for v in values)
+            return first, second, third
+        at += 4 + nbytes
+    raise ZipError("its directory cannot be read: a large member's place (ZIP64) is not said")
+
+
+def _text(raw: bytes, *, is_utf8: bool) -> str:
+    """Return a name: UTF-8, or code page 437 (APPNOTE, appendix D).
+
+    Many writers use UTF-8 and do not say so; words in the other seldom happen to be valid in it.
     """
-    name = info.filename
-    if not (info.flag_bits & _IS_UTF8 or name.isascii()):
-        with suppress(UnicodeError):
-            name = name.encode("cp437").decode("utf-8")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeError:
+        return raw.decode("utf-8", "replace") if is_utf8 else raw.decode("cp437")
+
+
+def _path(name: str) -> str | None:
+    """Return a name as a path below the top; None if it would lead out.
+
+    Windows' own tools have written backslashes.
+    """
     if "\\" in name:
         name = name.replace("\\", "/")
     if name.startswith("/") or name[1:2] == ":":
         return None
-    if "./" in name or "//" in name or name.endswith(".."):
+    if "./" in name or "//" in name or name.endswith((".", "..")):
         parts = name.split("/")
         if ".." in parts:
             return None
         name = "/".join(part for part in parts if part not in ("", "."))
     return name
-
-
-def _member(info: zipfile.ZipInfo, name: str, end: int) -> Member:
-    return Member(
-        name=name,
-        offset=info.header_offset,
-        end=end,
-        stored_bytes=info.compress_size,
-        nbytes=info.file_size,
-        method=info.compress_type,
-        crc=info.CRC,
-        is_encrypted=bool(info.flag_bits & 1),
-    )
 
 
 def _notes(again: set[str], left_out: list[str]) -> tuple[str, ...]:

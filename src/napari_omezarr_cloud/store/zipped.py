@@ -129,7 +129,7 @@ class ZippedStore:
             method that is not known, or larger than what can be unpacked safely.
         """
         contents, path = await self._path(key)
-        member = contents.directory.members.get(path)
+        member = contents.directory.get(path)
         if member is None:
             return None
         try:
@@ -165,9 +165,9 @@ class ZippedStore:
 
     def _root_in(self, directory: Directory) -> str:
         inside = self._inside
-        if inside and (directory.holds(inside) or inside in directory.members):
+        if inside and directory.holds(inside):
             return inside
-        found = roots(directory.members, _DOCUMENTS)
+        found = roots(directory.names, _DOCUMENTS)
         if not found:
             raise _without_zarr(directory, self._file.where)
         if inside:
@@ -182,7 +182,7 @@ class ZippedStore:
 
 
 def _without_zarr(directory: Directory, where: str) -> NotOmeZarrError:
-    names = list(directory.members)
+    names = directory.names
     shown = ", ".join(repr(name[:100]) for name in names[:3])
     inner = next((name for name in names if name.lower().endswith((".zip", ".ozx"))), None)
     return NotOmeZarrError(
@@ -230,6 +230,7 @@ class _File:
     def __init__(self, outer: ByteStore, name: str, where: str) -> None:
         self.outer, self._name, self._where = outer, name, where
         self._here: tuple[int, memoryview] = (0, memoryview(b""))
+        self._is_all_here = False
         self.is_whole = False
 
     async def tail(self) -> memoryview:
@@ -243,6 +244,8 @@ class _File:
             )
             raise
         self.is_whole = len(tail) > _TAIL_BYTES
+        self._is_all_here = len(tail) != _TAIL_BYTES
+        self.keep(0, tail if self._is_all_here else memoryview(b""))
         return tail
 
     def keep(self, start: int, data: memoryview) -> None:
@@ -252,8 +255,8 @@ class _File:
     async def part(self, start: int, nbytes: int) -> memoryview:
         """Return a part; fewer bytes where the file ends."""
         begin, data = self._here
-        if begin <= start and start + nbytes <= begin + len(data):
-            return data[start - begin : start - begin + nbytes]
+        if self._is_all_here or (begin <= start and start + nbytes <= begin + len(data)):
+            return data[max(0, start - begin) : max(0, start - begin + nbytes)]
         return await self._get(ByteRange(start, nbytes))
 
     async def _get(self, wanted: ByteRange) -> memoryview:
@@ -323,7 +326,8 @@ class _Contents:
         return whole[start:stop]
 
     async def _read_member(self, name: str) -> Bytes:
-        whole = await self._whole(self.directory.members[name])
+        member = self.directory.get(name)
+        whole = await self._whole(member) if member is not None else b""
         self._unpacked.put(name, whole)
         return whole
 
