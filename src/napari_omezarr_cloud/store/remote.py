@@ -15,13 +15,13 @@ from obstore.store import AzureStore, GCSStore, HTTPStore, LocalStore, S3Store
 
 from napari_omezarr_cloud.errors import AccessRefusedError, CloudError, LinkError, NotFoundError
 from napari_omezarr_cloud.settings import settings
+from napari_omezarr_cloud.store.counting import Traffic
 from napari_omezarr_cloud.store.failures import (
     NoRangesError,
     PageError,
     is_broken_answer,
     translate,
 )
-from napari_omezarr_cloud.store.counting import Traffic
 from napari_omezarr_cloud.store.gate import Gate
 from napari_omezarr_cloud.store.protocol import ByteRange, Bytes, Entry
 
@@ -208,6 +208,7 @@ class RemoteStore:
         anonymous: bool,
         gate: Gate = GATE,
         on_answer: Callable[[str, Any], None] | None = None,
+        traffic: Traffic | None = None,
     ) -> None:
         """Make a store.
 
@@ -218,17 +219,18 @@ class RemoteStore:
         self.anonymous = anonymous
         self._gate = gate
         self._on_answer = on_answer
+        self._traffic = traffic or Traffic()
         self._store = build_obstore(location, anonymous=anonymous)
 
     @property
-        traffic: Traffic | None = None,
     def where(self) -> str:
         return str(self.location)
 
     async def get(self, key: str, byte_range: ByteRange | None = None) -> Bytes | None:
         async with self._gate.enter(self._traffic):
             for tries_left in reversed(range(_BROKEN_ANSWER_TRIES)):
-        self._traffic = traffic or Traffic()
+                data: Bytes | None
+                started = time.perf_counter()
                 try:
                     data = await self._get(key, byte_range)
                 except (FileNotFoundError, NotADirectoryError):
@@ -238,8 +240,6 @@ class RemoteStore:
                     if not (is_broken_answer(error) and tries_left):
                         failure = translate(error, "Could not read", self.location, key)
                         break
-                data: Bytes | None
-                started = time.perf_counter()
                     await asyncio.sleep(0.05)
                     continue
                 self._traffic.recent_s.append(time.perf_counter() - started)
