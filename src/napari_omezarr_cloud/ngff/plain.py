@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from napari_omezarr_cloud.errors import MetadataError
@@ -13,11 +15,20 @@ from napari_omezarr_cloud.ngff.series import Entry
 from napari_omezarr_cloud.ngff.values import settled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from napari_omezarr_cloud.ngff.group import Group
 
-__all__ = ["HOLDERS", "PLAIN", "consolidated_images", "images_among", "plain_image"]
+__all__ = [
+    "HOLDERS",
+    "PLAIN",
+    "consolidated_images",
+    "images_among",
+    "is_pyramid",
+    "level_names",
+    "plain_image",
+    "shape_of",
+]
 
 PLAIN = ""
 """The version of an image that is no OME-Zarr."""
@@ -78,6 +89,51 @@ def images_among(nodes: Iterable[tuple[str, bool, Any]], group: Group) -> tuple[
             images.append(safe)
     arrays = [path for path in arrays if not any(path.startswith(f"{i}/") for i in images)]
     return tuple(Entry(path) for path in (*images, *arrays))
+
+
+_LEVEL_NAME = re.compile(
+    r"((?:s|scale|level|lvl|l|r|res|resolution)?[ _-]?)(\d{1,2})", re.IGNORECASE
+)
+_LEAST_STEP = 1.4
+"""Levels of a pyramid are mostly halved; arrays of about the same size are something else."""
+
+
+def level_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return those that number the levels of a pyramid (0, 1, 2 or s0, s1, s2), by number.
+
+    Of several ways of counting, the one with most names.
+    """
+    families: dict[str, dict[int, str]] = {}
+    for name in names:
+        match = _LEVEL_NAME.fullmatch(name)
+        if match is not None:
+            families.setdefault(match[1].lower(), {}).setdefault(int(match[2]), name)
+    family = max(families.values(), key=len, default={})
+    return tuple(name for _, name in sorted(family.items()))
+
+
+def shape_of(document: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """Return the shape that an array's metadata state; None: not at least two whole numbers."""
+    shape = document.get("shape")
+    if not isinstance(shape, list) or len(shape) < 2:
+        return None
+    if any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in shape):
+        return None
+    return tuple(shape)
+
+
+def is_pyramid(shapes: Sequence[Sequence[int] | None]) -> bool:
+    """Tell whether arrays of these shapes can be one image, each coarser than the one before.
+
+    From one to the next every axis keeps its length or is clearly shorter, and at least one is.
+    """
+    for fine, coarse in pairwise(shapes):
+        if fine is None or coarse is None or len(fine) != len(coarse):
+            return False
+        pairs = [(f, c) for f, c in zip(fine, coarse, strict=True) if f != c]
+        if not pairs or any(f < c * _LEAST_STEP for f, c in pairs):
+            return False
+    return len(shapes) > 1
 
 
 def _nodes(group: Group) -> Iterator[tuple[str, bool, Any]]:

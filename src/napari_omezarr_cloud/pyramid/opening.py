@@ -17,7 +17,12 @@ from napari_omezarr_cloud.pyramid.documents import FIRST_ROUND, ROOT, top_docume
 from napari_omezarr_cloud.pyramid.image_opening import open_image_group
 from napari_omezarr_cloud.pyramid.labels_opening import open_labels_listing
 from napari_omezarr_cloud.pyramid.opened import OpenedImage, OpenedLabels, Sibling
-from napari_omezarr_cloud.pyramid.plain_opening import open_array, open_plain_group
+from napari_omezarr_cloud.pyramid.plain_group_opening import (
+    group_of_guesses,
+    open_folder,
+    open_plain_group,
+)
+from napari_omezarr_cloud.pyramid.plain_opening import open_array
 from napari_omezarr_cloud.pyramid.plate_opening import open_plate, open_well
 from napari_omezarr_cloud.pyramid.scene_opening import open_scene
 from napari_omezarr_cloud.pyramid.series_opening import open_series
@@ -79,6 +84,7 @@ async def open_what_is_there(
     field: int | None = None,
     acquisition: int | None = None,
     depth: int = 0,
+    above: str = "",
 ) -> OpenedImage:
     """Open what the documents of a group say it is.
 
@@ -91,8 +97,26 @@ async def open_what_is_there(
         As for `open_image`.
     depth
         How many groups it is inside of that were opened on the way.
+    above
+        What the group is that it is directly inside of; empty where that is not known. An array in
+        a plain group is no level of an image.
     """
-    group = parse_group(top_documents(opened.documents), where=str(opened.location))
+
+    async def open_in_folder(inside: OpenedStore) -> OpenedImage:
+        return await open_what_is_there(inside, axes=axes, depth=depth + 1)
+
+    async def open_inner(inside: OpenedStore) -> OpenedImage:
+        return await open_what_is_there(inside, axes=axes, depth=depth + 1, above=group.kind)
+
+    try:
+        group = parse_group(top_documents(opened.documents), where=str(opened.location))
+    except NotFoundError as nothing:
+        guessed = group_of_guesses(opened)
+        if guessed is None and depth == 0:
+            return await open_folder(opened, nothing, open_in_folder)
+        if guessed is None:
+            raise
+        group = guessed
     if depth > _DEEPEST:
         raise MetadataError(
             "Could not open the image",
@@ -101,10 +125,6 @@ async def open_what_is_there(
             why=f"it lies in more than {_DEEPEST} series or collections, each inside the next",
             hint="Open one of the images in it.",
         )
-
-    async def open_inner(inside: OpenedStore) -> OpenedImage:
-        return await open_what_is_there(inside, axes=axes, depth=depth + 1)
-
     if group.kind == "collection":
         group = as_image(group) or group
     match group.kind:
@@ -117,9 +137,9 @@ async def open_what_is_there(
         case "well":
             return await open_well(opened, group, field=field, acquisition=acquisition)
         case "series":
-            above = _above_ome(opened.location, depth)
-            if above is not None:
-                return await open_image(above, axes=axes)
+            folder = _above_ome(opened.location, depth)
+            if folder is not None:
+                return await open_image(folder, axes=axes)
             return await open_series(opened, group, open_inner)
         case "collection":
             found = parse_collection(group)
@@ -127,9 +147,9 @@ async def open_what_is_there(
         case "labels":
             return await open_labels_listing(opened, group, open_inner)
         case "array":
-            return await open_array(opened, group, axes)
+            return await open_array(opened, group, axes, is_level=above != "group")
         case "group":
-            return await open_plain_group(opened, group, open_inner)
+            return await open_plain_group(opened, group, open_inner, axes)
         case _:
             refuse_other_kinds(group)
             raise AssertionError(group.kind)

@@ -1,28 +1,18 @@
-"""Zarr without OME metadata, opened: an array by itself, a group of arrays or of images."""
+"""A Zarr array, opened: as a level of the image it belongs to, or by itself."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.errors import CloudError, NotOmeZarrError
 from napari_omezarr_cloud.ngff import parse_group, parse_images, parse_json
 from napari_omezarr_cloud.ngff.axes import guess_plain_axes
-from napari_omezarr_cloud.ngff.plain import consolidated_images, images_among, plain_image
-from napari_omezarr_cloud.ngff.refusals import refuse_other_kinds
-from napari_omezarr_cloud.ngff.series import Entry
-from napari_omezarr_cloud.pyramid.documents import (
-    ARRAY_KEY,
-    FIRST_ROUND,
-    GUESSED_LEVELS,
-    ROOT,
-    can_list,
-    top_documents,
-)
+from napari_omezarr_cloud.ngff.plain import plain_image
+from napari_omezarr_cloud.pyramid.documents import ARRAY_KEY, FIRST_ROUND, ROOT, top_documents
 from napari_omezarr_cloud.pyramid.image_opening import open_image_group
-from napari_omezarr_cloud.pyramid.several import OpenInner, open_first
-from napari_omezarr_cloud.store import OpenedStore, open_inside, open_store
+from napari_omezarr_cloud.store import OpenedStore, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,14 +21,15 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.ngff import Group, Image
     from napari_omezarr_cloud.pyramid.opened import OpenedImage
 
-__all__ = ["open_array", "open_plain_group"]
-
-_MOST_LISTED = 300
-_DEEPEST = 4
+__all__ = ["open_array"]
 
 
 async def open_array(
-    opened: OpenedStore, group: Group, axes: Sequence[str] | None = None
+    opened: OpenedStore,
+    group: Group,
+    axes: Sequence[str] | None = None,
+    *,
+    is_level: bool = True,
 ) -> OpenedImage:
     """Open an array: as a level of the image it belongs to, else by itself.
 
@@ -50,6 +41,8 @@ async def open_array(
         Of kind ``"array"``.
     axes
         What the person calls its axes; None: as the metadata name them, else a guess.
+    is_level
+        Whether it may be a level of an image above it.
 
     Raises
     ------
@@ -58,7 +51,7 @@ async def open_array(
     MetadataError
         If its metadata cannot be understood.
     """
-    whole = await _image_of(opened, axes)
+    whole = await _image_of(opened, axes) if is_level else None
     if whole is not None:
         return whole
     return await _by_itself(opened, group, axes)
@@ -131,80 +124,3 @@ async def _by_itself(opened: OpenedStore, group: Group, axes: Sequence[str] | No
             "they are (Open URL: Advanced, Axes)."
         )
     return await open_image_group(opened, group, image, axes=axes, notes=notes)
-
-
-async def open_plain_group(opened: OpenedStore, group: Group, open_inner: OpenInner) -> OpenedImage:
-    """Open the first of the images or arrays that a group without OME metadata holds.
-
-    Which there are is known from consolidated metadata, else from a listing where the store can
-    list, else from the names that levels mostly have.
-
-    Raises
-    ------
-    NotOmeZarrError
-        If none are known.
-    """
-    entries = consolidated_images(group)
-    if not entries and group.zarr_format == 2:
-        raw = await opened.store.get(".zmetadata")
-        if raw is not None:
-            documents = {**top_documents(opened.documents), ".zmetadata": bytes(raw)}
-            entries = consolidated_images(parse_group(documents, where=group.where))
-    notes: list[str] = []
-    if not entries:
-        entries = await _listed(opened, group, notes)
-    if not entries:
-        entries = tuple(
-            Entry(name)
-            for name in GUESSED_LEVELS
-            if any(opened.documents.get(f"{name}/{key}") for key in ARRAY_KEY.values())
-        )
-    if not entries:
-        refuse_other_kinds(group)
-    return await open_first(
-        opened, entries, open_inner, what="images or arrays", notes=(*group.notes, *notes)
-    )
-
-
-async def _listed(opened: OpenedStore, group: Group, notes: list[str]) -> tuple[Entry, ...]:
-    """Walk down the folders of a store that can list, level by level."""
-    if not can_list(opened.location):
-        return ()
-    nodes: list[tuple[str, bool, Any]] = []
-    waiting, seen = [""], 0
-    for _ in range(_DEEPEST):
-        found = [path for path in await _folders(opened, waiting) if seen < _MOST_LISTED]
-        if seen + len(found) > _MOST_LISTED:
-            found = found[: _MOST_LISTED - seen]
-            notes.append(f"Only the first {_MOST_LISTED} folders were looked into.")
-        seen += len(found)
-        below = await asyncio.gather(*(_node(opened, path) for path in found))
-        nodes += [node for node in below if node is not None]
-        waiting = [
-            path for path, is_array, held in filter(None, below) if not is_array and not held
-        ]
-        if not waiting:
-            break
-    return images_among(nodes, group)
-
-
-async def _folders(opened: OpenedStore, paths: list[str]) -> list[str]:
-    async def below(path: str) -> list[str]:
-        try:
-            entries = await opened.store.list(path)
-        except CloudError:
-            return []  # not everybody may list
-        prefix = f"{path}/" if path else ""
-        return sorted(prefix + entry.name for entry in entries if entry.is_prefix)
-
-    return [name for names in await asyncio.gather(*map(below, paths)) for name in names]
-
-
-async def _node(opened: OpenedStore, path: str) -> tuple[str, bool, dict[str, Any]] | None:
-    try:
-        inside = await open_inside(opened, path, ROOT)
-        group = parse_group(top_documents(inside.documents), where=str(inside.location))
-    except CloudError:
-        return None
-    is_ours = group.kind not in ("group", "array")
-    return path, group.kind == "array", dict(group.attributes) if is_ours else {}

@@ -7,16 +7,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.errors import CloudError
-from napari_omezarr_cloud.pyramid.documents import FIRST_ROUND
+from napari_omezarr_cloud.pyramid.documents import FIRST_ROUND, ROOT
 from napari_omezarr_cloud.pyramid.opened import OpenedImage, Sibling
-from napari_omezarr_cloud.store import OpenedStore, open_inside
+from napari_omezarr_cloud.store import OpenedStore, open_inside, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from napari_omezarr_cloud.ngff.series import Entry
 
-__all__ = ["OpenInner", "note_on_several", "open_first"]
+__all__ = ["OpenInner", "note_on_several", "open_first", "with_others"]
 
 OpenInner = Callable[[OpenedStore], Awaitable[OpenedImage]]
 """Opens what the documents of a group inside another one say it is."""
@@ -93,9 +93,28 @@ def note_on_several(count: int, name: str, what: str) -> str:
     )
 
 
+def with_others(
+    opened: OpenedStore,
+    image: OpenedImage,
+    name: str,
+    others: Sequence[Entry],
+    open_inner: OpenInner,
+) -> OpenedImage:
+    """Return an image that a group itself describes, with what else is in it as its series."""
+    if not others:
+        return image
+    own = Sibling(name, "", opened.location, _returning(image))
+    series = (own, *(_sibling(opened, entry, open_inner) for entry in others))
+    note = note_on_several(len(series), name, "images or arrays")
+    return replace(image, notes=(note, *image.notes), series=series)
+
+
 def _sibling(opened: OpenedStore, entry: Entry, open_inner: OpenInner) -> Sibling:
+    location = opened.location.child(entry.path)
+
     async def open_it() -> OpenedImage:
+        if entry.path.lower().endswith((".zip", ".ozx")):  # not a folder of the same store
+            return await open_inner(await open_store(location, FIRST_ROUND, witness=ROOT))
         return await open_inner(await open_inside(opened, entry.path, FIRST_ROUND))
 
-    location = opened.location.child(entry.path)
     return Sibling(entry.name or entry.path, entry.path, location, open_it)
