@@ -50,6 +50,7 @@ _REST_S = 60.0
 """After the disk was full or could not be written to."""
 _AT_EXIT_S = 5.0
 _OLD_TEMPORARY_S = 3600.0
+_SWEEP_S = 86400.0
 
 
 @dataclass(frozen=True)
@@ -210,16 +211,6 @@ class DiskCache:
         self.call(lambda ledger: None).result()
         return self._usage
 
-    def reload(self) -> None:
-        """Follow changed settings at once, and give up what is too much under them.
-
-        Raises
-        ------
-        OperationError
-            If the cache cannot be used.
-        """
-        self.call(lambda ledger: self._take(load_settings(), ledger)).result()
-
     def clear(self, *, kept: bool = False) -> None:
         """Delete everything; what is kept for offline use only if asked to.
 
@@ -261,7 +252,7 @@ class DiskCache:
     # ---- the writer's thread -------------------------------------------------------------------
 
     def _work(self) -> None:
-        self._safely(lambda: self._take(load_settings(), None))
+        self._safely(self._start)
         while True:
             with self._wake:
                 self._await_work()
@@ -283,6 +274,13 @@ class DiskCache:
                 if self._ledger is not None:
                     self._ledger.close()
                 return
+
+    def _start(self) -> None:
+        self._follow_settings()
+        if self.folder.is_dir():
+            self._opened()
+            self._note_usage()
+            self._sweep_daily()
 
     def _await_work(self) -> None:
         def is_urgent() -> bool:
@@ -306,6 +304,7 @@ class DiskCache:
 
     def _with_ledger(self, work: Callable[[Ledger], T]) -> T:
         try:
+            self._follow_settings()
             done = work(self._opened())
             self._note_usage()
             return done
@@ -320,11 +319,15 @@ class DiskCache:
             hint="OMEZARR_CACHE_DIR names another folder; OMEZARR_DISK_CACHE_MB=0 does without.",
         )
 
-    def _take(self, settings: DiskSettings, ledger: Ledger | None) -> None:
+    def _follow_settings(self) -> None:
+        """Take the settings again if they have changed; another program may have done that."""
+        settings = load_settings()
+        if settings == self._settings:
+            return
         self._settings = settings
-        if ledger is None and not self.folder.is_dir():
+        if not self.folder.is_dir():
             return  # nothing to do, and no folder is made before there is something to put in it
-        ledger = ledger or self._opened()
+        ledger = self._opened()
         max_bytes = self._max_bytes(ledger)
         if max_bytes:  # switched off is not cleared: other programs may have it on
             ledger.make_room(max_bytes)
@@ -336,9 +339,7 @@ class DiskCache:
         return default_max_bytes(self.folder, ledger.totals().nbytes)
 
     def _write(self, puts: Sequence[_Put], touched: set[bytes], damaged: set[bytes]) -> None:
-        settings = load_settings()  # another program may have changed them
-        if settings != self._settings:
-            self._take(settings, None)
+        self._follow_settings()
         may_write = time.monotonic() > self._rest_until and self._settings.max_bytes != 0
         wanted = [
             put for put in puts if may_write and (self._settings.private or not put.row.is_private)
@@ -372,6 +373,8 @@ class DiskCache:
         except OSError:
             ledger.drop(latest)
             raise
+        # Others may have made room meanwhile, before these files were there to be deleted.
+        ledger.unlink_unknown(latest)
         self._count(stored=written)
 
     def _write_file(self, name: bytes, entry: Entry) -> None:
@@ -439,6 +442,21 @@ class DiskCache:
             (self.folder / name).unlink(missing_ok=True)
         self._sweep()
         self._make_folder()
+
+    def _sweep_daily(self) -> None:
+        """Delete files that the ledger does not know: of programs killed at the wrong moment."""
+        marker = self.folder / "swept"
+        now = time.time()
+        if marker.exists() and now - marker.stat().st_mtime < _SWEEP_S:
+            return
+        os.close(os.open(marker, os.O_WRONLY | os.O_CREAT, 0o600))
+        os.utime(marker)
+        found = []
+        for folder in self.folder.iterdir():
+            if folder.is_dir() and len(folder.name) == 2:
+                with os.scandir(folder) as files:
+                    found += [bytes.fromhex(folder.name + file.name) for file in files]
+        self._opened().unlink_unknown(found)
 
     def _sweep(self) -> None:
         """Delete all entries' files, also those that no ledger knows of."""
@@ -513,6 +531,6 @@ def use_settings(settings: DiskSettings) -> None:
             "Could not save the settings of the disk cache", why=error.strerror or str(error)
         ) from error
     cache = disk_cache()
-    cache.reload()
+    cache.info()
     if not settings.private:
         cache.call(lambda ledger: ledger.clear_private()).result()

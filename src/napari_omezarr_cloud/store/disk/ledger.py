@@ -198,6 +198,14 @@ class Ledger:
         with self._transaction():
             self._delete_names(names)
 
+    def unlink_unknown(self, names: Iterable[bytes]) -> None:
+        """Delete the files of those names that are not entered."""
+        with self._transaction():
+            for name in names:
+                row = self._db.execute("SELECT 1 FROM entries WHERE name = ?", (name,)).fetchone()
+                if row is None:
+                    self._unlink(name)
+
     def forget(self, thing: str) -> None:
         """Delete all entries of an object, or of what is below a folder, kept ones too."""
         with self._transaction():
