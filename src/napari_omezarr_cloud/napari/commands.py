@@ -11,6 +11,7 @@ __all__ = [
     "extract",
     "open_url_dialog",
     "retry_failed",
+    "settings_dialog",
     "toggle_source",
     "wipe",
 ]
@@ -88,6 +89,17 @@ def retry_failed() -> None:
         from napari_omezarr_cloud.napari.display import retry
 
         retry(viewer.layers)
+
+
+def settings_dialog() -> None:
+    """Show the settings, over the viewer in front."""
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        from napari_omezarr_cloud.napari.widgets.settings_dialog import show_settings
+
+        show_settings(viewer)
 
 
 def toggle_source() -> None:

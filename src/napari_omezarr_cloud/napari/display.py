@@ -17,6 +17,8 @@ from qtpy.QtCore import QTimer
 
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.chunks.dask_view import reader_of
+from napari_omezarr_cloud.chunks.engine import Hits
+from napari_omezarr_cloud.errors import StoppedError
 from napari_omezarr_cloud.napari.look import Look, first_look, wish_list
 from napari_omezarr_cloud.napari.notices import tell_warning
 from napari_omezarr_cloud.napari.painting import Painter, painter_of
@@ -60,6 +62,8 @@ class Display:
         self.cost_s = 0.0
         self.look: Look | None = None
         self._told: set[str] = set()
+        self.hits = Hits()
+        """Of its looks: how many chunks were wanted, and how many were in memory."""
         self.missing = 0
         """Chunks of the shown level that are stand-ins now."""
         self.wanted = 0
@@ -112,6 +116,10 @@ class Display:
         if former is not None and painter.has_any(look):
             former = self._former = None
         painted = (former or painter).paint(look, thumbnail)
+        if former is None and look != self.look:
+            found = painted.wanted - painted.missing
+            self.hits.add(painted.wanted, found)
+            self._engine.hits.add(painted.wanted, found)
         self.look = look
         self.wanted, self.missing = painted.wanted, painted.missing
         if former is not None:
@@ -159,9 +167,17 @@ class Display:
         """How far the picture is, in words; empty when it is complete."""
         if not self.missing:
             return self.remark
-        failed = len(self.failures())
-        words = f"loading: {self.wanted - self.missing} of {self.wanted} chunks"
+        failures = self.failures()
+        stopped = sum(isinstance(each, StoppedError) for each in failures)
+        state = "stopped" if stopped else "paused" if self._engine.is_paused else "loading"
+        words = f"{state}: {self.wanted - self.missing} of {self.wanted} chunks"
+        failed = len(failures) - stopped
         return f"{words}, {failed} unreadable" if failed else words
+
+    @property
+    def awaited(self) -> list[tuple[Level, Index]]:
+        """Chunks that were not here when it was painted last, on the level shown and coarser."""
+        return [(level, index) for (_, index), level in list(self._awaited.items())]
 
     @property
     def remark(self) -> str:
@@ -208,7 +224,7 @@ class Display:
         """Return a sentence for each cause of failure that was not told before."""
         fresh = {}
         for error in self.failures():
-            if error.why not in self._told:
+            if error.why not in self._told and not isinstance(error, StoppedError):
                 fresh[error.why] = str(error)
         self._told |= set(fresh)
         return list(fresh.values())
