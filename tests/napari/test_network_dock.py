@@ -341,3 +341,28 @@ def test_the_size_of_the_disk_cache_is_kept_and_followed(
 
     assert disk.load_settings() == disk.DiskSettings(300 << 20, private=True)
     assert disk.disk_cache().info().private
+
+
+def test_a_larger_3d_budget_shows_a_sharper_volume_at_once(
+    viewer: Any, tmp_path: Path, qtbot: Any
+) -> None:
+    levels = pyramid(pattern((64, 256, 256)), 3)  # 8 MB, 2 MB and 0.5 MB
+    write_directly(tmp_path / "volume.zarr", "zyx", levels, chunks=(64, 128, 128))
+    (layer,) = viewer.open(str(tmp_path / "volume.zarr"), plugin=PLUGIN)
+    dialog = show_settings(viewer)
+    dialog.fields["volume_mb"].number.setValue(3)
+    ok(dialog, qtbot)
+    viewer.dims.ndisplay = 3
+    assert layer.locked_data_level == 1
+
+    dialog = show_settings(viewer)
+    dialog.fields["volume_mb"].number.setValue(9)
+    ok(dialog, qtbot)
+    assert layer.locked_data_level == 0
+
+    dialog = show_settings(viewer)
+    dialog.fields["volume_mb"].number.setValue(1)
+    ok(dialog, qtbot)
+    assert layer.locked_data_level is None  # the coarsest
+    viewer.dims.ndisplay = 2
+    assert layer.locked_data_level is None

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_omezarr_cloud.napari.display import display_of
+from napari_omezarr_cloud.settings import settings
 
 if TYPE_CHECKING:
     from napari_omezarr_cloud.pyramid import PyramidView
 
 __all__ = ["choose_levels", "finest_fitting"]
-
-_BUDGET_BYTES = 64 << 20
-"""One volume's pixels; a refresh uploads them all."""
 
 _locked_by_us: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 
@@ -32,10 +30,11 @@ def finest_fitting(view: PyramidView, displayed: tuple[int, ...], largest: int) 
     largest
         Most voxels along one axis that the graphics card takes.
     """
+    budget = settings().volume_bytes  # a refresh uploads them all
     for number in range(len(view.pyramid.levels)):
         shape = [view.grid(number).shape[axis] for axis in displayed]
         nbytes = int(np.prod(shape, dtype=float)) * view.dtype.itemsize
-        if max(shape) <= largest and nbytes <= _BUDGET_BYTES:
+        if max(shape) <= largest and nbytes <= budget:
             return number
     return len(view.pyramid.levels) - 1
 
@@ -58,13 +57,18 @@ def choose_levels(viewer: Any) -> None:
         if shown is None:
             continue
         ours = _locked_by_us.get(layer)
-        if is_3d and layer.locked_data_level is None:
+        is_ours = ours is not None and layer.locked_data_level == ours
+        if is_3d and (is_ours or layer.locked_data_level is None):
             offset = viewer.dims.ndim - layer.ndim
             axes = tuple(d - offset for d in viewer.dims.displayed if d >= offset)
             level = finest_fitting(shown.view, axes, texture_limit())
             if level != len(shown.view.pyramid.levels) - 1:
-                layer.locked_data_level = level
+                if level != layer.locked_data_level:
+                    layer.locked_data_level = level
                 _locked_by_us[layer] = level
+            elif is_ours:
+                del _locked_by_us[layer]
+                layer.locked_data_level = None
         elif not is_3d and ours is not None:
             del _locked_by_us[layer]
             if layer.locked_data_level == ours:

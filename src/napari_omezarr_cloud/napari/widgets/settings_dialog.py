@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_omezarr_cloud.errors import CloudError
+from napari_omezarr_cloud.napari.volume import choose_levels
 from napari_omezarr_cloud.napari.widgets.disk_box import DiskBox
 from napari_omezarr_cloud.napari.widgets.plain_label import PlainLabel
 from napari_omezarr_cloud.settings import (
@@ -51,12 +52,21 @@ def show_settings(viewer: Any) -> SettingsDialog:
     dialog: SettingsDialog | None = window.findChild(SettingsDialog)
     if dialog is None:
         dialog = SettingsDialog(window)
+        dialog.chosen.connect(_fit_volumes)
     if not dialog.isVisible():
         dialog.load()
     dialog.show()
     dialog.raise_()
     dialog.activateWindow()
     return dialog
+
+
+def _fit_volumes() -> None:
+    """Show the level that fits the budget now, in all windows that show volumes."""
+    import napari
+
+    for viewer in list(napari.Viewer._instances):
+        choose_levels(viewer)
 
 
 class SettingsDialog(QDialog):
