@@ -279,6 +279,11 @@ class Image(_Leveled):
         return self.opened.linked_level
 
     @property
+    def parent(self) -> Location | None:
+        """Of a label image by itself: where the image should be that it belongs to; else None."""
+        return self.opened.beside
+
+    @property
     def plate(self) -> OpenedPlate | None:
         """Of a plate or well: its wells, where they lie, which field is shown; None: an image."""
         return self.opened.plate

@@ -33,6 +33,7 @@ async def open_image_group(
     *,
     axes: Sequence[str] | None = None,
     notes: Sequence[str] = (),
+    is_alone: bool = False,
 ) -> OpenedImage:
     """Open the (first) image of a group; its labels go on opening by themselves.
 
@@ -49,6 +50,8 @@ async def open_image_group(
         What the person calls its axes, in the order of the array's; None: as stated.
     notes
         What else is to be told of it.
+    is_alone
+        Whether it is known that there is no image which it could be a label image of.
 
     Raises
     ------
@@ -74,11 +77,12 @@ async def open_image_group(
         image = replace(
             image, axes=named_axes(axes, image.axes), affine=None, shown_axes=(), label_links=()
         )
-    labels = asyncio.ensure_future(open_all_labels(opened, where, group.zarr_format, image))
+    whole = asyncio.ensure_future(
+        open_pyramid(opened.store, "", group, image, opened.documents, where, opened.location.name)
+    )
+    labels = asyncio.ensure_future(open_all_labels(opened, where, group.zarr_format, image, whole))
     try:
-        image, pyramid = await open_pyramid(
-            opened.store, "", group, image, opened.documents, where, opened.location.name
-        )
+        image, pyramid = await whole
         if axes is not None and pyramid.ndim != len(axes):
             raise _misfit(where, axes, pyramid)
     except BaseException:
@@ -87,7 +91,13 @@ async def open_image_group(
     beside = _image_of_labels(opened.location)
     if beside is not None:
         image = _as_labels(image, pyramid)
-    if image.label is None:
+    if image.label is not None and pyramid.dtype.kind not in "biu":
+        notes = (
+            *notes,
+            f"Its values are {pyramid.dtype}, and labels are whole numbers: it is shown as an "
+            "image.",
+        )
+    if image.label is None or is_alone:
         beside = None
     elif beside is not None:
         notes = (*notes, f"These are labels of the image at {beside}.")

@@ -5,10 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from napari_omezarr_cloud.errors import CloudError, MetadataError, UnsupportedError
+from napari_omezarr_cloud.errors import (
+    CloudError,
+    MetadataError,
+    NotFoundError,
+    NotOmeZarrError,
+    UnsupportedError,
+)
 from napari_omezarr_cloud.ngff import Image, check_path, parse_group, parse_labels_listing
 from napari_omezarr_cloud.ngff.plain import PLAIN
 from napari_omezarr_cloud.ngff.series import Entry
+from napari_omezarr_cloud.ngff.values import settled
 from napari_omezarr_cloud.pyramid.documents import (
     ARRAY_KEY,
     GROUP_KEY,
@@ -21,27 +28,37 @@ from napari_omezarr_cloud.pyramid.documents import (
     top_documents,
 )
 from napari_omezarr_cloud.pyramid.first_image import first_image
-from napari_omezarr_cloud.pyramid.levels_opening import open_pyramid
+from napari_omezarr_cloud.pyramid.levels_opening import Beside, open_pyramid
 from napari_omezarr_cloud.pyramid.opened import OpenedLabels
 from napari_omezarr_cloud.pyramid.several import OpenInner, open_first
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from napari_omezarr_cloud.ngff import Group
+    from napari_omezarr_cloud.pyramid.level import Pyramid
     from napari_omezarr_cloud.pyramid.opened import OpenedImage
     from napari_omezarr_cloud.store import ByteStore, OpenedStore
 
-__all__ = ["open_all_labels", "open_labels_listing"]
+__all__ = ["labels_alone", "open_all_labels", "open_labels_listing"]
 
 _MOST_UNLISTED = 100
 """More folders beside those that are listed are not looked into; each costs three requests."""
+_DEEPEST = 3
 
 
 async def open_all_labels(
-    opened: OpenedStore, where: str, zarr_format: int, image: Image
+    opened: OpenedStore,
+    where: str,
+    zarr_format: int,
+    image: Image,
+    whole: asyncio.Future[tuple[Image, Pyramid]] | None = None,
 ) -> tuple[tuple[OpenedLabels, ...], tuple[str, ...]]:
-    """Open every listed label image; one that cannot be read becomes a note."""
+    """Open every label image, listed or not; one that cannot be read becomes a note.
+
+    ``whole`` is the image with its levels as soon as they are here: labels wait for them only to
+    take over their scale.
+    """
     if image.label is not None or image.version == PLAIN:
         return (), ()  # labels have no labels
     try:
@@ -49,43 +66,74 @@ async def open_all_labels(
         names, notes = parse_labels_listing(top_documents(documents), where=where)
     except CloudError as error:
         return (), (f"The list of labels could not be read. {error}",)
-    unlisted = await _unlisted(opened, names)
-    results = await asyncio.gather(
-        *(
-            _open_labels(opened.store, name, where, zarr_format, image)
-            for name in (*names, *unlisted)
-        ),
-        return_exceptions=True,
-    )
-    good = [result for result in results if isinstance(result, OpenedLabels)]
-    for name, result in zip((*names, *unlisted), results, strict=True):
-        if isinstance(result, CloudError):
-            if name not in unlisted:
-                notes = (*notes, f"The labels {name!r} could not be opened. {result}")
-        elif isinstance(result, BaseException):
-            raise result
-        elif name in unlisted:
-            notes = (*notes, f"The labels {name!r} are there, and not in the list of labels.")
-    return tuple(good), notes
 
-
-async def _unlisted(opened: OpenedStore, names: Sequence[str]) -> tuple[str, ...]:
-    """Return the folders of labels that the list of labels does not name, where we may look."""
-    if not can_list(opened.location):
-        return ()
-    try:
-        entries = await opened.store.list("labels")
-    except CloudError:
-        return ()  # not everybody may list
-    known = {name.partition("/")[0] for name in names}
-    found = sorted(e.name for e in entries if e.is_prefix and e.name not in known)
-    safe = []
-    for name in found[:_MOST_UNLISTED]:
+    async def open_one(name: str) -> OpenedLabels | CloudError:
         try:
-            safe.append(check_path(name, where=str(opened.location), key="labels"))
-        except MetadataError:
-            continue
-    return tuple(safe)
+            return await _open_labels(opened.store, name, where, zarr_format, image, whole)
+        except CloudError as error:
+            return error
+
+    good: list[OpenedLabels] = []
+    listed, more = await asyncio.gather(
+        asyncio.gather(*map(open_one, names)), _open_unlisted(opened, names, open_one)
+    )
+    for name, result in zip(names, listed, strict=True):
+        if isinstance(result, OpenedLabels):
+            good.append(result)
+        else:
+            notes = (*notes, f"The labels {name!r} could not be opened. {result}")
+    for each in more:
+        notes = (*notes, f"The labels {each.name!r} are there, and not in the list of labels.")
+    return (*good, *more), settled(notes)
+
+
+async def _open_unlisted(
+    opened: OpenedStore,
+    names: Sequence[str],
+    open_one: Callable[[str], Awaitable[OpenedLabels | CloudError]],
+) -> list[OpenedLabels]:
+    """Open what lies in the folder of labels and is not in their list, where we may look.
+
+    Folders that are no labels are looked into, as labels may be nested.
+    """
+    good: list[OpenedLabels] = []
+    waiting, tried = [""], 0
+    for _ in range(_DEEPEST if can_list(opened.location) else 0):
+        folders = [name for name in await _folders(opened, waiting) if name not in names]
+        # What only leads to labels that are listed costs no look at its metadata.
+        leading = {name for name in folders if any(n.startswith(f"{name}/") for n in names)}
+        unknown = [name for name in folders if name not in leading][: _MOST_UNLISTED - tried]
+        tried += len(unknown)
+        results = await asyncio.gather(*map(open_one, unknown))
+        good += [each for each in results if isinstance(each, OpenedLabels)]
+        empty = [
+            name
+            for name, each in zip(unknown, results, strict=True)
+            if isinstance(each, NotFoundError | NotOmeZarrError)
+        ]
+        waiting = [*sorted(leading), *empty]
+        if not waiting:
+            break
+    return good
+
+
+async def _folders(opened: OpenedStore, paths: Sequence[str]) -> list[str]:
+    """Return the folders in these folders of labels, as paths below ``labels``; safe ones."""
+
+    async def below(path: str) -> list[str]:
+        try:
+            entries = await opened.store.list(join("labels", path))
+        except CloudError:
+            return []  # not everybody may list
+        found = []
+        for name in sorted(entry.name for entry in entries if entry.is_prefix):
+            try:
+                found.append(join(path, check_path(name, where=str(opened.location), key="labels")))
+            except MetadataError:
+                continue
+        return found
+
+    return [name for names in await asyncio.gather(*map(below, paths)) for name in names]
 
 
 async def open_labels_listing(
@@ -114,8 +162,20 @@ async def open_labels_listing(
     return await open_first(opened, entries, open_inner, what="label images", notes=notes)
 
 
+def labels_alone(opened: OpenedStore) -> tuple[Entry, ...]:
+    """Return the label images that a group without an image lists in its folder of labels."""
+    listing = {key: raw for key, raw in top_documents(opened.documents).items() if key in LABELS}
+    names, _ = parse_labels_listing(listing, where=str(opened.location)) if listing else ((), ())
+    return tuple(Entry(f"labels/{name}", name) for name in names)
+
+
 async def _open_labels(
-    store: ByteStore, name: str, where: str, zarr_format: int, beside: Image
+    store: ByteStore,
+    name: str,
+    where: str,
+    zarr_format: int,
+    beside: Image,
+    whole: asyncio.Future[tuple[Image, Pyramid]] | None,
 ) -> OpenedLabels:
     prefix = f"labels/{name}"
     guesses = [f"{level}/{ARRAY_KEY[zarr_format]}" for level in GUESSED_LEVELS]
@@ -125,7 +185,7 @@ async def _open_labels(
     group = parse_group(top_documents(below), where=f"{where}/{prefix}")
     image = first_image(group)
     image, pyramid = await open_pyramid(
-        store, prefix, group, image, documents, where, name, beside=(beside, prefix)
+        store, prefix, group, image, documents, where, name, beside=Beside(beside, prefix, whole)
     )
     if pyramid.dtype.kind not in "biu":
         raise UnsupportedError(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import asyncio
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.errors import MetadataError
@@ -19,6 +20,7 @@ from napari_omezarr_cloud.ngff.values import listed
 from napari_omezarr_cloud.pyramid.array_metadata import ArrayDescription, parse_array
 from napari_omezarr_cloud.pyramid.documents import ARRAY_KEY, join, read_documents
 from napari_omezarr_cloud.pyramid.level import Pyramid
+from napari_omezarr_cloud.pyramid.scaled_like import scaled_like
 from napari_omezarr_cloud.pyramid.stored import StoredLevel
 from napari_omezarr_cloud.pyramid.transform import Transform
 from napari_omezarr_cloud.pyramid.world import in_world, leaves_plane
@@ -28,7 +30,19 @@ if TYPE_CHECKING:
 
     from napari_omezarr_cloud.store import Bytes, ByteStore
 
-__all__ = ["open_pyramid"]
+__all__ = ["Beside", "open_pyramid"]
+
+
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """The image that a label image belongs to."""
+
+    image: Image
+    """As stated; known before its arrays are."""
+    path: str
+    """Of the label image, below the image's group."""
+    opened: asyncio.Future[tuple[Image, Pyramid]] | None = None
+    """The image with its levels, as soon as they are here; None: not to be had."""
 
 
 async def open_pyramid(
@@ -40,11 +54,11 @@ async def open_pyramid(
     where: str,
     name: str,
     *,
-    beside: tuple[Image, str] | None = None,
+    beside: Beside | None = None,
 ) -> tuple[Image, Pyramid]:
     """Read what is missing of the levels' metadata and build the pyramid.
 
-    ``beside`` is the image that a label image belongs to, and the latter's path from there.
+    ``beside`` is the image that a label image belongs to.
     """
     array_key = ARRAY_KEY[group.zarr_format]
     keys = [join(prefix, dataset.path, array_key) for dataset in image.datasets]
@@ -81,7 +95,10 @@ async def open_pyramid(
     found = list(zip(image.datasets, (a for _, a in found), strict=True))
     image, found = _fine_to_coarse(image, _alike(found, notes, where))
     if beside is not None:
-        image = shown_with(image, *beside)
+        if beside.opened is not None and all(each.scale is None for each, _ in found):
+            whole, its_pyramid = await asyncio.shield(beside.opened)
+            image, found = scaled_like(image, found, whole, its_pyramid, notes)
+        image = shown_with(image, beside.image, beside.path)
     axes, transforms, affine = in_world(
         image.axes, _transforms(found), image.affine, image.shown_axes
     )

@@ -15,7 +15,7 @@ from napari_omezarr_cloud.ngff.collection import as_image, parse_collection
 from napari_omezarr_cloud.ngff.refusals import refuse_other_kinds
 from napari_omezarr_cloud.pyramid.documents import FIRST_ROUND, ROOT, top_documents
 from napari_omezarr_cloud.pyramid.image_opening import open_image_group
-from napari_omezarr_cloud.pyramid.labels_opening import open_labels_listing
+from napari_omezarr_cloud.pyramid.labels_opening import labels_alone, open_labels_listing
 from napari_omezarr_cloud.pyramid.opened import OpenedImage, OpenedLabels, Sibling
 from napari_omezarr_cloud.pyramid.plain_group_opening import (
     group_of_guesses,
@@ -111,7 +111,7 @@ async def open_what_is_there(
     try:
         group = parse_group(top_documents(opened.documents), where=str(opened.location))
     except NotFoundError as nothing:
-        guessed = group_of_guesses(opened)
+        guessed = group_of_guesses(opened, is_one=bool(labels_alone(opened)))
         if guessed is None and depth == 0:
             return await open_folder(opened, nothing, open_in_folder)
         if guessed is None:
@@ -129,7 +129,7 @@ async def open_what_is_there(
         group = as_image(group) or group
     match group.kind:
         case "image":
-            return await open_image_group(opened, group, axes=axes)
+            return await open_image_group(opened, group, axes=axes, is_alone=above == "group")
         case "scene":
             return await open_scene(opened, group)
         case "plate":

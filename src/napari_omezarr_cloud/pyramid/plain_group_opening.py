@@ -36,6 +36,7 @@ from napari_omezarr_cloud.pyramid.documents import (
     top_documents,
 )
 from napari_omezarr_cloud.pyramid.image_opening import open_image_group
+from napari_omezarr_cloud.pyramid.labels_opening import labels_alone
 from napari_omezarr_cloud.pyramid.several import OpenInner, open_first, with_others
 from napari_omezarr_cloud.store import OpenedStore, open_inside
 
@@ -57,10 +58,13 @@ _PROBED = (
 """What a web server is asked for, which does not tell what is in a group."""
 
 
-def group_of_guesses(opened: OpenedStore) -> Group | None:
-    """Return a folder without metadata of its own as a group, if an array was found in it."""
+def group_of_guesses(opened: OpenedStore, *, is_one: bool = False) -> Group | None:
+    """Return a folder without metadata of its own as a group, if something was found in it.
+
+    An array is looked for; ``is_one`` says that something else is there.
+    """
     for zarr_format, key in ARRAY_KEY.items():
-        if any(opened.documents.get(f"{name}/{key}") for name in GUESSED_LEVELS):
+        if is_one or any(opened.documents.get(f"{name}/{key}") for name in GUESSED_LEVELS):
             return Group(
                 where=str(opened.location),
                 zarr_format=3 if zarr_format == 3 else 2,
@@ -153,6 +157,10 @@ async def open_plain_group(
     """
     notes: list[str] = []
     entries = await _entries(opened, group, notes)
+    labels = labels_alone(opened)
+    if labels and all(f"{entry.path}/".startswith("labels/") for entry in entries):
+        notes.append("There is no image here, only labels.")
+        return await open_first(opened, labels, open_inner, what="label images", notes=notes)
     if not entries:
         refuse_other_kinds(group)
     found = await _pyramid(opened, group, entries)
