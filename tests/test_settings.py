@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,8 @@ from napari_omezarr_cloud.settings import (
     settings_file,
     subscribe,
 )
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -167,3 +170,16 @@ def test_a_value_out_of_range_is_refused_and_changes_nothing():
 
     assert settings() == Settings()
     assert not settings_file().exists()
+
+
+def test_every_setting_is_in_the_reference_with_its_default_and_range():
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
+
+    for about in DESCRIPTIONS:
+        if about.is_switch:
+            default, limits = "yes" if about.default else "no", ""
+        else:
+            default, limits = f"{about.default} {about.unit}".strip(), f"{about.low} – {about.high}"
+        row = " | ".join(each for each in (about.title, default, limits) if each)
+        assert f"| {row} |" in page, about.name
+        assert f"| `{about.variable}` |" in page
