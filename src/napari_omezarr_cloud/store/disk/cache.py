@@ -40,10 +40,11 @@ _READERS = 2
 _READ_TOGETHER = 8
 """Files per task of a reader: handing over costs as much as reading one."""
 
-_LINGER_S = 0.3
-"""What came is written together, and not while the first picture is being made."""
+_LINGER_S, _LINGER_MOST_S = 0.3, 3.0
+"""What came is written together when no more has come for a while, so not while a picture is being
+made; and in any case after a few seconds."""
 _TOUCH_S = 5.0
-_HURRY_BYTES = 16 << 20
+_HURRY_BYTES = 64 << 20
 _MOST_WAITING = 128 << 20
 """Bytes waiting to be written; what comes on top is not kept."""
 _REST_S = 60.0
@@ -292,7 +293,11 @@ class DiskCache:
         self._wake.wait_for(is_there)
         if not self._puts and not self._damaged:
             self._wake.wait_for(lambda: self._puts or is_urgent(), _TOUCH_S)
-        self._wake.wait_for(is_urgent, _LINGER_S)
+        give_up = time.monotonic() + _LINGER_MOST_S
+        while time.monotonic() < give_up:
+            count = len(self._puts)
+            if self._wake.wait_for(is_urgent, _LINGER_S) or len(self._puts) == count:
+                return
 
     def _safely(self, work: Callable[[], None]) -> None:
         """Do something that only the cache misses when it fails."""
