@@ -92,6 +92,18 @@ def test_in_a_pause_no_new_request_is_sent_and_afterwards_all_are(
     assert image.traffic.queued == image.traffic.in_flight == 0
 
 
+def test_an_image_opens_in_a_pause_and_its_pixels_wait(served: SlowServer, here: Engine) -> None:
+    here.pause()
+    assert until(lambda: here.is_paused)
+
+    image = noc.open(f"{served.url}/image.zarr")
+    waiting = here.start(image.pyramid.levels[0], Region((0, 0), (16, 16)))
+
+    assert until(lambda: image.traffic.queued == 1)
+    here.resume()
+    assert waiting.result(20).shape == (16, 16)
+
+
 def test_stopping_gives_up_what_is_in_flight_and_what_waits(
     served: SlowServer, here: Engine
 ) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from napari_omezarr_cloud.store.gate import Gate
+from napari_omezarr_cloud.store.gate import RANK, Gate
 
 
 async def visitors(gate: Gate, count: int, leave: asyncio.Event) -> list[asyncio.Task[None]]:
     async def visit() -> None:
+        RANK.set(lambda: (0.0,))
         async with gate.enter():
             await leave.wait()
 
@@ -72,3 +73,18 @@ def test_in_a_pause_nobody_goes_in_and_afterwards_all_do() -> None:
         return seen
 
     assert asyncio.run(scene()) == [0, 3, 2, 1]
+
+
+def test_metadata_go_through_in_a_pause() -> None:
+    async def scene() -> tuple[int, int]:
+        gate, leave = Gate(slots=2), asyncio.Event()
+        gate.pause()
+        tasks = await visitors(gate, 3, leave)
+        leave.set()
+        async with gate.enter():  # without a rank of its own: not a chunk
+            seen = gate.inside, gate.queued
+        gate.resume()
+        await asyncio.gather(*tasks)
+        return seen
+
+    assert asyncio.run(scene()) == (1, 3)

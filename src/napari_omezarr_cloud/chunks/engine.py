@@ -118,7 +118,7 @@ class Engine:
         return GATE.is_paused
 
     def pause(self) -> None:
-        """Let new requests wait until `resume`; those in flight are answered."""
+        """Let new requests for chunks wait until `resume`; those in flight are answered."""
         self.io.loop.call_soon_threadsafe(GATE.pause)
 
     def resume(self) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Missing", "count_absent", "why_missing"]
 
-_MOST = 1 << 14
+_MOST = 1 << 11
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class Gate:
         self._admit()
 
     def pause(self) -> None:
-        """Let nobody in until `resume`; who is inside stays."""
+        """Let nobody in until `resume` but metadata: opening a link would seem to hang."""
         self.is_paused = True
 
     def resume(self) -> None:
@@ -68,14 +68,19 @@ class Gate:
     @asynccontextmanager
     async def enter(self, queue: Queue | None = None) -> AsyncIterator[None]:
         """Wait for a slot and hold it; ``queue`` counts who waits."""
-        if self.is_paused or self.inside >= self.slots:
-            await self._queue(queue)
-        else:
+        if self._has_room_for(RANK.get()()):
             self.inside += 1
+        else:
+            await self._queue(queue)
         try:
             yield
         finally:
             self._leave()
+
+    def _has_room_for(self, rank: Rank) -> bool:
+        if self.is_paused and rank[0] >= 0:
+            return False
+        return self.inside < self.slots
 
     async def _queue(self, queue: Queue | None) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -100,7 +105,7 @@ class Gate:
 
     def _admit(self) -> None:
         """Let the most urgent of the waiting in as long as there are free slots."""
-        while self._waiting and not self.is_paused and self.inside < self.slots:
+        while self._waiting and self._has_room_for(self._waiting[0][0]):
             *_, turn = heapq.heappop(self._waiting)
             if not turn.done():
                 self.inside += 1

@@ -81,7 +81,7 @@ class NetworkDock(QWidget):
         self.plot = SpeedPlot(_PLOTTED, "last minute")
         self.pause_button = QPushButton("Pause")
         self.pause_button.setToolTip(
-            "Send no new requests until you resume. What was asked for already still comes."
+            "Send no new requests for pixels until you resume. What was asked for still comes."
         )
         self.pause_button.clicked.connect(self.pause_or_resume)
         self.stop_button = QPushButton("Stop loading")
