@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,6 +71,30 @@ def test_booleans_are_labels_too(tmp_path: Path) -> None:
     layer = layer_of(labels_layer(image.labels[0], image.name, "here"))
 
     np.testing.assert_array_equal(np.asarray(layer.data[0]), mask)
+
+
+@pytest.mark.parametrize(("value", "dtype"), [(2**40 + 7, "u8"), (2**33, "i8"), (70_000, "u4")])
+def test_labels_of_large_values_are_shown_whatever_their_colours(
+    tmp_path: Path, value: int, dtype: str
+) -> None:
+    pixels = np.zeros((9, 8), dtype)
+    pixels[2:4, 3] = value
+    about = {
+        "colors": [{"label-value": value, "rgba": [255, 0, 0, 255]}],
+        "properties": [{"label-value": value, "area": 2}],
+    }
+    image = noc.open(write(tmp_path / "x.zarr", pixels, "yx", **{"image-label": about}))
+    label = image.opened.image.label
+    assert label is not None
+
+    made = labels_layer(noc.Labels(image.pyramid, "x", label), "x", "here")
+    layer = layer_of(made)
+
+    assert layer.get_value((2, 3), world=True)[-1] == value
+    assert (layer._slice.image.view[2, 3] != 0).all()
+    assert value in list(layer.features["index"])
+    notes = layer.metadata["omezarr"]["notes"]
+    assert find_spec("numba") is not None or any("only with numba" in note for note in notes)
 
 
 def test_colours_on_the_last_axis_are_one_picture(tmp_path: Path) -> None:

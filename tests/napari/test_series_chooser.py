@@ -250,5 +250,35 @@ def test_the_image_of_labels_is_offered_with_a_button(
     do(None)
 
     assert text == "Open the image"
+    assert not said[-1].source
     qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=20000)
     assert [type(layer).__name__ for layer in viewer.layers].count("Labels") == 1
+
+
+def test_a_folder_of_images_is_asked_about_by_its_own_name(
+    viewer: Any,
+    qtbot: Any,
+    tmp_path: Path,
+    ome_zarr: Callable[[str], Written],
+    slow_server: Callable[..., SlowServer],
+) -> None:
+    folder = tmp_path / "bucket" / "a study"
+    for name in ("day 1.zarr", "day 2.zarr"):
+        shutil.copytree(ome_zarr("v05 by ome-zarr-py").path, folder / name)
+    server = slow_server(tmp_path)
+    asked = []
+
+    def look(chooser: SeriesChooser) -> None:
+        asked.append(chooser.about.text())
+        chooser.reject()
+
+    when_asked(look)
+    dialog = show_dialog(viewer)
+    dialog.endpoint.setText(server.url)
+    dialog.link.setEditText("s3://bucket/a study")
+    dialog.open_button.click()
+    qtbot.waitUntil(lambda: bool(asked), timeout=20000)
+
+    assert "2 images are at s3://bucket/a%20study" in asked[0].replace("\u200b", "")
+    assert "day" not in asked[0]
+    assert not viewer.layers

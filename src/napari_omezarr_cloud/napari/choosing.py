@@ -30,8 +30,10 @@ def is_to_be_chosen(image: Image) -> bool:
 def where_they_are(image: Image) -> str:
     """Return the display form of the place that holds the images of a series."""
     first = image.series[0]
-    text, path = str(first.location), first.path
-    return text[: -len(path)].rstrip("/") if path and text.endswith(path) else text
+    place = first.location
+    for _ in first.path.split("/") if first.path else ():
+        place = place.parent() or place
+    return str(place)
 
 
 def chooser_for(image: Image, parent: QWidget | None) -> SeriesChooser:

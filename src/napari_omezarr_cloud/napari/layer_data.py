@@ -8,6 +8,7 @@ window → ``contrast_limits``, colour → ``colormap``, axis names and units �
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,6 +49,7 @@ _PALETTES: dict[int, Sequence[str]] = {
 }
 _CLEAR = np.zeros(4, np.float32)
 _GREY = np.array([0.7, 0.7, 0.7, 1], np.float32)
+_MOST_COLOURED = 1 << 16
 _MANY = ("#00FFFF", "#FFFF00", "#FF00FF", "#FF0000", "#00FF00", "#0000FF")
 
 
@@ -256,16 +258,29 @@ def labels_layer(
             METADATA_KEY: {"source": source, "labels": labels.name, "notes": list(labels.notes)}
         },
     }
-    if labels.label.colors:
+    if labels.label.colors and _can_be_coloured(labels.label.colors, view.dtype):
         colours: dict[int | None, Any] = {
             value: np.array(rgba, np.float32) / 255 for value, rgba in labels.label.colors.items()
         }
         # A direct colormap has one colour for all that is not listed: grey, so that it is seen.
         attributes["colormap"] = {0: _CLEAR, None: _GREY, **colours}
+    elif labels.label.colors:
+        attributes["metadata"][METADATA_KEY]["notes"].append(
+            "The colours of the labels are not shown: napari takes colours of values above "
+            f"{_MOST_COLOURED:,} only with numba, which is not installed."
+        )
     features = _features(labels.label.properties)
     if features is not None:
         attributes["features"] = features
     return levels, attributes, "labels"
+
+
+def _can_be_coloured(colors: Mapping[int, Any], dtype: np.dtype[Any]) -> bool:
+    """Tell whether napari can show colours of these values: without numba it needs a table."""
+    if dtype.itemsize <= 2 or find_spec("numba") is not None:
+        return True
+    most = max(map(abs, colors)) * (2 if min(colors) < 0 else 1)
+    return most <= _MOST_COLOURED
 
 
 def _multiscale(levels: list[Any]) -> Any:

@@ -65,9 +65,17 @@ def tell_notes(name: str, notes: Sequence[str]) -> None:
     show_info(plain(f"{name}: {said}"))
 
 
+class _Offer(Notification):
+    """Leaves out what napari writes beside a button: the name of its own manager as a source."""
+
+    @property
+    def source(self) -> str:
+        return ""
+
+
 def offer(sentence: str, button: str, do: Callable[[], None]) -> None:
     """Notify with a button that does something; on the GUI thread."""
-    said = Notification(plain(sentence), NotificationSeverity.INFO, actions=[(button, do)])
+    said = _Offer(plain(sentence), NotificationSeverity.INFO, actions=[(button, do)])
     notification_manager.dispatch(said)
 
 
