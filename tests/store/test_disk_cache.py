@@ -40,6 +40,7 @@ READ = """
 import sys
 import napari_omezarr_cloud as noc
 image = noc.open(sys.argv[1])
+image.labels
 print(int(image.read(0).sum(dtype="u8")), image.traffic.disk_hits)
 """
 DOCUMENTS = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
@@ -74,7 +75,8 @@ def test_the_next_program_asks_for_metadata_only(
     any_image: Written, serve: Serve, in_a_new_program: Callable[..., str]
 ) -> None:
     server, link = serve(any_image.path)
-    first = noc.open(link).read(0)
+    image = noc.open(link)
+    first, _ = image.read(0), image.labels
     asked_first = sorted(server.paths)
     server.clear_log()
 
@@ -90,12 +92,18 @@ def test_a_first_look_sends_what_it_sends_without_a_cache(
     any_image: Written, serve: Serve, disk: DiskCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, link = serve(any_image.path)
-    noc.open(link).read(0)
+
+    def look(link: str) -> None:
+        image = noc.open(link)
+        image.read(0)
+        assert len(image.labels) == len(any_image.labels)  # waits for them
+
+    look(link)
     with_cache = server.paths
     server.clear_log()
     monkeypatch.setenv("OMEZARR_DISK_CACHE_MB", "0")
 
-    noc.open(link).read(0)
+    look(link)
 
     # Whether and which missing chunk is looked for under another name depends on what came first.
     others = set(server.paths) ^ set(with_cache)
