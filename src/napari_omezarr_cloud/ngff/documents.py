@@ -17,8 +17,12 @@ from napari_omezarr_cloud.ngff.values import listed, shown
 
 __all__ = ["MAX_DOCUMENT_BYTES", "Document", "parse_document", "parse_json"]
 
-MAX_DOCUMENT_BYTES = 64 * 2**20
+MAX_DOCUMENT_BYTES = 32 * 2**20
 """Larger documents are refused; consolidated metadata of a large plate are below 20 MB."""
+
+_MOST_CONTAINERS = 2_000_000
+"""Objects and lists of one document. Each takes up to 200 bytes of memory for two of text; a list
+of the colours of a million labels has as many."""
 
 _MAX_DEPTH = 100
 """Deeper nesting is refused here, so that nothing later need fear recursion."""
@@ -60,8 +64,9 @@ def parse_json(raw: bytes, *, where: str, key: str) -> dict[str, Any]:
     Raises
     ------
     MetadataError
-        If it is empty, larger than 64 MiB, not UTF-8, an HTML page, no complete JSON, nested
-        more than 100 deep, or no object. Names `key` and what was found.
+        If it is empty, larger than 32 MiB, of more than two million lists and objects, not UTF-8,
+        an HTML page, no complete JSON, nested more than 100 deep, or no object. Names `key` and
+        what was found.
     """
     return parse_document(raw, where=where, key=key).content
 
@@ -96,7 +101,7 @@ def _text(raw: bytes, key: str, notes: list[str]) -> str:
         raw = _gunzip(raw)
         notes.append(f"{key} is gzip-compressed without saying so; it was unpacked.")
     if len(raw) > MAX_DOCUMENT_BYTES:
-        raise _UnreadableError(f"the document is too large ({len(raw):,} bytes, limit 64 MiB)")
+        raise _UnreadableError(f"the document is too large ({len(raw):,} bytes, limit 32 MiB)")
     if raw.startswith(_BOM):
         raw = raw[len(_BOM) :]
         notes.append(f"{key} begins with a byte order mark (BOM); it was skipped.")
@@ -126,6 +131,8 @@ def _loads(text: str, key: str, notes: list[str]) -> dict[str, Any]:
         raise _UnreadableError("the document is empty, where JSON was expected")
     if start.startswith("<"):
         raise _markup(start)
+    if (count := text.count("[") + text.count("{")) > _MOST_CONTAINERS:
+        raise _UnreadableError(f"the JSON is too large ({count:,} lists and objects)")
     repeated: dict[str, None] = {}
 
     def as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

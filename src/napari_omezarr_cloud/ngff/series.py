@@ -141,8 +141,8 @@ def _names(raw: bytes | None, notes: list[str]) -> list[str]:
     parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
     try:
         if len(raw) > MAX_DOCUMENT_BYTES:
-            raise _Refused("it is larger than 64 MiB")
+            raise _Refused("it is larger than 32 MiB")
         parser.Parse(raw, True)
-    except (_Refused, expat.ExpatError) as error:
+    except (_Refused, expat.ExpatError, LookupError, ValueError) as error:  # of odd encodings
         notes.append(f"The names of the images in OME/{OME_XML} could not be read: {error}.")
     return names

@@ -25,6 +25,13 @@ __all__ = ["ArrayDescription", "Sharding", "parse_array"]
 _MAX_CHUNK_BYTES = 2**31
 """A chunk is decoded whole; one larger than this cannot be shown on a laptop."""
 
+_MAX_INDEX_BYTES = 2**27
+"""Of a shard's index, which is read whole: eight million chunks."""
+
+_MAX_AXES = 32
+_MAX_CHUNKS = 2**20
+"""Along one axis. Whoever reads the array through dask has a list of them."""
+
 _SUPPORTED_KINDS = "biufc"
 
 
@@ -51,6 +58,12 @@ class ArrayDescription:
     document: Mapping[str, Any]
     notes: tuple[str, ...] = ()
     """Sentences about what was odd."""
+
+    @property
+    def most_nbytes(self) -> int:
+        """Bytes that a chunk can have as it is stored: codecs add little, filters may widen it."""
+        nbytes = math.prod(self.grid.chunks) * self.grid.dtype.itemsize
+        return 4 * max(nbytes, 2**18)
 
     def object_key(self, index: Index) -> str:
         """Return the key, below the array, of the object that holds a chunk."""
@@ -154,6 +167,16 @@ def _grid(
         raise UnsupportedError(
             "Could not read the array", why=f"its dtype is {dtype}, which holds no numbers"
         )
+    if len(shape) > _MAX_AXES:
+        raise UnsupportedError("Could not read the array", why=f"its shape has {len(shape)} axes")
+    grid_counts = [-(-n // c) for n, c in zip(shape, chunks, strict=True)]
+    if max(grid_counts, default=0) > _MAX_CHUNKS or math.prod(shape) * dtype.itemsize >= 2**63:
+        raise UnsupportedError(
+            "Could not read the array",
+            why=f"its shape, {'x'.join(map(str, shape))}, makes up to {max(grid_counts):,} chunks "
+            "along an axis",
+            hint=f"Arrays of up to {_MAX_CHUNKS:,} chunks along each axis can be read.",
+        )
     # A chunk may be larger than the array, but decoding needs all of it.
     nbytes = math.prod(chunks) * dtype.itemsize
     if nbytes > _MAX_CHUNK_BYTES:
@@ -224,6 +247,11 @@ def _parse_sharding(
             "Could not read the array", why=f"inner chunks {inner} do not divide shards {outer}"
         )
     per_shard = tuple(o // i for o, i in zip(outer, inner, strict=True))
+    if 16 * math.prod(per_shard) > _MAX_INDEX_BYTES:
+        raise UnsupportedError(
+            "Could not read the array",
+            why=f"a shard has {math.prod(per_shard):,} chunks, more than can be looked up",
+        )
     index_codecs = configuration.get("index_codecs") or [
         {"name": "bytes", "configuration": {"endian": "little"}},
         {"name": "crc32c"},

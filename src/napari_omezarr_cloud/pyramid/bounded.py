@@ -86,7 +86,15 @@ def _stream(make: Callable[[], Any], raw: Any, limit: int) -> bytes:
 
 def _blosc(raw: memoryview) -> int | None:
     """Uncompressed size in the blosc1 header (bytes 4 to 8, little endian)."""
-    return struct.unpack_from("<I", raw, 4)[0] if len(raw) >= 16 else None
+    if len(raw) < 16:
+        return None
+    size, _, stored = struct.unpack_from("<III", raw, 4)
+    if stored > len(raw):  # blosc believes it, and would read on in what lies behind in memory
+        raise ChunkError(
+            "Could not decode the chunk",
+            why=f"it has {len(raw)} bytes, and its header says {stored}",
+        )
+    return int(size)
 
 
 def _lz4(raw: memoryview) -> int | None:

@@ -97,15 +97,16 @@ class StoredLevel:
 
     async def _fetch(self, key: str, index: Index, runner: Runner) -> Bytes | None:
         sharding = self.description.sharding
+        most = self.description.most_nbytes
         if sharding is None:
-            return await self.store.get(key)
+            return await self.store.get(key, ByteRange(0, at_most=most))
         table = await self._shard_index(key, sharding, runner)
         if table is None:
             return None
         offset, nbytes = map(int, table[self.description.place_in_shard(index)])
         if offset == _MISSING and nbytes == _MISSING:
             return None
-        if offset + nbytes > 2**62 or nbytes > 2**31:
+        if offset + nbytes > 2**62 or nbytes > most:
             raise self._bad(key, "its shard's index points outside the shard")
         if nbytes == 0:
             return b""

@@ -22,12 +22,14 @@ class ByteRange:
     last 20 bytes). ``length`` is ignored for a suffix and None means "to the end".
 
     Where the server sends no parts of objects, one of at most ``whole_up_to`` bytes is returned
-    whole.
+    whole. More than ``at_most`` bytes are refused before they are fetched; ``ByteRange(0,
+    at_most=n)`` is the whole object, and asked for as such.
     """
 
     start: int
     length: int | None = None
     whole_up_to: int = 0
+    at_most: int | None = None
 
 
 @dataclass(frozen=True)

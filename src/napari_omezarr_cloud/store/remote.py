@@ -13,9 +13,16 @@ import obstore
 from obstore.exceptions import NotSupportedError
 from obstore.store import AzureStore, GCSStore, HTTPStore, LocalStore, S3Store
 
-from napari_omezarr_cloud.errors import AccessRefusedError, CloudError, LinkError, NotFoundError
+from napari_omezarr_cloud.errors import (
+    AccessRefusedError,
+    CloudError,
+    LinkError,
+    NotFoundError,
+    ServerError,
+)
 from napari_omezarr_cloud.settings import settings
 from napari_omezarr_cloud.store.counting import Traffic
+from napari_omezarr_cloud.store.disk.stamp import is_document
 from napari_omezarr_cloud.store.failures import (
     NoRangesError,
     PageError,
@@ -47,6 +54,8 @@ _RETRIES: Any = {
     },
 }
 _BROKEN_ANSWER_TRIES = 3
+_MOST_DOCUMENT, _MOST_WHOLE = 2**26, 2**31 + 2**24
+"""Bytes of a metadata document, and of anything else, that are read at once."""
 
 
 def _client(location: Location) -> Any:
@@ -253,6 +262,7 @@ class RemoteStore:
             if byte_range is None or not (byte_range.start < 0 or byte_range.whole_up_to):
                 raise
             answer = await self._get_otherwise(key, byte_range)
+        self._refuse_too_large(answer, key, byte_range)
         content_type = str(answer.attributes.get("Content-Type", ""))
         data = memoryview(await answer.bytes_async())
         if self.location.kind != "file" and content_type.startswith("text/html"):
@@ -266,6 +276,21 @@ class RemoteStore:
         if self._on_answer is not None:
             self._on_answer(key, answer.meta)
         return data
+
+    def _refuse_too_large(self, answer: Any, key: str, byte_range: ByteRange | None) -> None:
+        """Stop before the bytes are fetched: files that lie about their size fill the memory."""
+        most = _MOST_DOCUMENT if is_document(key) else _MOST_WHOLE
+        if byte_range is not None and byte_range.at_most is not None:
+            most = byte_range.at_most
+        start, stop = answer.range
+        if stop - start > most:
+            raise ServerError(
+                "Could not read",
+                where=self.where,
+                key=key,
+                why=f"it has {stop - start:,} bytes, and no more than {most:,} are expected there",
+                hint="The file may be damaged, or its metadata those of another.",
+            )
 
     async def _get_otherwise(self, key: str, byte_range: ByteRange) -> Any:
         """Ask where a range was not served: without a suffix, which Azure does not know; whole."""
@@ -319,7 +344,7 @@ class RemoteStore:
 
 
 def _options(byte_range: ByteRange | None) -> Any:
-    if byte_range is None:
+    if byte_range is None or (byte_range.at_most is not None and byte_range.length is None):
         return None
     if byte_range.start < 0:
         return {"range": {"suffix": -byte_range.start}}

@@ -312,7 +312,11 @@ class _Contents:
         """Return a member's bytes, or some of them."""
         if member.is_encrypted:
             raise ZipError("it is encrypted, and members with a password are not read")
-        if wanted is None:
+        if wanted is not None and wanted.at_most is not None and member.nbytes > wanted.at_most:
+            raise ZipError(
+                f"its {member.nbytes:,} bytes are more than the {wanted.at_most:,} expected there"
+            )
+        if wanted is None or (wanted.at_most is not None and wanted.length is None):
             return await self._whole(member)
         start, stop = _span(wanted, member.nbytes)
         if member.method == 0:
