@@ -84,7 +84,7 @@ def test_what_was_loaded_is_counted_per_image_and_in_all(
     answered = sum(e.end is not None for e in server.log)
     assert int(values["Answered"].partition(" ")[0].replace(",", "")) == answered
     assert values["In flight"] == values["Waiting"] == values["Failed"] == "0"
-    assert int(values["Time per request"].removesuffix(" ms")) >= 20
+    assert int(values["Per request"].removesuffix(" ms")) >= 20
     assert dock.tree.places == ["All together", where]
     assert dock.missing.toPlainText() == "Nothing is missing."
     assert not dock.retry_button.isEnabled()
@@ -106,7 +106,7 @@ def test_a_second_look_is_found_in_memory(
     assert shown.hits.found - found == more
     dock.look()
     values = dock.tree.values(f"{server.url}/plane.zarr")
-    assert values["Found in memory"].startswith(f"{shown.hits.found:,} of {shown.hits.wanted:,}")
+    assert values["From memory"].startswith(f"{shown.hits.found:,} of {shown.hits.wanted:,}")
 
 
 def test_pausing_holds_back_requests_and_resuming_sends_them(
@@ -215,6 +215,23 @@ def test_a_hidden_dock_does_nothing(viewer: Any, dock: NetworkDock, qtbot: Any) 
 
     assert not dock._clock.isActive()
     assert looks == []
+
+
+def test_a_pause_is_mentioned_when_the_dock_is_closed_and_ends_with_the_window(
+    viewer: Any, dock: NetworkDock, qtbot: Any, told: list[str]
+) -> None:
+    dock.pause_or_resume()
+    qtbot.waitUntil(lambda: engine().is_paused)
+    wrapped = viewer.window._wrapped_dock_widgets["Network (napari-omezarr-cloud)"]
+
+    wrapped.hide()
+    assert told == ["Loading is still paused. The Network dock resumes it."]
+    assert engine().is_paused
+
+    wrapped.show()
+    viewer.window._qt_window.hide()
+    qtbot.waitUntil(lambda: not engine().is_paused)
+    assert len(told) == 1
 
 
 def test_the_limit_in_the_dock_is_kept_and_counts_at_once(

@@ -75,7 +75,7 @@ def test_each_cause_has_its_sentence() -> None:
 def test_rows_say_nothing_where_nothing_is_known() -> None:
     rows = dict(count_rows(Counts(), 0.0, 0, 0))
 
-    assert rows["Time per request"] == rows["Found in memory"] == rows["Found on disk"] == "–"
+    assert rows["Per request"] == rows["From memory"] == rows["From disk"] == "–"
 
 
 @pytest.mark.parametrize(

@@ -82,9 +82,9 @@ def count_rows(
         ("Given up", f"{counts.cancelled:,}"),
         ("Received", size(counts.nbytes)),
         ("Speed", speed(bytes_per_s)),
-        ("Time per request", "–" if latency is None else f"{latency * 1000:,.0f} ms"),
-        ("Found in memory", share),
-        ("Found on disk", disk),
+        ("Per request", "–" if latency is None else f"{latency * 1000:,.0f} ms"),
+        ("From memory", share),
+        ("From disk", disk),
     ]
 
 

@@ -170,11 +170,17 @@ class NetworkDock(QWidget):
         self._clock.start()
 
     def hideEvent(self, event: QHideEvent | None) -> None:
-        """Look no more; a pause that nobody sees any more is mentioned."""
+        """Look no more; a pause that is no longer seen is mentioned, or ends with the window."""
         super().hideEvent(event)
         self._clock.stop()
-        if engine().is_paused and self._viewer() is not None:
+        is_minimised = event is not None and event.spontaneous()
+        if is_minimised or not engine().is_paused:
+            return
+        window = self.window()
+        if window is not None and window.isVisible():
             tell_warning("Loading is still paused. The Network dock resumes it.")
+        else:
+            engine().resume()
 
     def _look_soon(self) -> None:
         """Look when the engine's loop has done what was asked for."""
@@ -271,6 +277,7 @@ class _Tree(QTreeWidget):
         self.setColumnCount(2)
         self.setHeaderHidden(True)
         self.setUniformRowHeights(True)
+        self.setIndentation(12)
         self.setSelectionMode(QTreeWidget.SelectionMode.NoSelection)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setMinimumHeight(150)
