@@ -22,6 +22,7 @@ from napari_omezarr_cloud.ngff import check_path
         pytest.param("ünïcode", "ünïcode", id="any letters"),
         pytest.param("a..b/v1.0", "a..b/v1.0", id="dots inside names"),
         pytest.param("img:0", "img:0", id="colon"),
+        pytest.param("a;b/5%c0/½", "a;b/5%c0/½", id="semicolon, percent and wide signs"),
     ],
 )
 def test_paths_inside_are_kept(path: str, kept: str) -> None:
@@ -54,6 +55,13 @@ def test_paths_inside_are_kept(path: str, kept: str) -> None:
         "..%5c_outside",
         "a\\..\\b",
         ".. /a",
+        "..;/a",
+        "a/..;b=1/..;/c",
+        "%2e%2e;/a",
+        "\N{FULLWIDTH FULL STOP}\N{FULLWIDTH FULL STOP}/a",
+        "\N{TWO DOT LEADER}/a",
+        "%c0%ae%c0%ae/a",
+        "%25C0%25AE./a",
         ".../a",
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from napari_omezarr_cloud.errors import MetadataError
 from napari_omezarr_cloud.ngff.values import shown
@@ -13,6 +14,7 @@ _MAX_LENGTH = 1024
 # Not compiled here, since that would take longer than the rest of the import; re keeps them.
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*:/|[A-Za-z]:"
 _ESCAPES = r"(?i:%(2e|2f|5c|25|00))"
+_OVERLONG = r"(?i:%(25)*c[01]%)"  # a dot in two bytes, which careless servers decode
 _CONTROL = r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]"
 _MEANT = {"2e": ".", "2f": "/", "5c": "\\", "25": "%", "00": "\0"}
 
@@ -64,6 +66,8 @@ def _trouble(path: object) -> str | None:
         return "is empty"
     if len(path) > _MAX_LENGTH:
         return f"is longer than {_MAX_LENGTH} characters"
+    if re.search(_OVERLONG, path):
+        return "holds escapes that are no UTF-8"
     # Servers and libraries decode percent signs, some twice: judge what could come out of it.
     for reading in _readings(path):
         if re.search(_CONTROL, reading):
@@ -93,5 +97,7 @@ def _decoded(escape: re.Match[str]) -> str:
 
 
 def _leads_up(part: str) -> bool:
+    # Some servers cut what follows a semicolon, or take dots of other scripts for dots.
+    part = unicodedata.normalize("NFKC", part.partition(";")[0])
     # Windows drops trailing dots and blanks, so ".. " and "..." are steps upwards there.
     return len(part) > 1 and part[0] == "." and not part.strip(". ")
