@@ -267,11 +267,12 @@ def test_a_folder_that_is_no_ome_zarr_is_named_as_what_it_is(copy: Path) -> None
     (copy / ".zattrs").write_text("{}")
     for level in ("s0", "s1", "s2"):
         shutil.rmtree(copy / level)
+    (copy / "empty").mkdir()
 
     with pytest.raises(NotOmeZarrError, match="Zarr group without OME metadata"):
         noc.open(copy)
     with pytest.raises(NotFoundError, match="no Zarr metadata"):
-        noc.open(copy / "s7")
+        noc.open(copy / "empty")
 
 
 def test_a_level_that_is_missing_is_left_out_with_a_note(copy: Path) -> None:

@@ -229,3 +229,161 @@ def test_a_multiscale_of_the_draft_is_an_image(
     assert image.axes == usual.axes
     assert [level.scale for level in image.levels] == [level.scale for level in usual.levels]
     assert (image.read(2) == usual.read(2)).all()
+
+
+# ---- collections as RFC-8 writes them since 2026 ------------------------------------------------
+
+WORLD = {
+    "id": "world",
+    "axes": [{"name": name, "type": "space", "unit": "micrometer"} for name in "zyx"],
+}
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Path:
+    """A folder with an image of 0.5 over z, y, x in ``raw``, in micrometres."""
+    import numpy as np
+    import zarr
+
+    root = tmp_path / "study"
+    group = zarr.open_group(root / "raw", mode="w", zarr_format=3)
+    datasets = []
+    for number, step in enumerate((1, 2)):
+        data = np.arange(4 * 32 * 24, dtype="u2").reshape(4, 32, 24)[:, ::step, ::step]
+        zarr.create_array(root / "raw" / str(number), data=data, zarr_format=3)
+        scale = {"type": "scale", "scale": [2, 0.5 * step, 0.5 * step]}
+        datasets.append({"path": str(number), "coordinateTransformations": [scale]})
+    multiscale = {"axes": WORLD["axes"], "datasets": datasets}
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale]}
+    return root
+
+
+def zarr_path(path: str, kind: str = "zarr") -> dict[str, str]:
+    return {"type": kind, "path": path}
+
+
+def collection(*nodes: Any, **attributes: Any) -> dict[str, Any]:
+    ome = {"version": "0.x", "type": "collection", "name": "all", "nodes": list(nodes)}
+    return {"ome": {**ome, "attributes": attributes}}
+
+
+def test_a_collection_is_opened_by_the_link_of_its_file(
+    stack: Path, slow_server: Callable[..., SlowServer]
+) -> None:
+    nodes = [
+        {"type": "multiscale", "name": "As it was", "path": zarr_path("./raw")},
+        {"type": "multiscale", "name": "far", "path": zarr_path("https://elsewhere.org/x.zarr")},
+        {"type": "multiscale", "name": "up", "path": zarr_path("../x.zarr")},
+        {"type": "mobie:table", "name": "table", "path": zarr_path("t.csv", "mobie:csv")},
+    ]
+    write(stack, "all.json", collection(*nodes))
+    server = slow_server(stack.parent)
+
+    image = noc.open(f"{server.url}/study/all.json")
+
+    assert str(image.location).endswith("/study/raw")
+    assert len(image.levels) == 2
+    assert sum("left out" in note for note in image.notes) == 3
+    assert all(path.startswith("/study/") for path in server.paths)
+
+
+def test_a_collection_in_a_collection_is_a_file_too(stack: Path) -> None:
+    write(stack, "sub/inner.json", collection({"type": "multiscale", "path": zarr_path("clean")}))
+    shutil.copytree(stack / "raw", stack / "sub" / "clean")
+    inner = {"type": "collection", "name": "more", "path": zarr_path("./sub/inner.json", "json")}
+    raw = {"type": "multiscale", "name": "raw", "path": zarr_path("raw")}
+    write(stack, "all.json", collection(raw, inner))
+
+    image = noc.open(stack / "all.json")
+
+    assert [entry.name for entry in image.series] == ["raw", "more"]
+    assert str(image.series[1].open().location).endswith("/sub/clean")
+
+
+def test_a_collection_that_holds_itself_is_given_up(
+    stack: Path, slow_server: Callable[..., SlowServer]
+) -> None:
+    itself = {"type": "collection", "name": "again", "path": zarr_path("all.json", "json")}
+    write(stack, "all.json", collection(itself))
+    server = slow_server(stack.parent)
+
+    with pytest.raises(MetadataError, match="each inside the next"):
+        noc.open(f"{server.url}/study/all.json")
+
+    assert len(server.log) < 10
+
+
+def test_an_image_that_a_collection_describes_itself_is_opened(stack: Path) -> None:
+    levels = [
+        {
+            "type": "singlescale",
+            "id": f"raw_{n}",
+            "path": zarr_path(f"./raw/{n}"),
+            "attributes": {
+                "coordinateTransformations": [
+                    {
+                        "type": "scale",
+                        "scale": [2, 0.5 * 2**n, 0.5 * 2**n],
+                        "input": f"raw_{n}",
+                        "output": "world",
+                    }
+                ]
+            },
+        }
+        for n in range(2)
+    ]
+    colours = {"labelAttributes": [{"labelValue": 5, "color": [255, 0, 0, 255], "area": 3}]}
+    nodes = [
+        {"type": "multiscale", "name": "raw", "nodes": levels},
+        {"type": "multiscale", "name": "cells", "nodes": levels, "attributes": {"labels": colours}},
+    ]
+    write(stack, "all.json", collection(*nodes, coordinateSystems=[WORLD]))
+
+    image = noc.open(stack / "all.json")
+    cells = image.series[1].open()
+
+    assert [entry.name for entry in image.series] == ["raw", "cells"]
+    assert [level.path for level in image.levels] == ["raw/0", "raw/1"]
+    assert [level.scale for level in image.levels] == [(2, 0.5, 0.5), (2, 1, 1)]
+    assert "".join(axis.name for axis in image.axes) == "zyx"
+    assert (image.read() == noc.open(stack / "raw").read()).all()
+    label = cells.opened.image.label
+    assert label is not None
+    assert label.colors == {5: (255, 0, 0, 255)}
+    assert label.properties == {5: {"area": 3}}
+
+
+def test_an_image_of_a_collection_is_shown_in_its_place(stack: Path) -> None:
+    move = {"type": "translation", "translation": [0, 0, 100], "output": {"id": "world"}}
+    nodes = [
+        {
+            "type": "multiscale",
+            "name": "moved",
+            "path": zarr_path("raw"),
+            "attributes": {"coordinateTransformations": [move]},
+        },
+        {
+            "type": "multiscale",
+            "name": "lost",
+            "path": zarr_path("other"),
+            "attributes": {"coordinateTransformations": [{**move, "output": "nowhere"}]},
+        },
+    ]
+    shutil.copytree(stack / "raw", stack / "other")
+    write(stack, "all.json", collection(*nodes, coordinateSystems=[WORLD]))
+
+    moved = noc.open(stack / "all.json")
+    lost = moved.series[1].open()
+
+    place = [s + (moved.affine.translation[n] if moved.affine else 0)
+             for n, s in enumerate(moved.levels[0].translation)]  # fmt: skip
+    assert place == [0, 0, 100]
+    assert lost.levels[0].translation == (0, 0, 0)
+    assert any("place in the collection could not be read" in note for note in lost.notes)
+
+
+def test_a_file_that_is_no_collection_says_what_it_is(stack: Path) -> None:
+    write(stack, "table.json", {"columns": []})
+
+    with pytest.raises(MetadataError, match="a document"):
+        noc.open(stack / "table.json")

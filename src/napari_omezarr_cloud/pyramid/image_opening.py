@@ -12,7 +12,7 @@ from napari_omezarr_cloud.ngff.axes import named_axes
 from napari_omezarr_cloud.pyramid.channels import channel_axis
 from napari_omezarr_cloud.pyramid.labels_opening import open_all_labels
 from napari_omezarr_cloud.pyramid.levels_opening import open_pyramid
-from napari_omezarr_cloud.pyramid.opened import OpenedImage, Sibling
+from napari_omezarr_cloud.pyramid.opened import OpenedImage, OpenedLabels, Sibling
 from napari_omezarr_cloud.pyramid.several import note_on_several
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ async def open_image_group(
     axes: Sequence[str] | None = None,
     notes: Sequence[str] = (),
     is_alone: bool = False,
+    has_labels: bool = True,
 ) -> OpenedImage:
     """Open the (first) image of a group; its labels go on opening by themselves.
 
@@ -52,6 +53,8 @@ async def open_image_group(
         What else is to be told of it.
     is_alone
         Whether it is known that there is no image which it could be a label image of.
+    has_labels
+        Whether a folder of labels beside it is its own.
 
     Raises
     ------
@@ -80,7 +83,9 @@ async def open_image_group(
     whole = asyncio.ensure_future(
         open_pyramid(opened.store, "", group, image, opened.documents, where, opened.location.name)
     )
-    labels = asyncio.ensure_future(open_all_labels(opened, where, group.zarr_format, image, whole))
+    labels = asyncio.ensure_future(
+        open_all_labels(opened, where, group.zarr_format, image, whole) if has_labels else _none()
+    )
     try:
         image, pyramid = await whole
         if axes is not None and pyramid.ndim != len(axes):
@@ -113,6 +118,10 @@ async def open_image_group(
         series=series,
         beside=beside,
     )
+
+
+async def _none() -> tuple[tuple[OpenedLabels, ...], tuple[str, ...]]:
+    return (), ()
 
 
 def _opener(

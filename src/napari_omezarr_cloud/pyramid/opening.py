@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from napari_omezarr_cloud.errors import AccessRefusedError, MetadataError, NotFoundError
 from napari_omezarr_cloud.location import as_other_file
 from napari_omezarr_cloud.ngff import parse_group
-from napari_omezarr_cloud.ngff.collection import as_image, parse_collection
+from napari_omezarr_cloud.ngff.collection import as_image
 from napari_omezarr_cloud.ngff.refusals import refuse_other_kinds
+from napari_omezarr_cloud.pyramid.collection_opening import collection_file, open_collection
 from napari_omezarr_cloud.pyramid.documents import FIRST_ROUND, ROOT, top_documents
 from napari_omezarr_cloud.pyramid.image_opening import open_image_group
 from napari_omezarr_cloud.pyramid.labels_opening import labels_alone, open_labels_listing
@@ -26,7 +27,6 @@ from napari_omezarr_cloud.pyramid.plain_opening import open_array
 from napari_omezarr_cloud.pyramid.plate_opening import open_plate, open_well
 from napari_omezarr_cloud.pyramid.scene_opening import open_scene
 from napari_omezarr_cloud.pyramid.series_opening import open_series
-from napari_omezarr_cloud.pyramid.several import open_first
 from napari_omezarr_cloud.store import OpenedStore, open_store
 from napari_omezarr_cloud.store.failures import PageError
 
@@ -69,7 +69,9 @@ async def open_image(
         If they cannot be understood; ``NotOmeZarrError`` if it is something else.
     """
     try:
-        opened = await open_store(location, FIRST_ROUND, witness=ROOT)
+        opened = await collection_file(location)
+        if opened is None:
+            opened = await open_store(location, FIRST_ROUND, witness=ROOT)
     except (NotFoundError, AccessRefusedError, MetadataError, PageError) as error:
         raise as_other_file(location) or error from error
     if not any(opened.documents.values()) and (other := as_other_file(location)):
@@ -142,8 +144,7 @@ async def open_what_is_there(
                 return await open_image(folder, axes=axes)
             return await open_series(opened, group, open_inner)
         case "collection":
-            found = parse_collection(group)
-            return await open_first(opened, found.entries, open_inner, notes=found.notes)
+            return await open_collection(opened, group, open_inner)
         case "labels":
             return await open_labels_listing(opened, group, open_inner)
         case "array":

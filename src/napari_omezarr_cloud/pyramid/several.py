@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_omezarr_cloud.errors import CloudError
 from napari_omezarr_cloud.pyramid.documents import FIRST_ROUND, ROOT
@@ -32,6 +32,7 @@ async def open_first(
     what: str = "images",
     notes: Sequence[str] = (),
     known: Mapping[str, OpenedStore] | None = None,
+    open_entry: Callable[[Any], Awaitable[OpenedImage]] | None = None,
 ) -> OpenedImage:
     """Open the first of several images that can be opened.
 
@@ -49,13 +50,15 @@ async def open_first(
         What is to be told of the group.
     known
         Path → its documents, where they were read already.
+    open_entry
+        Opens an entry, where a folder is not all there is to it.
 
     Raises
     ------
     CloudError
         What is wrong with the first, if none of the first five can be opened.
     """
-    series = tuple(_sibling(opened, entry, open_inner) for entry in entries)
+    series = tuple(_sibling(opened, entry, open_inner, open_entry) for entry in entries)
     failures: list[CloudError] = []
     told = [*opened.notes, *notes]
     for entry, sibling in zip(entries[:_MOST_TRIED], series, strict=False):
@@ -109,10 +112,17 @@ def with_others(
     return replace(image, notes=(note, *image.notes), series=series)
 
 
-def _sibling(opened: OpenedStore, entry: Entry, open_inner: OpenInner) -> Sibling:
-    location = opened.location.child(entry.path)
+def _sibling(
+    opened: OpenedStore,
+    entry: Entry,
+    open_inner: OpenInner,
+    open_entry: Callable[[Any], Awaitable[OpenedImage]] | None = None,
+) -> Sibling:
+    location = opened.location.child(entry.path) if entry.path else opened.location
 
     async def open_it() -> OpenedImage:
+        if open_entry is not None:
+            return await open_entry(entry)
         if entry.path.lower().endswith((".zip", ".ozx")):  # not a folder of the same store
             return await open_inner(await open_store(location, FIRST_ROUND, witness=ROOT))
         return await open_inner(await open_inside(opened, entry.path, FIRST_ROUND))
