@@ -7,7 +7,9 @@ import shutil
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+import zarr
 
 import napari_omezarr_cloud as noc
 from napari_omezarr_cloud.errors import (
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 # zarr.json .zattrs .zgroup .zarray, two lists of labels, and 0 and s0 of both formats.
 SPECULATIVE = 10
+METADATA = {"zarr.json", ".zattrs", ".zgroup", ".zarray"}
 
 
 @pytest.fixture
@@ -150,6 +153,52 @@ def test_a_level_two_folders_below_its_image_is_known_as_one(
     assert rounds(server.log) == 3
 
 
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_an_array_by_itself_takes_a_look_above_it(
+    slow_server: Callable[..., SlowServer], tmp_path: Path, zarr_format: Any
+) -> None:
+    values = np.arange(5 * 9 * 8, dtype="u2").reshape(5, 9, 8)
+    path = tmp_path / "deep" / "er" / "plain.zarr"
+    zarr.create_array(path, data=values, zarr_format=zarr_format)
+    server = slow_server(tmp_path, latency_s=0.2)
+
+    image = noc.open(f"{server.url}/deep/er/plain.zarr")
+
+    assert image.linked_level is None
+    assert len(image.levels) == 1
+    assert rounds(server.log) == 2
+    assert len(server.log) == SPECULATIVE * 2 + 4
+
+
+@pytest.mark.parametrize("kind", ["v04 by ome-zarr-py", "v05 by ome-zarr-py"])
+def test_a_well_takes_one_round_more_than_its_fields(
+    slow_server: Callable[..., SlowServer],
+    tmp_path: Path,
+    ome_zarr: Callable[[str], Written],
+    kind: str,
+) -> None:
+    well = tmp_path / "well"
+    for field in ("0", "1"):
+        shutil.copytree(ome_zarr(kind).path, well / field)
+    images = {"well": {"images": [{"path": "0"}, {"path": "1"}]}}
+    if (well / "0" / "zarr.json").exists():
+        ome = {"ome": {"version": "0.5", **images}}
+        document = {"zarr_format": 3, "node_type": "group", "attributes": ome}
+        (well / "zarr.json").write_text(json.dumps(document))
+    else:
+        (well / ".zgroup").write_text('{"zarr_format": 2}')
+        (well / ".zattrs").write_text(json.dumps(images))
+    server = slow_server(tmp_path, latency_s=0.2)
+
+    image = noc.open(f"{server.url}/well")
+
+    assert image.plate is not None
+    own = [each for each in server.log if "/labels/" not in each.path]  # those go on later
+    assert rounds(own) == 3
+    # The well with its guesses; then of each field its group and three levels, some guessed before.
+    assert len(own) <= SPECULATIVE - 2 + 2 * (1 + 3)
+
+
 def test_an_image_does_not_wait_for_its_labels(serve: Serve) -> None:
     server, link = serve("v04 with labels")
     server.fault("labels/cells", "hang")
@@ -167,12 +216,7 @@ def test_opening_reads_no_pixels(serve: Serve) -> None:
     labels = noc.open(link).labels
 
     assert len(labels) == 1
-    assert {path.rpartition("/")[2] for path in server.paths} <= {
-        "zarr.json",
-        ".zattrs",
-        ".zgroup",
-        ".zarray",
-    }
+    assert {path.rpartition("/")[2] for path in server.paths} <= METADATA
 
 
 def test_nothing_is_asked_of_a_link_that_is_none() -> None:
