@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import zarr
 
 import napari_omezarr_cloud as noc
 from napari_omezarr_cloud.chunks import engine
@@ -647,3 +648,36 @@ def test_a_disk_that_does_not_answer_holds_up_nothing_else(
         with stuck.open("wb"):
             pass
     np.testing.assert_array_equal(waiting.result(), plane.levels[0])
+
+
+# ---- what was damaged on its way ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["plain", "sharded", "zip"])
+@pytest.mark.parametrize("fault", ["flip", "short"])
+def test_what_was_damaged_on_its_way_is_not_kept(
+    kind: str, fault: Any, tmp_path: Path, serve: Serve, disk: DiskCache, in_a_new_program: Any
+) -> None:
+    shards = {"shards": (256, 256)} if kind == "sharded" else {}
+    path = tmp_path / "server" / "image.zarr"
+    # A codec with a checksum notices every change.
+    pixels = pattern((512, 512))
+    write_directly(
+        path, "yx", [pixels], chunks=(64, 64), compressors=[zarr.codecs.Crc32cCodec()], **shards
+    )
+    if kind == "zip":
+        with zipfile.ZipFile(path.parent / "image.zip", "w") as packed:
+            for each in sorted(each for each in path.rglob("*") if each.is_file()):
+                packed.write(each, each.relative_to(path))
+        path = path.parent / "image.zip"
+    server, link = serve(path)
+    image = noc.open(link)
+    box = np.s_[64:128, 64:128]
+    server.fault("image.zip" if kind == "zip" else "image.zarr/0/c/", fault, times=2)
+    with pytest.raises(noc.CloudError):
+        image.read(0, box)
+    server.clear_faults()
+    disk.info()  # what was to be kept is on the disk by now
+
+    np.testing.assert_array_equal(image.read(0, box), pixels[box])
+    assert int(in_a_new_program(READ, link).split()[0]) == int(pixels.sum(dtype="u8"))

@@ -77,7 +77,26 @@ class StoredLevel:
             raw = await self._fetch(key, index, runner)
         if raw is None:
             return ABSENT
-        return await runner.decode(self._decode, raw, index, key)  # type: ignore[no-any-return]
+        try:
+            return await runner.decode(self._decode, raw, index, key)  # type: ignore[no-any-return]
+        except ChunkError:
+            await self._distrust(key, index)
+            raise
+
+    async def _distrust(self, key: str, index: Index) -> None:
+        """Have a chunk asked for again next time, and not taken from where it is kept."""
+        sharding = self.description.sharding
+        if sharding is None:
+            await self.store.distrust(key, self._whole)
+            return
+        table = await asyncio.shield(self._indices[key]) if key in self._indices else None
+        if table is not None:
+            offset, nbytes = map(int, table[self.description.place_in_shard(index)])
+            await self.store.distrust(key, ByteRange(offset, nbytes))
+
+    @property
+    def _whole(self) -> ByteRange:
+        return ByteRange(0, at_most=self.description.most_nbytes)
 
     def _key(self, index: Index, *, other: bool = False) -> str:
         key = self.description.object_key(index)
@@ -97,21 +116,21 @@ class StoredLevel:
 
     async def _fetch(self, key: str, index: Index, runner: Runner) -> Bytes | None:
         sharding = self.description.sharding
-        most = self.description.most_nbytes
         if sharding is None:
-            return await self.store.get(key, ByteRange(0, at_most=most))
+            return await self.store.get(key, self._whole)
         table = await self._shard_index(key, sharding, runner)
         if table is None:
             return None
         offset, nbytes = map(int, table[self.description.place_in_shard(index)])
         if offset == _MISSING and nbytes == _MISSING:
             return None
-        if offset + nbytes > 2**62 or nbytes > most:
+        if offset + nbytes > 2**62 or nbytes > self.description.most_nbytes:
             raise self._bad(key, "its shard's index points outside the shard")
         if nbytes == 0:
             return b""
         raw = await self.store.get(key, ByteRange(offset, nbytes))
         if raw is None or len(raw) != nbytes:
+            await self.store.distrust(key, ByteRange(offset, nbytes))
             raise self._bad(key, "its shard is shorter than its index says")
         return raw
 
@@ -144,10 +163,12 @@ class StoredLevel:
         if raw is None:
             return None
         if len(raw) != size:
+            await self.store.distrust(key, part)
             raise self._bad(key, f"its shard's index has {len(raw)} bytes instead of {size}")
         try:
             return await runner.decode(sharding.decode_index, raw)  # type: ignore[no-any-return]
         except Exception as error:  # any codec's own error
+            await self.store.distrust(key, part)
             raise self._bad(key, f"its shard's index is broken ({error})") from error
 
     def _decode(self, raw: Bytes, index: Index, key: str) -> Chunk:

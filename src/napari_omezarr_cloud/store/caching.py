@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from napari_omezarr_cloud.errors import UnreachableError
+from napari_omezarr_cloud.errors import OperationError, UnreachableError
 from napari_omezarr_cloud.store.disk.entry import Entry, name_of
 from napari_omezarr_cloud.store.disk.ledger import Row
 from napari_omezarr_cloud.store.disk.stamp import (
@@ -18,13 +19,14 @@ from napari_omezarr_cloud.store.disk.stamp import (
     is_document,
     validator,
 )
+from napari_omezarr_cloud.store.protocol import ByteRange
 from napari_omezarr_cloud.store.wrapping import StoreWrapper
 
 if TYPE_CHECKING:
     from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.store.counting import Traffic
     from napari_omezarr_cloud.store.disk import DiskCache
-    from napari_omezarr_cloud.store.protocol import ByteRange, Bytes, ByteStore
+    from napari_omezarr_cloud.store.protocol import Bytes, ByteStore
 
 __all__ = ["KEEPING", "CachingStore", "Collector", "identity", "is_private"]
 
@@ -32,6 +34,7 @@ _PATIENCE_S = 8.0
 """How long a document that is on the disk is waited for before the network counts as gone."""
 _PROBE_S = 15.0
 """How long nothing is asked of a network that was gone."""
+_MOST_PARTS = 20_000
 _ABSENCE_SHARE, _ABSENCE_MOST_S = 0.1, 7 * 86400.0
 """That there is no chunk is believed for a tenth of the time for which its image has not changed
 (as HTTP caches guess, RFC 9111, 4.2.2): an image that is still being written gets more chunks."""
@@ -126,6 +129,7 @@ class CachingStore(StoreWrapper):
         self._traffic = traffic
         self._single_file = single_file
         self._seen = SeenDocuments()
+        self._parts: dict[tuple[int, int], None] = {}
         self._probe_at = 0.0
         self._why_offline = ""
         self.oldest: float | None = None
@@ -144,13 +148,15 @@ class CachingStore(StoreWrapper):
 
     async def get(self, key: str, byte_range: ByteRange | None = None) -> Bytes | None:
         is_file = key == self._single_file and self._seen.version(key) is None
-        if is_file or (byte_range is None and is_document(key)):
+        if is_file or (_is_whole(byte_range) and is_document(key)):
             return await self._document(key, byte_range, is_file=is_file)
         found = self._seen.version(key)
         if found is None:
             return await self._inner.get(key, byte_range)
         version, changed = found
         name = self._name(key, byte_range, version)
+        if key == self._single_file and byte_range is not None and byte_range.length is not None:
+            self._note_part(byte_range.start, byte_range.length)
         entry = await self._cache.read(name)
         if entry is not None and (entry.data is not None or _is_believed(entry, changed)):
             return self._hit(name, entry)
@@ -171,6 +177,22 @@ class CachingStore(StoreWrapper):
         await self._keep(key, name, Entry(data, time.time()), is_document=False)
         return data
 
+    async def distrust(self, key: str, byte_range: ByteRange | None = None) -> None:
+        found = self._seen.version(key)
+        if found is None:
+            return
+        names = [self._name(key, byte_range, found[0])]
+        if key == self._single_file and byte_range is not None and byte_range.length is not None:
+            stop = byte_range.start + byte_range.length
+            names += [
+                self._name(key, ByteRange(start, length), found[0])
+                for start, length in self._parts
+                if start < stop and byte_range.start < start + length
+            ]
+        # Waited for: who asks again at once must not find it.
+        with suppress(OperationError):  # a cache that cannot be used keeps nothing either
+            await asyncio.wrap_future(self._cache.call(lambda ledger: ledger.drop(names)))
+
     async def put(self, key: str, data: Bytes) -> None:
         await self._inner.put(key, data)
         await self._forget(key)
@@ -180,7 +202,8 @@ class CachingStore(StoreWrapper):
         await self._forget(key)
 
     async def _forget(self, key: str) -> None:
-        await asyncio.wrap_future(self._cache.forget(self._thing(key)))
+        with suppress(OperationError):  # the write itself has been done
+            await asyncio.wrap_future(self._cache.forget(self._thing(key)))
 
     # ---- documents -----------------------------------------------------------------------------
 
@@ -244,7 +267,14 @@ class CachingStore(StoreWrapper):
         return f"{self._root}/{key}"
 
     def _name(self, key: str, byte_range: ByteRange | None, version: bytes) -> bytes:
-        return name_of(self._thing(key), byte_range, version, is_private=self._is_private)
+        part = None if _is_whole(byte_range) else byte_range
+        return name_of(self._thing(key), part, version, is_private=self._is_private)
+
+    def _note_part(self, start: int, length: int) -> None:
+        """Remember which parts of a file were asked for, in case one of them makes no sense."""
+        self._parts[start, length] = None
+        if len(self._parts) > _MOST_PARTS:
+            del self._parts[next(iter(self._parts))]
 
     def _hit(self, name: bytes, entry: Entry) -> Bytes | None:
         collector = KEEPING.get()
@@ -287,6 +317,11 @@ class CachingStore(StoreWrapper):
             why=f"it is not in the disk cache, and the network is gone ({self._why_offline})",
             hint="It is asked for again when the network is back.",
         )
+
+
+def _is_whole(byte_range: ByteRange | None) -> bool:
+    """Tell whether all of an object is asked for; how much that may be at most does not matter."""
+    return byte_range is None or (byte_range.start == 0 and byte_range.length is None)
 
 
 def _is_believed(absence: Entry, changed: float | None) -> bool:

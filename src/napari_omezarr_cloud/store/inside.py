@@ -35,6 +35,9 @@ class InsideStore(StoreWrapper):
     async def get(self, key: str, byte_range: ByteRange | None = None) -> Bytes | None:
         return await self._inner.get(f"{self._path}/{key}", byte_range)
 
+    async def distrust(self, key: str, byte_range: ByteRange | None = None) -> None:
+        await self._inner.distrust(f"{self._path}/{key}", byte_range)
+
     async def put(self, key: str, data: Bytes) -> None:
         await self._inner.put(f"{self._path}/{key}", data)
 

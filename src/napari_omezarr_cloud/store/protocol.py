@@ -59,6 +59,10 @@ class ByteStore(Protocol):
         """
         ...
 
+    async def distrust(self, key: str, byte_range: ByteRange | None = None) -> None:
+        """Do not keep what `get` returned for this: it makes no sense, so ask again next time."""
+        ...
+
     async def put(self, key: str, data: Bytes) -> None:
         """Write one object, whole."""
         ...

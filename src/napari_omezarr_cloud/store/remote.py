@@ -316,6 +316,9 @@ class RemoteStore:
             )
         return whole
 
+    async def distrust(self, key: str, byte_range: ByteRange | None = None) -> None:
+        """Do nothing: nothing is kept."""
+
     async def put(self, key: str, data: Bytes) -> None:
         raw = bytes(data)
         await self._ask("Could not write", key, lambda: obstore.put_async(self._store, key, raw))

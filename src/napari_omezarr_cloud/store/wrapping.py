@@ -25,6 +25,9 @@ class StoreWrapper:
     async def get(self, key: str, byte_range: ByteRange | None = None) -> Bytes | None:
         return await self._inner.get(key, byte_range)
 
+    async def distrust(self, key: str, byte_range: ByteRange | None = None) -> None:
+        await self._inner.distrust(key, byte_range)
+
     async def put(self, key: str, data: Bytes) -> None:
         await self._inner.put(key, data)
 

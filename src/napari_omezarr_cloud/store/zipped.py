@@ -85,6 +85,11 @@ class ZippedFile:
         """Return what is in the file; read once, whoever asks first."""
         return await self._contents.get()
 
+    async def distrust(self, member: Member) -> None:
+        """Do not keep a member's bytes: they make no sense."""
+        part = ByteRange(member.offset, member.end - member.offset)
+        await self._outer.distrust(self._name, part)
+
     async def _open(self) -> _Contents:
         file = _File(self._outer, self._name, self.where)
         try:
@@ -135,7 +140,15 @@ class ZippedStore:
         try:
             return await contents.read(member, byte_range)
         except ZipError as error:
+            await self._file.distrust(member)
             raise _unreadable(str(error), self.where, key) from error
+
+    async def distrust(self, key: str, byte_range: ByteRange | None = None) -> None:
+        """Do not keep a member's bytes: they make no sense."""
+        contents, path = await self._path(key)
+        member = contents.directory.get(path)
+        if member is not None:
+            await self._file.distrust(member)
 
     async def put(self, key: str, data: Bytes) -> None:
         """Refuse: a member cannot be changed in place."""
