@@ -458,7 +458,7 @@ def test_vole_says_channels_slice_and_time() -> None:
         Place("t", 40),
     )
     assert view.layout == "3d"
-    assert any("percentiles" in note for note in link.notes)
+    assert any("not given in pixel values" in note for note in link.notes)
 
 
 def test_a_webknossos_dataset_is_asked_for_and_its_place_is_kept() -> None:
@@ -501,6 +501,89 @@ def test_a_webknossos_token_is_not_shown() -> None:
     assert link.lookup is not None
     assert "hushhush" in link.lookup.location.query
     assert "hushhush" not in repr(link)
+
+
+def test_a_webknossos_annotation_leads_to_its_dataset() -> None:
+    link = read(
+        "https://webknossos.org/annotations/5f0d4c6d0100004b00a3f1c2?token=hushhush#1,2,3,0,4"
+    )
+    assert link.lookup is not None
+    assert str(link.lookup.location) == (
+        "https://webknossos.org/api/annotations/5f0d4c6d0100004b00a3f1c2/info"
+    )
+    assert link.view is not None
+    assert link.view.zoom == Zoom(4)
+    new = link.lookup.read(json.dumps({"datasetId": "633e802f010000d3007f8f32"}))
+    assert new.lookup is not None
+    assert new.lookup.location.key == "api/datasets/633e802f010000d3007f8f32"
+    assert "hushhush" in new.lookup.location.query
+    assert "drawn on it" in new.notes[0]
+    old = link.lookup.read(json.dumps({"organization": "o", "dataSetName": "l4 sample"}))
+    assert old.lookup is not None
+    assert old.lookup.location.key == "api/datasets/o/l4 sample"
+    with pytest.raises(LinkError, match="names no dataset"):
+        link.lookup.read("{}")
+
+
+def test_a_webknossos_short_link_is_asked_where_it_leads_and_stays_there() -> None:
+    link = read("https://webknossos.org/links/AbC-1")
+    assert link.lookup is not None
+    assert link.lookup.location.key == "api/shortLinks/byKey/AbC-1"
+    page = "https://webknossos.org/datasets/a-633e802f010000d3007f8f32/view#1,2,3,0,4"
+    found = link.lookup.read(json.dumps({"longLink": page}))
+    assert found.lookup is not None
+    assert found.view is not None
+    for elsewhere in ("https://evil.org/datasets/a/b/view", "https://webknossos.org/links/x", 5):
+        with pytest.raises(LinkError, match="no dataset or annotation"):
+            link.lookup.read(json.dumps({"longLink": elsewhere}))
+
+
+def test_what_a_service_answers_names_no_file_of_this_computer() -> None:
+    stored = read("https://neuroglancer-demo.appspot.com/#!s3://bucket/state.json").lookup
+    project = read("s3://bucket/d/dataset.json").lookup
+    assert stored is not None
+    assert project is not None
+    data = {"ome.zarr": {"absolutePath": "file:///etc/a.zarr"}}
+    with pytest.raises(LinkError, match="a file of this computer"):
+        stored.read(json.dumps({"layers": [{"source": "file:///etc/a.zarr"}]}))
+    with pytest.raises(LinkError, match="a file of this computer"):
+        project.read(json.dumps({"sources": {"a": {"image": {"imageData": data}}}}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TRAINING,
+        f"https://hms-dbmi.github.io/vizarr/?source={PLATY}",
+        "https://webknossos.org/datasets/a-633e802f010000d3007f8f32/view#1,2,3,0,4",
+        "https://www.ebi.ac.uk/biostudies/bioimages/studies/S-BIAD634",
+        "s3://b/data.zip|zip:|zarr3:",
+    ],
+)
+def test_a_link_of_a_viewer_can_be_kept(text: str) -> None:
+    assert read(text).text == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://hms-dbmi.github.io/vizarr/?source=https://h.org/a.zarr?hush=hush",
+        f"https://hms-dbmi.github.io/vizarr/?source={PLATY}&access_token=hush",
+        "https://webknossos.org/datasets/a-633e802f010000d3007f8f32/view?token=hush",
+        "https://neuroglancer-demo.appspot.com/#!https://h.org/state.json?x=hush",
+        "https://h.org/images.csv?x=hush",
+        neuroglancer({"layers": [{"source": PLATY}], "credentials": "hush"}),
+        neuroglancer(
+            {"layers": [{"source": PLATY}, {"source": "precomputed://https://h/?k=hush"}]}
+        ),
+        neuroglancer({"layers": [{"source": PLATY}, {"source": "n5://https://me:hush@h.org/a"}]}),
+        neuroglancer({"layers": [{"source": PLATY, "name": "hush" * 4000}]}),
+    ],
+)
+def test_a_link_that_may_hold_a_secret_is_not_kept(text: str) -> None:
+    link = read(text)
+    assert link.text == ""
+    assert "hush" not in repr(link) or len(text) > 10_000
 
 
 def test_an_old_webknossos_link_names_organisation_and_dataset() -> None:
@@ -635,7 +718,13 @@ def test_a_state_stored_elsewhere_is_asked_for() -> None:
         ("s3://b/jrc.n5?/em/fibsem-uint8#multiscales", "n5"),
         ("precomputed://gs://b/k", "precomputed"),
         ("https://avivator.gehlenborglab.org/?image_url=https://h.org/a.ome.tiff", "TIFF"),
-        ("https://webknossos.org/links/abcdef", "short links"),
+        (
+            "https://hms-dbmi.github.io/vizarr/?source=file:///home/me/a.zarr",
+            "a file of this computer",
+        ),
+        (neuroglancer({"layers": [{"source": "file:///etc/a.zarr"}]}), "a file of this computer"),
+        (neuroglancer({"layers": [{"source": "javascript:alert(1)"}]}), "a file of this computer"),
+        (neuroglancer({"layers": [{"source": "//evil/share/a.zarr"}]}), "a file of this computer"),
         ("https://omero.lab.org/webclient/?show=image-5", "OMERO server"),
         (neuroglancer({"layers": []}), "no layer"),
         ("https://neuroglancer-demo.appspot.com/#!{%22layers", "no valid JSON"),

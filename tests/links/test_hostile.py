@@ -34,6 +34,8 @@ FRAMES = [
 LOOKUPS = [
     "https://neuroglancer-demo.appspot.com/#!https://h.org/s.json",
     "https://webknossos.org/datasets/a-633e802f010000d3007f8f32/view",
+    "https://webknossos.org/annotations/633e802f010000d3007f8f32",
+    "https://webknossos.org/links/abc",
     "https://h.org/project.json",
     "https://h.org/dataset.json",
     "https://h.org/t.csv",
@@ -47,6 +49,8 @@ WORDS = [
     *(
         "localDimensions localPosition shaderControls normalized range color navigation pose"
     ).split(),
+    *("transform matrix children projectionOrientation opacity blend segments").split(),
+    *("longLink datasetId organization dataSetName").split(),
     *("datasets defaultDataset sources image imageData ome.zarr s3Address relativePath").split(),
     *(
         "dataSource dataLayers mags path dataStore files key contentUrl file_uri zoom target"

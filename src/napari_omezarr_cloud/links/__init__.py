@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ from napari_omezarr_cloud.links.link import (
     Zoom,
     let_in,
 )
-from napari_omezarr_cloud.links.pasted import LONGEST, LONGEST_PLAIN, pasted
+from napari_omezarr_cloud.links.pasted import AROUND, LONGEST, LONGEST_PLAIN, pasted
 from napari_omezarr_cloud.links.secrets import is_fit_to_keep
 from napari_omezarr_cloud.location import Access, Location, parse_location
 
@@ -56,6 +57,7 @@ __all__ = [
     "read_link",
 ]
 
+_REMOTE = r"(?i)(?:https?|s3|s3a|s3\+https?|gs|az|abfss?):/"
 _READERS = (
     # Viewers, by the shape of their links: the link of an image inside is theirs to read.
     neuroglancer.read,
@@ -111,7 +113,18 @@ def read_link(
             raise LinkError("The link cannot be opened", why="it is longer than servers accept")
         return parse_location(text, endpoint=endpoint, access=access, environ=environ)
 
-    link = pasted(text, locate)
+    def locate_from_afar(text: str) -> Location:
+        place = locate(text)
+        if place.kind == "file":
+            raise LinkError(
+                "The link cannot be opened",
+                why="it leads to a file of this computer, and comes from elsewhere",
+                hint="If the file is meant, paste its path itself.",
+            )
+        return place
+
+    is_remote = bool(re.match(_REMOTE, text.lstrip(AROUND)))
+    link = pasted(text, locate_from_afar if is_remote else locate)
     # Only a view makes a link this long.
     for read in _READERS if len(text) <= LONGEST_PLAIN else (neuroglancer.read,):
         found = read(link)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from napari_omezarr_cloud.location import Location
 
-__all__ = ["LONGEST", "LONGEST_PLAIN", "Pasted", "pasted"]
+__all__ = ["AROUND", "LONGEST", "LONGEST_PLAIN", "Pasted", "pasted"]
 
 LONGEST = 2_000_000
 """Characters of a link that holds a whole view. Browsers stop at two million, too."""
@@ -24,7 +24,8 @@ LONGEST = 2_000_000
 LONGEST_PLAIN = 32_768
 """Characters of any other link, and of those inside a view."""
 
-_AROUND = "\"'`<>“”„‘’«»\u00ad\u200b\u2060\ufeff \t\r\n"  # noqa: RUF001
+AROUND = "\"'`<>“”„‘’«»\u00ad\u200b\u2060\ufeff \t\r\n"  # noqa: RUF001
+"""What may stand around a pasted link."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def pasted(text: str, locate: Callable[[str], Location]) -> Pasted:
     """
     if len(text) > LONGEST:
         raise LinkError("The link cannot be opened", why="it is longer than two million characters")
-    tidy = text.strip(_AROUND)
+    tidy = text.strip(AROUND)
     found = re.match(r"(?i)https?:/+", tidy)
     if not found:
         return Pasted(tidy, locate)

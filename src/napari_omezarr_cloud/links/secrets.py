@@ -29,10 +29,10 @@ def is_fit_to_keep(link: Pasted, found: Link) -> bool:
     """
     if len(link.text) > _LONGEST or not link.text.isprintable():
         return False
-    places = [source.location for source in found.sources]
-    if found.lookup is not None:
-        places.append(found.lookup.location)
-    if any(place.has_secret for place in places):
+    if any(source.location.has_secret for source in found.sources):
+        return False
+    asked = found.lookup.location.query if found.lookup is not None else ""
+    if asked and asked in link.text:  # what we ask for ourselves is no secret
         return False
     text = link.text
     while (plain := unquote(text)) != text:

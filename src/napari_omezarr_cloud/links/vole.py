@@ -68,7 +68,7 @@ def _channel(number_: int, value: str, notes: list[str]) -> ChannelView:
     span = window([end[1:] for end in ends]) if all(e[:1] == "v" for e in ends) else None
     if words.get("lut") and span is None:
         notes.append(
-            f"The contrast of channel {number_} is given by percentiles, and is taken from the"
-            " pixels in view instead."
+            f"The contrast of channel {number_} is not given in pixel values, and is that of the"
+            " image itself."
         )
     return ChannelView(0, number_, color(words.get("col")), span, visible)
