@@ -200,6 +200,45 @@ TRAINING = neuroglancer(
             "s3://dandiarchive/zarr/1a48c9e8-0a2b-4b3c-8d4e-5f6071829304",
             id="DANDI bucket",
         ),
+        pytest.param(
+            "https://us-west-2.console.aws.amazon.com/s3/buckets/b-c?prefix=k/a%20b.zarr/&tab=objects",
+            "s3://b-c/k/a%20b.zarr?region=us-west-2",
+            id="Amazon's console",
+        ),
+        pytest.param(
+            "https://s3.console.aws.amazon.com/s3/buckets/b-c?region=eu-west-1&prefix=a.zarr/",
+            "s3://b-c/a.zarr?region=eu-west-1",
+            id="Amazon's console with its region as a parameter",
+        ),
+        pytest.param(
+            "https://console.cloud.google.com/storage/browser/b-c/k/a.zarr;tab=objects?project=p",
+            "gs://b-c/k/a.zarr",
+            id="Google's console",
+        ),
+        pytest.param(
+            "https://kitware.github.io/itk-vtk-viewer/app/?fileToLoad=https://uk1s3.embassy.ebi.ac.uk"
+            "/bia-integrator-data/S-BSST410/IM2/IM2.zarr/0",
+            "https://uk1s3.embassy.ebi.ac.uk/bia-integrator-data/S-BSST410/IM2/IM2.zarr/0",
+            id="itk-vtk-viewer of the training",
+        ),
+        pytest.param(
+            "https://hms-dbmi.github.io/vizarr/?source=https://uk1s3.embassy.ebi.ac.uk"
+            "/bia-integrator-data/S-BSST410/IM2/IM2.zarr",
+            "https://uk1s3.embassy.ebi.ac.uk/bia-integrator-data/S-BSST410/IM2/IM2.zarr",
+            id="vizarr of the training",
+        ),
+        pytest.param("middleauth+https://h.org/a.zarr|zarr2:", "https://h.org/a.zarr", id="auth"),
+        pytest.param("gs+ngauth+https://h.org/b/p", "https://h.org/b/p", id="ngauth"),
+        pytest.param(
+            "s3+https://host.org/bucket/p|zarr2:#dimension_separator=/",
+            "s3://bucket/p?endpoint=https://host.org",
+            id="pipeline with an option, on an S3 server",
+        ),
+        pytest.param(
+            "file:///d/outer.zip|zip:inner.zip|zip:data.zarr",
+            "/d/outer.zip/inner.zip/data.zarr",
+            id="zip in a zip",
+        ),
         pytest.param(f"{IDR}/ro-crate-metadata.json", IDR, id="RO-Crate"),
         pytest.param(f" <{IDR}/> ", IDR, id="a plain link"),
     ],
@@ -461,6 +500,22 @@ def test_vole_says_channels_slice_and_time() -> None:
     assert any("not given in pixel values" in note for note in link.notes)
 
 
+def test_a_vole_manifest_is_asked_for_its_scenes() -> None:
+    link = read("https://vole.allencell.org/viewer?manifest=https://h.org/d/m.json&view=3D")
+    assert link.lookup is not None
+    assert link.view is not None
+    assert link.view.layout == "3d"
+    scenes = [PLATY, ["a.ome.zarr", "https://h.org/b.zarr"], "../../secret", 7]
+    found = link.lookup.read(json.dumps({"scenes": scenes}))
+    assert [str(s.location) for s in found.sources] == [
+        PLATY,
+        "https://h.org/d/a.ome.zarr",
+        "https://h.org/b.zarr",
+    ]
+    with pytest.raises(LinkError, match="lists no image"):
+        link.lookup.read('{"scenes": []}')
+
+
 def test_a_webknossos_dataset_is_asked_for_and_its_place_is_kept() -> None:
     link = read(
         "https://webknossos.org/datasets/platy-i2k-2020-633e802f010000d3007f8f32/view"
@@ -717,6 +772,11 @@ def test_a_state_stored_elsewhere_is_asked_for() -> None:
     [
         ("s3://b/jrc.n5?/em/fibsem-uint8#multiscales", "n5"),
         ("precomputed://gs://b/k", "precomputed"),
+        ("https://h.org/a|icechunk:@branch.main/", "icechunk"),
+        ("https://h.org/a.zip|zip:in/|ocdbt:", "ocdbt"),
+        ("https://h.org/a.gz|gzip:|zarr3:", "gzip"),
+        ("https://hms-dbmi.github.io/vizarr/?source=ref://https://h.org/a.json", "'ref'"),
+        ("https://hms-dbmi.github.io/vizarr/?source=ome-tiff://https://h.org/a.tif", "ome-tiff"),
         ("https://avivator.gehlenborglab.org/?image_url=https://h.org/a.ome.tiff", "TIFF"),
         (
             "https://hms-dbmi.github.io/vizarr/?source=file:///home/me/a.zarr",

@@ -38,6 +38,7 @@ LOOKUPS = [
     "https://webknossos.org/links/abc",
     "https://h.org/project.json",
     "https://h.org/dataset.json",
+    "https://vole.allencell.org/viewer?manifest=https://h.org/m.json",
     "https://h.org/t.csv",
     "https://www.ebi.ac.uk/biostudies/bioimages/studies/S-BIAD634",
     "https://idr.openmicroscopy.org/webclient/?show=image-99999999",
@@ -50,7 +51,7 @@ WORDS = [
         "localDimensions localPosition shaderControls normalized range color navigation pose"
     ).split(),
     *("transform matrix children projectionOrientation opacity blend segments").split(),
-    *("longLink datasetId organization dataSetName").split(),
+    *("longLink scenes datasetId organization dataSetName").split(),
     *("datasets defaultDataset sources image imageData ome.zarr s3Address relativePath").split(),
     *(
         "dataSource dataLayers mags path dataStore files key contentUrl file_uri zoom target"

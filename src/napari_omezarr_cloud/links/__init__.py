@@ -10,6 +10,7 @@ from napari_omezarr_cloud.errors import CloudError, LinkError
 from napari_omezarr_cloud.links import (
     avivator,
     bia,
+    console,
     dandi,
     github,
     itk_vtk,
@@ -73,6 +74,7 @@ _READERS = (
     omero.read,
     bia.read,
     zenodo.read,
+    console.read,
     dandi.read,
     ro_crate.read,
     mobie.read,

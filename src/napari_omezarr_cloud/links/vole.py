@@ -1,4 +1,4 @@
-"""Vol-E: ``?url=`` with settings of channels and place (vole-app: documentation/URL_SPEC.md)."""
+"""Vol-E: ``?url=`` or ``?manifest=`` (vole-app: documentation/URL_SPEC.md)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,17 @@ import re
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote
 
-from napari_omezarr_cloud.links.link import ChannelView, Link, Place, Source, View
-from napari_omezarr_cloud.links.values import MOST, color, number, window
+from napari_omezarr_cloud.errors import LinkError
+from napari_omezarr_cloud.links.link import ChannelView, Link, Lookup, Place, Source, View
+from napari_omezarr_cloud.links.values import (
+    MOST,
+    as_list,
+    as_map,
+    color,
+    load_json,
+    number,
+    window,
+)
 
 if TYPE_CHECKING:
     from napari_omezarr_cloud.links.pasted import Pasted
@@ -21,12 +30,46 @@ def read(link: Pasted) -> Link | None:
     """Return what a Vol-E link shows; ``,`` parts sources of channels and ``+`` scenes."""
     found = re.search(r"(?:^|[&?])url=([^&]*)", link.query)
     is_vole = re.search(r"vole|volumeviewer|website-3d-cell-viewer", f"{link.host}/{link.path}")
-    if not found or not is_vole:
+    if not is_vole:
         return None
+    if not found:
+        return _ask_manifest(link)
     urls = [unquote(each) for each in re.split(r"[,+]", found[1]) if each][:MOST]
     if not urls or not all(re.match(r"(?i)[a-z][a-z0-9+.-]{0,15}://", url) for url in urls):
         return None
-    settings = link.parameters
+    sources = tuple(Source(link.locate(url)) for url in urls)
+    view, notes = _view(link.parameters)
+    return Link("Vol-E", sources, view or None, notes=notes)
+
+
+def _ask_manifest(link: Pasted) -> Link | None:
+    """Return what to ask for the scenes that a JSON elsewhere lists."""
+    url = link.link_in("manifest")
+    if not re.match(r"(?i)https?://", url):
+        return None
+    folder = url.partition("?")[0].rpartition("/")[0]
+
+    def read_manifest(answer: str) -> Link:
+        scenes = as_list(as_map(load_json(answer, "the manifest of Vol-E")).get("scenes"))
+        urls = [
+            each
+            for scene in scenes
+            for each in (scene if isinstance(scene, list) else [scene])
+            if isinstance(each, str) and each and ".." not in each
+        ]
+        if not urls:
+            raise LinkError("The link cannot be opened", why="the manifest of Vol-E lists no image")
+        left = len(urls) - MOST
+        notes = (f"Only the first {MOST} of {len(urls)} images are listed.",) if left > 0 else ()
+        whole = [each if "://" in each else f"{folder}/{each.lstrip('/')}" for each in urls[:MOST]]
+        return Link("Vol-E", tuple(Source(link.locate(each)) for each in whole), notes=notes)
+
+    lookup = Lookup(link.locate(url), "the images that Vol-E shows", read_manifest)
+    view, notes = _view(link.parameters)
+    return Link("Vol-E", view=view or None, lookup=lookup, notes=notes)
+
+
+def _view(settings: dict[str, str]) -> tuple[View, tuple[str, ...]]:
     notes: list[str] = []
     channels = []
     for name, value in settings.items():
@@ -40,8 +83,7 @@ def read(link: Pasted) -> Link | None:
         layout=_layout(settings.get("view", "")),
         plane=_LAYOUTS.get(settings.get("view", "")),
     )
-    sources = tuple(Source(link.locate(url)) for url in urls)
-    return Link("Vol-E", sources, view or None, notes=tuple(notes))
+    return view, tuple(notes)
 
 
 def _layout(name: str) -> Literal["2d", "3d"] | None:
