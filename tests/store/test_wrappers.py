@@ -225,3 +225,32 @@ def test_one_who_gives_up_in_the_queue_keeps_no_slot(ask: Ask) -> None:
         return gate.inside
 
     assert ask(crowd()) == 0
+
+
+def test_what_is_asked_for_ahead_leaves_room_for_what_is_wanted_now() -> None:
+    gate, inside = Gate(slots=4), set[str]()
+
+    async def visit(name: str, rank: tuple[float, ...], end: asyncio.Event) -> None:
+        RANK.set(lambda: rank)
+        async with gate.enter():
+            inside.add(name)
+            await end.wait()
+            inside.discard(name)
+
+    async def scene() -> None:
+        now, later = asyncio.Event(), asyncio.Event()
+        ahead = [asyncio.create_task(visit(f"ahead {i}", (1.0, i), later)) for i in range(6)]
+        await asyncio.sleep(0)
+        assert inside == {"ahead 0", "ahead 1"}
+        urgent = [asyncio.create_task(visit(f"now {i}", (0.0, i), now)) for i in range(3)]
+        await asyncio.sleep(0)
+        assert inside == {"ahead 0", "ahead 1", "now 0", "now 1"}
+        now.set()
+        await asyncio.gather(*urgent)
+        await asyncio.sleep(0)
+        assert inside == {"ahead 0", "ahead 1"}  # never more than half
+        later.set()
+        await asyncio.gather(*ahead)
+        assert gate.inside == 0
+
+    asyncio.run(scene())

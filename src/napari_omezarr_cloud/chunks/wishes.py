@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.chunks.jobs import Interest, Job, JobTable
+from napari_omezarr_cloud.store.gate import AHEAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -23,7 +24,7 @@ class Tier(IntEnum):
 
     VISIBLE = 0
     """On screen, or somebody waits for it."""
-    PREFETCH = 1
+    PREFETCH = int(AHEAD)
     """May be on screen soon."""
 
 

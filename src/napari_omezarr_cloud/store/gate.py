@@ -19,6 +19,9 @@ Rank = tuple[float, ...]
 
 FIRST: Rank = (-1.0,)
 
+AHEAD = 1.0
+"""Ranks that begin with this or more are of what nobody looks at yet."""
+
 RANK: ContextVar[Callable[[], Rank]] = ContextVar("RANK", default=lambda: FIRST)
 """Asks the work that runs now how urgent it is; the answer may change while it waits."""
 
@@ -30,7 +33,11 @@ class Queue(Protocol):
 
 
 class Gate:
-    """Let ``slots`` coroutines in at a time, the most urgent of the waiting first."""
+    """Let ``slots`` coroutines in at a time, the most urgent of the waiting first.
+
+    What is asked for ahead of time may hold half of them, so that there is room for what is wanted
+    now.
+    """
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
@@ -64,6 +71,7 @@ class Gate:
             (ask(), number, ask, turn) for _, number, ask, turn in self._waiting if not turn.done()
         ]
         heapq.heapify(self._waiting)
+        self._admit()
 
     @asynccontextmanager
     async def enter(self, queue: Queue | None = None) -> AsyncIterator[None]:
@@ -80,7 +88,7 @@ class Gate:
     def _has_room_for(self, rank: Rank) -> bool:
         if self.is_paused and rank[0] >= 0:
             return False
-        return self.inside < self.slots
+        return self.inside < (self.slots if rank[0] < AHEAD else (self.slots + 1) // 2)
 
     async def _queue(self, queue: Queue | None) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -99,12 +107,11 @@ class Gate:
                 queue.queued -= 1
 
     def _leave(self) -> None:
-        """Hand the slot to the next in line; with nobody waiting it becomes free."""
         self.inside -= 1
         self._admit()
 
     def _admit(self) -> None:
-        """Let the most urgent of the waiting in as long as there are free slots."""
+        """Let in those next in line for whom there is room now."""
         while self._waiting and self._has_room_for(self._waiting[0][0]):
             *_, turn = heapq.heappop(self._waiting)
             if not turn.done():
