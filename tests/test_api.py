@@ -172,12 +172,12 @@ def test_a_region_that_does_not_fit_into_memory_is_refused(tmp_path: Path) -> No
     one = np.zeros((1, 1), "u2")
     write_directly(tmp_path / "x", "yx", [one], chunks=(1024, 1024))
     file = tmp_path / "x" / "0" / "zarr.json"
-    file.write_text(file.read_text().replace("[\n    1,\n    1\n  ]", "[4000000000, 4000000000]"))
+    file.write_text(file.read_text().replace("[\n    1,\n    1\n  ]", "[1000000000, 1000000000]"))
 
     image = noc.open(tmp_path / "x")
 
-    assert image.levels[0].shape == (4_000_000_000, 4_000_000_000)
-    assert image.read(0, np.s_[10**9, 5:8]).tolist() == [0, 0, 0]
+    assert image.levels[0].shape == (1_000_000_000, 1_000_000_000)
+    assert image.read(0, np.s_[10**8, 5:8]).tolist() == [0, 0, 0]
     with pytest.raises(RegionError, match="do not fit into memory"):
         image.read()
 

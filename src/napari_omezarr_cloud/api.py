@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import zarr
 
-    from napari_omezarr_cloud.pyramid.plate_opened import OpenedPlate
+    from napari_omezarr_cloud.pyramid.plate_opened import FieldChoice, OpenedPlate
 
 __all__ = [
     "Derived",
@@ -261,6 +261,8 @@ class Image(_Leveled):
         notes = self.opened.notes
         if self.plate is not None:
             notes = (*notes, *self.plate.found.sentences)
+        stored = [level for level in self.pyramid.levels if isinstance(level, StoredLevel)]
+        notes = (*notes, *(sentence for level in stored for sentence in level.found))
         return (*notes, *self._label_results()[1]) if self.opened.labels.done() else notes
 
     @cached_property
@@ -288,13 +290,13 @@ class Image(_Leveled):
         """Of a plate or well: its wells, where they lie, which field is shown; None: an image."""
         return self.opened.plate
 
-    def show_field(self, field: int | None, *, acquisition: int | None = None) -> Image:
+    def show_field(self, field: FieldChoice, *, acquisition: int | None = None) -> Image:
         """Return the plate or well with another field; waits for the metadata of one well.
 
         Parameters
         ----------
         field
-            Of each well, counted from 0; None: the first of a plate's, all of a well's.
+            Of each well, counted from 0; None: the first of a plate's, all of a well's. "all".
         acquisition
             Id of the acquisition whose fields count; None: any.
 
@@ -423,7 +425,7 @@ def _labels(opened: OpenedLabels) -> Labels:
 async def _open(
     link: Location | Link,
     axes: Sequence[str] | None = None,
-    field: int | None = None,
+    field: FieldChoice = None,
     acquisition: int | None = None,
 ) -> Image:
     notes: tuple[str, ...] = ()
@@ -477,7 +479,12 @@ def resolve_async(link: str | PathLike[str] | Link, **access: Any) -> Future[Lin
 
 
 def open_all_async(
-    link: Link, *, axes: str | Sequence[str] | None = None, most: int = 16
+    link: Link,
+    *,
+    axes: str | Sequence[str] | None = None,
+    field: FieldChoice = None,
+    acquisition: int | None = None,
+    most: int = 16,
 ) -> Future[tuple[Link, list[Future[Image]]]]:
     """Begin to open all images of a viewer's link at once, after its lookups.
 
@@ -485,7 +492,7 @@ def open_all_async(
     ----------
     link
         As :func:`understand` returns it.
-    axes
+    axes, field, acquisition
         As for :func:`open`, of each image.
     most
         Images that are opened; the link names those that are left.
@@ -506,7 +513,9 @@ def open_all_async(
     async def begin() -> tuple[Link, list[Future[Image]]]:
         found = await resolve(link)
         shown = [each.location for each in found.sources[:most]]
-        return found, [io_thread().submit(_open(each, names)) for each in shown]
+        return found, [
+            io_thread().submit(_open(each, names, field, acquisition)) for each in shown
+        ]
 
     return io_thread().submit(begin())
 
@@ -515,7 +524,7 @@ def open_async(
     link: str | PathLike[str] | Location | Link,
     *,
     axes: str | Sequence[str] | None = None,
-    field: int | None = None,
+    field: FieldChoice = None,
     acquisition: int | None = None,
     **access: Any,
 ) -> Future[Image]:
@@ -531,7 +540,7 @@ def open(
     link: str | PathLike[str] | Location | Link,
     *,
     axes: str | Sequence[str] | None = None,
-    field: int | None = None,
+    field: FieldChoice = None,
     acquisition: int | None = None,
     endpoint: str | None = None,
     region: str | None = None,
@@ -554,7 +563,8 @@ def open(
         have none or wrong ones.
     field
         Of a plate or well: which field of each well is shown, counted from 0 in the order listed.
-        None: the first of each well of a plate, all of a well.
+        "all": all of them, side by side in their well. None: the first of each well of a plate,
+        all of a well.
     acquisition
         Of a plate or well: id of the acquisition whose fields count. None: any.
     endpoint

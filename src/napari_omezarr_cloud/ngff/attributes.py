@@ -47,6 +47,8 @@ def ome_attributes(attributes: object, *, key: str, notes: list[str]) -> dict[st
     if not isinstance(ome, dict):
         if "ome" in attributes:
             notes.append(f"{key}: 'ome' is no object ({shown(ome)}).")
+        if key.endswith("zarr.json") and any(name in attributes for name in _OME_KEYS):
+            notes.append(f"{key}: the metadata stand at the root and not under 'ome'.")
         return attributes
     beside = {name: attributes[name] for name in _OME_KEYS if name in attributes.keys() - ome}
     if beside:

@@ -144,7 +144,10 @@ def _color(i: int, value: object, troubles: _Troubles) -> str | None:
         return None
     if len(digits := match[1].upper()) == 8:
         troubles.add(i, f"the opacity of the color {shown(value)} is not used")
-    return "".join(d + d for d in digits) if len(digits) == 3 else digits[:6]
+    color = "".join(d + d for d in digits) if len(digits) == 3 else digits[:6]
+    if color != value.strip().upper()[:6]:
+        troubles.add(i, f"the color {shown(value)} was read as {color}")
+    return color
 
 
 def _window(i: int, value: object, troubles: _Troubles) -> Window | None:

@@ -85,7 +85,10 @@ class TransformationReader:
             raise _UnusableError("is of a type that is not shown")
         if item.get(kind) is None and "path" in item:
             raise _UnusableError("is kept as binary data, which are not read")
-        return _READERS[kind](item.get(kind), inputs, outputs)
+        affine = _READERS[kind](item.get(kind), inputs, outputs)
+        if kind == "affine" and len(item[kind]) > affine.outputs:
+            self.notes.append("An affine has a last row of 0 … 0 1, which was left out.")
+        return affine
 
     def _sequence(self, item: dict[str, Any], inputs: Names, outputs: Names | None) -> Affine:
         steps = item.get("transformations")

@@ -9,7 +9,7 @@ from napari_omezarr_cloud.ngff import Channel, Image
 if TYPE_CHECKING:
     from napari_omezarr_cloud.pyramid.level import Pyramid
 
-__all__ = ["channel_axis", "channels_of", "is_rgb"]
+__all__ = ["channel_axis", "channels_of", "is_rgb", "note_on_channels"]
 
 
 def channel_axis(pyramid: Pyramid) -> int | None:
@@ -35,6 +35,16 @@ def channels_of(image: Image, pyramid: Pyramid) -> tuple[Channel, ...]:
     count = 1 if axis is None else pyramid.levels[0].grid.shape[axis]
     described = image.channels[:count]
     return described + (Channel(),) * (count - len(described))
+
+
+def note_on_channels(image: Image, pyramid: Pyramid) -> str | None:
+    """Return a sentence where other channels are described than there are."""
+    described, count = len(image.channels), len(channels_of(image, pyramid))
+    if described in (0, count):
+        return None
+    plural = "" if described == 1 else "s"
+    then = "the others look plain" if described < count else "those too many are left out"
+    return f"omero describes {described} channel{plural}, the image has {count}; {then}."
 
 
 def is_rgb(pyramid: Pyramid) -> bool:

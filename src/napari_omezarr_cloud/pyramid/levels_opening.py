@@ -18,6 +18,7 @@ from napari_omezarr_cloud.ngff import (
 )
 from napari_omezarr_cloud.ngff.values import listed
 from napari_omezarr_cloud.pyramid.array_metadata import ArrayDescription, parse_array
+from napari_omezarr_cloud.pyramid.channels import note_on_channels
 from napari_omezarr_cloud.pyramid.documents import ARRAY_KEY, join, read_documents
 from napari_omezarr_cloud.pyramid.level import Pyramid
 from napari_omezarr_cloud.pyramid.scaled_like import scaled_like
@@ -110,9 +111,11 @@ async def open_pyramid(
         notes.append(
             "It is turned out of its planes: in 2D they are shown as they are stored, in 3D turned."
         )
-    notes = [*image.notes, *notes]
-    pyramid = Pyramid(axes, tuple(levels), name, tuple(notes), where, affine=affine)
-    return replace(image, notes=tuple(notes)), pyramid
+    pyramid = Pyramid(axes, tuple(levels), name, (), where, affine=affine)
+    if (odd := note_on_channels(image, pyramid)) is not None:
+        notes.append(odd)
+    image = replace(image, notes=(*image.notes, *notes))
+    return image, replace(pyramid, notes=image.notes)
 
 
 def _alike(

@@ -51,6 +51,14 @@ class StoredLevel:
         """What messages call it."""
         return self.path
 
+    @property
+    def found(self) -> tuple[str, ...]:
+        """What turned out to be odd when chunks were read, in sentences."""
+        asked = self._other_separator
+        if asked is None or not asked.done() or not asked.result():
+            return ()
+        return (f"Level {self.path!r} has its chunks under another separator than it states.",)
+
     def jobs(self, indices: Sequence[Index]) -> Iterable[tuple[Index, ...]]:
         """Group chunks that are best produced in one go."""
         return ((index,) for index in indices)
