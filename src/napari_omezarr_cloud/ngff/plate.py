@@ -12,7 +12,7 @@ from napari_omezarr_cloud.ngff.values import listed, plain_text, settled, shown,
 from napari_omezarr_cloud.ngff.version import stated_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from napari_omezarr_cloud.ngff.group import Group
 
@@ -102,6 +102,9 @@ def parse_plate(group: Group) -> Plate:
     columns = _lines(value.get("columns"), "columns", [pair[1] for pair in pairs if pair], notes)
     rows = rows or _numbered(entry.get("rowIndex") for _, entry in found)
     columns = columns or _numbered(entry.get("columnIndex") for _, entry in found)
+    if _are_swapped([pair for pair in pairs if pair], rows, columns):
+        rows, columns = columns, rows
+        notes.append("The lists of rows and columns are swapped; the paths of the wells count.")
     wells = _placed(found, rows, columns, notes)
     if not wells:
         raise _error(
@@ -206,6 +209,18 @@ def _lines(value: object, what: str, used: Iterable[str], notes: list[str]) -> t
         return tuple(names)
     notes.append(f"The plate lists no {what}; they were taken from the paths of its wells.")
     return tuple(sorted(set(used), key=_natural)[:_MOST_LINES])
+
+
+def _are_swapped(
+    pairs: Sequence[tuple[str, str]], rows: Sequence[str], columns: Sequence[str]
+) -> bool:
+    """Tell whether all paths (row/column) fit, but for rows in the place of columns."""
+    row_names, column_names = set(rows), set(columns)
+    return bool(pairs) and all(
+        (row not in row_names or column not in column_names)
+        and (row in column_names and column in row_names)
+        for row, column in pairs
+    )
 
 
 def _numbered(indices: Iterable[object]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.parsers import expat
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["OME_XML", "Entry", "Series", "parse_series"]
 
 OME_XML = "METADATA.ome.xml"
+
+# Not compiled here: imports are quick, and re keeps it. Numbers 0 to 31 but tab and line ends.
+_FORBIDDEN = rb"&#(?:0*(?:[0-8]|1[124-9]|2[0-9]|3[01])|[xX]0*(?:[0-8bBcCeEfF]|1[0-9a-fA-F]));"
 
 _MOST_IMAGES = 10_000
 """More are not offered: nobody can choose among them."""
@@ -41,6 +45,8 @@ class Series:
 
     entries: tuple[Entry, ...] = ()
     """In the order named; empty where nothing says which there are: 0, 1, 2 … then."""
+    names: tuple[str, ...] = ()
+    """Names of images in the order of the series, as many as could be read."""
     notes: tuple[str, ...] = ()
     """What was odd and tolerated, in sentences for a person."""
 
@@ -62,14 +68,14 @@ def parse_series(group: Group, documents: Mapping[str, bytes | None]) -> Series:
     images of ``METADATA.ome.xml`` are 0, 1, 2 … in their order.
     """
     notes = list(group.notes)
-    names = _names(documents.get(OME_XML), notes)
+    names, is_whole = _names(documents.get(OME_XML), notes)
     paths = _listed(group.attributes.get("series"), group.where, group.key, notes)
     for key in ("zarr.json", ".zattrs"):
         raw = documents.get(key)
         if raw is not None and not paths:
             attributes = _attributes(raw, key, group.where, notes)
             paths = _listed(attributes.get("series"), group.where, f"OME/{key}", notes)
-    if not paths:
+    if not paths and is_whole:
         paths = {str(i): None for i in range(len(names))}
     entries = [
         # The XML counts images in the order of the series, whatever their paths are called.
@@ -77,7 +83,7 @@ def parse_series(group: Group, documents: Mapping[str, bytes | None]) -> Series:
         for i, path in enumerate(paths)
         if path
     ]
-    return Series(tuple(entries), settled(notes))
+    return Series(tuple(entries), tuple(names), settled(notes))
 
 
 def _attributes(raw: bytes, key: str, where: str, notes: list[str]) -> dict[str, Any]:
@@ -112,10 +118,10 @@ class _Refused(Exception):
     """The XML holds what we do not read."""
 
 
-def _names(raw: bytes | None, notes: list[str]) -> list[str]:
-    """Return the names of the images in an OME-XML document, as far as it can be read."""
+def _names(raw: bytes | None, notes: list[str]) -> tuple[list[str], bool]:
+    """Return the names of the images in an OME-XML document, and whether those are all."""
     if raw is None:
-        return []
+        return [], True
     names: list[str] = []
     depth = 0
 
@@ -142,7 +148,16 @@ def _names(raw: bytes | None, notes: list[str]) -> list[str]:
     try:
         if len(raw) > MAX_DOCUMENT_BYTES:
             raise _Refused("it is larger than 32 MiB")
-        parser.Parse(raw, True)
+        parser.Parse(_without_control_characters(raw, notes), True)
     except (_Refused, expat.ExpatError, LookupError, ValueError) as error:  # of odd encodings
         notes.append(f"The names of the images in OME/{OME_XML} could not be read: {error}.")
-    return names
+        return names, len(names) >= _MOST_IMAGES
+    return names, True
+
+
+def _without_control_characters(raw: bytes, notes: list[str]) -> bytes:
+    """Replace what XML forbids and microscopes' metadata bring along: ``&#0;`` mostly."""
+    cleaned, count = re.subn(_FORBIDDEN, b" ", raw)
+    if count:
+        notes.append(f"OME/{OME_XML} holds {count:,} control characters, which were left out.")
+    return cleaned

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.errors import CloudError, MetadataError
@@ -51,6 +52,8 @@ async def open_series(opened: OpenedStore, group: Group, open_inner: OpenInner) 
     entries = series.entries
     if not entries:
         entries, more = await _count(opened, group)
+        names = (*series.names, *("" for _ in entries))
+        entries = tuple(replace(e, name=name) for e, name in zip(entries, names, strict=False))
         notes += more
     if not entries:
         raise MetadataError(
