@@ -16,7 +16,7 @@ from napari_omezarr_cloud.errors import (
 )
 from napari_omezarr_cloud.location import Location, aliases, moved_note
 from napari_omezarr_cloud.store.connection import connect
-from napari_omezarr_cloud.store.failures import PageError
+from napari_omezarr_cloud.store.failures import may_mean_absent
 from napari_omezarr_cloud.store.protocol import Bytes, ByteStore
 from napari_omezarr_cloud.store.refusal import RefusalStore
 from napari_omezarr_cloud.store.sharing import SharingStore
@@ -190,7 +190,7 @@ async def _try(
             return await _try(replace(location, access=access), anonymous, keys, witness)
         raise next(iter(errors.values()))
     for key, error in errors.items():
-        if _means_absent(error):
+        if may_mean_absent(error):
             documents[key] = None
         elif key in witness:
             raise error
@@ -210,11 +210,6 @@ def _single_file(location: Location) -> tuple[Location | None, str]:
                 continue  # a folder of that name: unpacked in place
             return replace(location, key=key), "/".join(parts[number + 1 :])
     return None, ""
-
-
-def _means_absent(error: CloudError) -> bool:
-    """Tell whether an error beside a readable key is how servers say that there is no such key."""
-    return isinstance(error, AccessRefusedError | PageError)
 
 
 async def _region_elsewhere(location: Location, errors: Iterable[CloudError]) -> str | None:

@@ -26,7 +26,7 @@ from napari_omezarr_cloud.location import redacted
 if TYPE_CHECKING:
     from napari_omezarr_cloud.location import Location
 
-__all__ = ["NoRangesError", "PageError", "is_broken_answer", "translate"]
+__all__ = ["NoRangesError", "PageError", "is_broken_answer", "may_mean_absent", "translate"]
 
 _SIGNS = (
     # (what obstore's text holds, why, hint); the first that fits
@@ -56,6 +56,20 @@ class PageError(ServerError):
 
 class NoRangesError(ServerError):
     """The server sends whole files only."""
+
+
+_ABSENT = frozenset({400, 405, 410, 451})
+
+
+def may_mean_absent(error: BaseException) -> bool:
+    """Tell whether servers answer this for keys that are not there, beside others that are.
+
+    S3 without the right to list refuses them, some gateways find the request bad, and web
+    applications send a page.
+    """
+    if isinstance(error, AccessRefusedError | PageError):
+        return True
+    return isinstance(error, ServerError) and error.status in _ABSENT
 
 
 def is_broken_answer(error: BaseException) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from napari_omezarr_cloud.errors import AccessRefusedError, CloudError
+from napari_omezarr_cloud.errors import CloudError
 from napari_omezarr_cloud.store.access import OpenedStore
-from napari_omezarr_cloud.store.failures import PageError
+from napari_omezarr_cloud.store.failures import may_mean_absent
 from napari_omezarr_cloud.store.wrapping import StoreWrapper
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ async def open_inside(opened: OpenedStore, path: str, keys: Iterable[str]) -> Op
     for key, answer in zip(missing, answers, strict=True):
         if isinstance(answer, CloudError):
             errors.append(answer)
-            if isinstance(answer, AccessRefusedError | PageError):
+            if may_mean_absent(answer):
                 documents[key] = None
         elif isinstance(answer, BaseException):
             raise answer

@@ -1,4 +1,4 @@
-"""What a 403 means: S3 without the right to list answers it for absent keys, too."""
+"""What a refusal means: servers answer absent keys with 403, 400 or a page, too."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from napari_omezarr_cloud.errors import AccessRefusedError
+from napari_omezarr_cloud.errors import CloudError
+from napari_omezarr_cloud.store.failures import may_mean_absent
 from napari_omezarr_cloud.store.wrapping import StoreWrapper
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ class RefusalStore(StoreWrapper):
     async def get(self, key: str, byte_range: ByteRange | None = None) -> Bytes | None:
         try:
             return await self._inner.get(key, byte_range)
-        except AccessRefusedError:
-            if self.witness is None or key == self.witness:
+        except CloudError as error:
+            if not may_mean_absent(error) or self.witness is None or key == self.witness:
                 raise
             if not await self._is_let_in(self.witness):
                 raise
@@ -49,7 +50,9 @@ class RefusalStore(StoreWrapper):
             if time.monotonic() - self._checked_at > _RECHECK_S:
                 try:
                     self._let_in = await self._inner.get(witness) is not None
-                except AccessRefusedError:
+                except CloudError as error:
+                    if not may_mean_absent(error):
+                        raise
                     self._let_in = False
                 self._checked_at = time.monotonic()
             return self._let_in
