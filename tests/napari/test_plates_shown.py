@@ -13,6 +13,7 @@ from skimage.filters import gaussian
 
 from napari_omezarr_cloud.napari.display import display_of
 from napari_omezarr_cloud.napari.live import add_live, plan_live, start_live
+from napari_omezarr_cloud.napari.open_url import show_dialog
 from napari_omezarr_cloud.napari.plate_clicks import plate_behind
 from napari_omezarr_cloud.napari.widgets.plate_dock import PlateDock
 from napari_omezarr_cloud.process import Step
@@ -65,14 +66,19 @@ def test_a_plate_is_shown_with_its_wells_in_their_places(
             assert (picture[y, x] > 50) == is_there
 
 
+def write_two_fields(path: Path) -> None:
+    """Write three wells: their first fields are 50, 51, 52 throughout, the second 100, 101, 102."""
+    wells = {
+        well: [np.full((2, 64, 64), 50 + n, "u2"), np.full((2, 64, 64), 100 + n, "u2")]
+        for n, well in enumerate(("A/1", "A/3", "B/2"))
+    }
+    write_plate(path, wells, chunk=64)
+
+
 @pytest.fixture
 def dock(viewer: Any, qtbot: Any, tmp_path: Path) -> PlateDock:
     """The dock beside a plate of three wells with two fields each, which differ."""
-    wells = {
-        path: [np.full((2, 64, 64), 50 + n, "u2"), np.full((2, 64, 64), 100 + n, "u2")]
-        for n, path in enumerate(("A/1", "A/3", "B/2"))
-    }
-    write_plate(tmp_path / "plate.zarr", wells, chunk=64)
+    write_two_fields(tmp_path / "plate.zarr")
     dock = PlateDock(viewer)
     viewer.window.add_dock_widget(dock, name="Plate")
     layers = list(viewer.open(str(tmp_path / "plate.zarr"), plugin=PLUGIN))
@@ -277,9 +283,49 @@ def test_what_is_found_of_wells_later_is_told_in_the_dock_and_the_layers(
     viewer.window.add_dock_widget(dock, name="Plate")
 
     (layer,) = viewer.open(str(tmp_path / "plate.zarr"), plugin=PLUGIN)
-    qtbot.waitUntil(lambda: "Not there, and blank: A2" in dock.found.text(), timeout=20000)
 
-    assert any("Not there, and blank: A2" in note for note in layer.metadata["omezarr"]["notes"])
+    def is_told(text: str) -> bool:
+        return text.startswith("Not there, and blank") and all(n in text for n in ("A2", "B3"))
+
+    qtbot.waitUntil(lambda: is_told(dock.found.text()), timeout=20000)
+    qtbot.waitUntil(lambda: any(map(is_told, layer.metadata["omezarr"]["notes"])), timeout=5000)
+
+
+@pytest.mark.parametrize(("text", "values"), [("1", {0, 100, 101, 102}), ("", {0, 50, 51, 52})])
+def test_the_dialog_opens_the_field_that_was_typed(
+    viewer: Any, qtbot: Any, tmp_path: Path, text: str, values: set[int]
+) -> None:
+    write_two_fields(tmp_path / "plate.zarr")
+    dialog = show_dialog(viewer)
+    dialog.link.setEditText(str(tmp_path / "plate.zarr"))
+    dialog.field.setText(text)
+    dialog.open_button.click()
+
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=20000)
+    assert set(np.unique(np.asarray(viewer.layers[0].data[0]))) == values
+
+
+def test_the_dialog_says_that_a_field_is_no_number(viewer: Any, tmp_path: Path) -> None:
+    dialog = show_dialog(viewer)
+    dialog.link.setEditText(str(tmp_path / "plate.zarr"))
+    dialog.field.setText("left")
+    dialog.open_button.click()
+
+    assert "'left' is no number" in dialog.status.text().replace("\u200b", "")
+
+
+def test_without_the_dock_a_double_click_goes_to_a_well_too(
+    viewer: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    write_two_fields(tmp_path / "plate.zarr")
+    layers = list(viewer.open(str(tmp_path / "plate.zarr"), plugin=PLUGIN))
+    qtbot.waitUntil(lambda: all(map(is_settled, layers)), timeout=20000)
+    pitch = np.array(layers[0].data[0].shape) * layers[0].scale / (2, 3)
+    viewer.scene.camera.zoom /= 4
+
+    double_click(viewer, *(pitch * (0.3, 2.8)))
+
+    assert_in_view(viewer, 0, 2)
 
 
 # ---- large plates -------------------------------------------------------------------------------
@@ -362,4 +408,4 @@ def test_zooming_to_a_well_gives_up_what_the_whole_plate_asked_for(
     assert len(wells_asked(server)) < 400
     server.clear_log()
     qtbot.wait(400)
-    assert server.log == []
+    assert len(wells_asked(server)) < 40  # its neighbours, at most

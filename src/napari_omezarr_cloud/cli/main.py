@@ -111,6 +111,15 @@ def build_parser() -> argparse.ArgumentParser:
         help="show 3 or 4 channels as one colour picture, or never do "
         "(default: where colour is the last axis)",
     )
+    verb.add_argument(
+        "--field",
+        metavar="NUMBER",
+        help="of plates and wells: which field of each well, counted from 0, or all "
+        "(default: the first of a plate's, all of a well's)",
+    )
+    verb.add_argument(
+        "--acquisition", type=int, metavar="ID", help="of plates and wells: only this one's fields"
+    )
     _add_access(verb)
     verb.set_defaults(run=_open)
 
@@ -166,6 +175,9 @@ def _info(given: argparse.Namespace) -> int:
 
 
 def _open(given: argparse.Namespace) -> int:
+    from napari_omezarr_cloud.pyramid.plate_opened import field_choice
+
+    field = field_choice(given.field or "")
     links, code = [], 0
     for link in given.links:
         try:
@@ -178,7 +190,9 @@ def _open(given: argparse.Namespace) -> int:
     _require_window()
     from napari_omezarr_cloud.napari.shell import show_until_closed
 
-    shown, errors = show_until_closed(links, rgb=given.rgb)
+    shown, errors = show_until_closed(
+        links, rgb=given.rgb, field=field, acquisition=given.acquisition
+    )
     if not shown:  # who had a window was told there
         for each in errors:
             _complain(each)

@@ -57,6 +57,7 @@ class Display:
         self._awaited: dict[tuple[int, Index], Level] = {}
         self._arrived = 0
         self._has_wishes = False
+        self._expected: tuple[str, PyramidView] | None = ("expected", view)
         self.is_stale = False
         self.refreshed_at = 0.0
         self.cost_s = 0.0
@@ -111,6 +112,10 @@ class Display:
         # Before peeking: a chunk that comes in between must be heard, or it is never painted.
         # And before painting: requests need not wait for it.
         self._await(wishes)
+        if self._expected is not None and self._is_part(look):
+            # Zoomed in before all has come: what was expected of the rest is not wanted any more.
+            self._engine.leave(self._expected)
+            self._expected = None
         self._is_holding = False
         former = self._former
         if former is not None and painter.has_any(look):
@@ -127,6 +132,12 @@ class Display:
         if wishes and self._engine.has_failures:
             refresher().wake()  # what failed before this layer was there is told as well
         return painted.look, painted.pixels, painted.thumbnail
+
+    def _is_part(self, look: Look) -> bool:
+        """Tell whether less than the whole is on screen; not so, as long as nothing is."""
+        shape = self.view.grid(look.number).shape
+        sides = [(look.region.shape[axis], shape[axis]) for axis in look.displayed]
+        return any(1 < seen < whole for seen, whole in sides)
 
     def _await(self, wishes: Sequence[Wish]) -> None:
         """Ask for these, and for nothing else."""

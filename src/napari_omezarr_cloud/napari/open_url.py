@@ -17,6 +17,7 @@ from napari_omezarr_cloud.napari.opening import MOST_BESIDE, progress_of
 from napari_omezarr_cloud.napari.profiles import profile_names
 from napari_omezarr_cloud.napari.showing import Showing, give_up
 from napari_omezarr_cloud.napari.widgets.open_dialog import OpenDialog
+from napari_omezarr_cloud.pyramid.plate_opened import field_choice
 
 if TYPE_CHECKING:
     from napari_omezarr_cloud.location import Location
@@ -72,8 +73,13 @@ class _Opener(QObject):
             return
         link = target if isinstance(target, Link) else Link(sources=(Source(target),))
         try:
-            axes = self._dialog.axes.text().strip() or None
-            opening = open_all_async(link, axes=axes, most=MOST_BESIDE)
+            opening = open_all_async(
+                link,
+                axes=self._dialog.axes.text().strip() or None,
+                field=field_choice(self._dialog.field.text()),
+                acquisition=self._dialog.chosen_acquisition,
+                most=MOST_BESIDE,
+            )
         except CloudError as error:
             self._fail(link, error)
             return

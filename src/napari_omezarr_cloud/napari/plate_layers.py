@@ -1,4 +1,4 @@
-"""The layers of a plate: another field in them, and what was found of its wells."""
+"""The layers of a plate, and another field in them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from napari_omezarr_cloud.napari import wiring
 from napari_omezarr_cloud.napari.display import display_of, view_of
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, labels_layer, pyramid_layer
 from napari_omezarr_cloud.napari.opening import show_image
+from napari_omezarr_cloud.napari.plate_notes import layers_of, state_again
 from napari_omezarr_cloud.napari.slicing import replace_data
 from napari_omezarr_cloud.napari.sources import sources
-from napari_omezarr_cloud.pyramid.plate_opened import plate_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,35 +26,11 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.pyramid import Pyramid
     from napari_omezarr_cloud.pyramid.plate_opened import OpenedPlate
 
-__all__ = ["layers_of", "show_instead", "tell_found"]
+__all__ = ["show_instead"]
 
 _LOOK = ("opacity", "blending", "visible", "gamma", "contrast_limits", "colormap", "name")
 """What a person may have set, and another field keeps."""
 _POLL_MS = 30
-
-_stated: weakref.WeakKeyDictionary[Any, list[str]] = weakref.WeakKeyDictionary()
-
-
-def layers_of(viewer: Any, plate: OpenedPlate) -> list[Any]:
-    """Return the layers that show a plate's fields or their labels themselves."""
-    return [layer for layer in viewer.layers if _is_of(layer, plate)]
-
-
-def _is_of(layer: Any, plate: OpenedPlate) -> bool:
-    view = view_of(layer)
-    kept = () if view is None else view.pyramid.kept
-    return any(each is plate or each is plate.found for each in kept)
-
-
-def tell_found(viewer: Any, plate: OpenedPlate) -> None:
-    """Write what was found of a plate's wells to the metadata of its layers."""
-    for layer in layers_of(viewer, plate):
-        about = layer.metadata.get(METADATA_KEY)
-        view = view_of(layer)
-        if about is None or view is None or plate_of(view.pyramid) is None:
-            continue
-        stated = _stated.setdefault(layer, list(about.get("notes", ())))
-        about["notes"] = [*stated, *(s for s in plate.found.sentences if s not in stated)]
 
 
 def show_instead(
@@ -100,8 +76,7 @@ def _exchange(layer: Any, pyramid: Pyramid, notes: list[str]) -> None:
     view = replace(view, pyramid=pyramid)
     levels, _ = pyramid_layer(view)
     replace_data(layer, levels)
-    layer.metadata.get(METADATA_KEY, {})["notes"] = notes
-    _stated.pop(layer, None)
+    state_again(layer, notes)
     shown = display_of(layer)
     if shown is None:
         layer.refresh()

@@ -19,12 +19,17 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from napari_omezarr_cloud.links import Link
+    from napari_omezarr_cloud.pyramid.plate_opened import FieldChoice
 
 __all__ = ["show_until_closed"]
 
 
 def show_until_closed(
-    links: Sequence[Link], *, rgb: bool | None = None
+    links: Sequence[Link],
+    *,
+    rgb: bool | None = None,
+    field: FieldChoice = None,
+    acquisition: int | None = None,
 ) -> tuple[int, list[CloudError]]:
     """Show links in a new viewer, and return when its window is closed.
 
@@ -34,6 +39,8 @@ def show_until_closed(
         Of images, also of other viewers, in the order of their layers.
     rgb
         As for :func:`~napari_omezarr_cloud.napari.layer_data.to_layers`.
+    field, acquisition
+        As for :func:`~napari_omezarr_cloud.api.open`, of plates and wells.
 
     Returns
     -------
@@ -48,7 +55,13 @@ def show_until_closed(
         After Ctrl+C.
     """
     # Asked for before napari is even imported, which takes longer than most servers' answers.
-    openings = [(link, open_all_async(link, most=MOST_BESIDE)) for link in links]
+    openings = [
+        (
+            link,
+            open_all_async(link, field=field, acquisition=acquisition, most=MOST_BESIDE),
+        )
+        for link in links
+    ]
     try:
         import napari
 

@@ -97,6 +97,8 @@ class WellNames(QObject):
             viewer.add_layer(names)
             self._names, self._is_adding = weakref.ref(names), False
             viewer.layers.selection = set(active)  # who hovers wants to know the pixels
+        elif viewer.layers[-1] is not self._live():
+            viewer.layers.move(viewer.layers.index(self._live()), len(viewer.layers))
         self._watch.start()
         self._update()
 

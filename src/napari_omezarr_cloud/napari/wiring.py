@@ -16,6 +16,8 @@ from napari_omezarr_cloud.napari.contrast import correct_guess
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, LayerData, labels_layer
 from napari_omezarr_cloud.napari.linked_level import lock_linked_level
 from napari_omezarr_cloud.napari.notices import tell_warning
+from napari_omezarr_cloud.napari.plate_clicks import listen, plate_behind
+from napari_omezarr_cloud.napari.plate_notes import tell_found
 from napari_omezarr_cloud.napari.refresh import refresher
 from napari_omezarr_cloud.napari.volume import choose_levels
 
@@ -100,6 +102,8 @@ class _Watch(QObject):
         _welcome(event.value)
         if viewer is not None and display.display_of(event.value) is not None:
             show_scale_bar(viewer)
+            if plate_behind(event.value) is not None:
+                listen(viewer)
 
     def on_removed(self, event: Any) -> None:
         display.release(event.value)
@@ -117,6 +121,7 @@ class _Watch(QObject):
         # In 3-D napari fails on a layer with features until the mouse has moved there once.
         if viewer.dims.ndisplay == 2 or np.ndim(viewer.cursor._view_direction):
             viewer.update_status_from_cursor()
+        tell_found(viewer)
 
 
 def _welcome(layer: Any) -> None:

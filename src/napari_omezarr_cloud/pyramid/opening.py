@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_omezarr_cloud.location import Location
+    from napari_omezarr_cloud.pyramid.plate_opened import FieldChoice
 
 __all__ = ["OpenedImage", "OpenedLabels", "Sibling", "open_image", "open_what_is_there"]
 
@@ -45,7 +46,7 @@ async def open_image(
     location: Location,
     *,
     axes: Sequence[str] | None = None,
-    field: int | None = None,
+    field: FieldChoice = None,
     acquisition: int | None = None,
 ) -> OpenedImage:
     """Open what a location leads to; runs on the I/O loop.
@@ -59,7 +60,7 @@ async def open_image(
         Names of the array's axes in their order; None: as the metadata state them.
     field, acquisition
         Of a plate or well: which field of each well, counted from 0, of which acquisition (its
-        id). None: the first field of a plate's wells, all fields of a well.
+        id). None: the first field of a plate's wells, all fields of a well. "all": all of each.
 
     Raises
     ------
@@ -83,7 +84,7 @@ async def open_what_is_there(
     opened: OpenedStore,
     *,
     axes: Sequence[str] | None = None,
-    field: int | None = None,
+    field: FieldChoice = None,
     acquisition: int | None = None,
     depth: int = 0,
     above: str = "",

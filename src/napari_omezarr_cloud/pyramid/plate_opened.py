@@ -8,6 +8,8 @@ from dataclasses import field as field_of
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+from napari_omezarr_cloud.errors import LinkError
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.pyramid.mosaic import MosaicNotes
     from napari_omezarr_cloud.pyramid.opened import OpenedImage
 
-__all__ = ["FieldChoice", "OpenedPlate", "plate_of"]
+__all__ = ["FieldChoice", "OpenedPlate", "field_choice", "plate_of"]
 
 FieldChoice = int | Literal["all"] | None
 """A field of each well, counted from 0, or all of them; None: the first of a plate's wells, all
@@ -105,6 +107,28 @@ class OpenedPlate:
             if name in (well.name, well.path):
                 return well.row * self.cell[0], well.column * self.cell[1]
         raise KeyError(name)
+
+
+def field_choice(text: str) -> FieldChoice:
+    """Return the field that a person wrote: a number, ``all``, or nothing.
+
+    Raises
+    ------
+    LinkError
+        If it is something else.
+    """
+    said = text.strip().casefold()
+    if not said:
+        return None
+    if said == "all":
+        return "all"
+    if said.isdecimal() and len(said) < 10:
+        return int(said)
+    raise LinkError(
+        "Could not use this field",
+        why=f"{text.strip()[:100]!r} is no number",
+        hint="Write 0 for the first, 1 for the second, or all.",
+    )
 
 
 def plate_of(pyramid: Pyramid) -> OpenedPlate | None:

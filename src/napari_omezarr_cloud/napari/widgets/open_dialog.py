@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, QUrl, Signal
+from qtpy.QtGui import QIntValidator
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -157,12 +158,22 @@ class OpenDialog(QDialog):
         self.axes = QLineEdit()
         self.axes.setPlaceholderText("as the metadata say; otherwise tczyx, or time,y,x")
         self.axes.setToolTip("Names of the array's axes, in their order: for plain Zarr arrays.")
+        self.field = QLineEdit()
+        self.field.setPlaceholderText(
+            "of a plate: the first of each well; otherwise 1, 2 …, or all"
+        )
+        self.field.setToolTip("Which field of each well, counted from 0 in the order listed.")
+        self.acquisition = QLineEdit()
+        self.acquisition.setPlaceholderText("of a plate: any; otherwise the id of one")
+        self.acquisition.setValidator(QIntValidator(0, 2**31 - 1, self.acquisition))
         self.advanced = QWidget()
         form = QFormLayout(self.advanced)
         form.addRow("Endpoint", self.endpoint)
         form.addRow("Region", self.region)
         form.addRow("Access", self.access)
         form.addRow("Axes", self.axes)
+        form.addRow("Field", self.field)
+        form.addRow("Acquisition", self.acquisition)
         self.advanced.hide()
         unfold = QToolButton()
         unfold.setText("Advanced")
@@ -182,6 +193,12 @@ class OpenDialog(QDialog):
         self.buttons.accepted.connect(self._request)
         self.buttons.rejected.connect(self.reject)
         return self.buttons
+
+    @property
+    def chosen_acquisition(self) -> int | None:
+        """The id that was typed; None: any."""
+        text = self.acquisition.text().strip()
+        return int(text) if text else None
 
     @property
     def line_edit(self) -> QLineEdit:

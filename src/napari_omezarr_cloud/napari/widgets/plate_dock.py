@@ -21,8 +21,9 @@ from napari_omezarr_cloud.errors import CloudError
 from napari_omezarr_cloud.napari import wiring
 from napari_omezarr_cloud.napari.background import Job
 from napari_omezarr_cloud.napari.notices import tell_error
-from napari_omezarr_cloud.napari.plate_clicks import go_to_well, listen, plate_behind
-from napari_omezarr_cloud.napari.plate_layers import layers_of, show_instead, tell_found
+from napari_omezarr_cloud.napari.plate_clicks import go_to_well, plate_behind
+from napari_omezarr_cloud.napari.plate_layers import show_instead
+from napari_omezarr_cloud.napari.plate_notes import layers_of
 from napari_omezarr_cloud.napari.refresh import refresher
 from napari_omezarr_cloud.napari.well_names import WellNames
 from napari_omezarr_cloud.napari.widgets.plain_label import PlainLabel
@@ -55,7 +56,7 @@ class PlateDock(QWidget):
         self._job: Job[Image] | None = None
         self.names = WellNames(viewer, self)
         self._build()
-        listen(viewer)
+        wiring.attach(viewer)
         events = viewer.layers.events
         for emitter in (events.inserted, events.removed, viewer.layers.selection.events.active):
             emitter.connect(self._look)
@@ -154,12 +155,9 @@ class PlateDock(QWidget):
         _set_row_visible(self.form, self.named, not plate.is_well)
 
     def _say_found(self) -> None:
-        """Show what was found of wells so far, and note it in the layers."""
-        viewer, plate = self._viewer(), self._plate
-        sentences = () if plate is None else plate.found.sentences
+        """Show what was found of wells so far."""
+        sentences = () if self._plate is None else self._plate.found.sentences
         self.found.setText("\n".join(sentences))
-        if viewer is not None and plate is not None and wiring.is_open(viewer):
-            tell_found(viewer, plate)
 
     # ---- the way to a well ------------------------------------------------------------------
 

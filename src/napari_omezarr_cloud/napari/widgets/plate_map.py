@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PlateMap"]
 
-_CELL_PX = (20, 26)
+_CELL_PX = (18, 18)
 _ROWS_SHOWN = 8
 
 
@@ -76,10 +76,12 @@ class PlateMap(QTableView):
         self.setShowGrid(False)
         for header, size in ((self.verticalHeader(), 0), (self.horizontalHeader(), 1)):
             if header is not None:
-                header.setMinimumSectionSize(12)
+                header.setMinimumSectionSize(_CELL_PX[size])
                 header.setDefaultSectionSize(_CELL_PX[size])
                 header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
                 header.setSectionsClickable(False)
+                # The theme's room beside the names would cost a third of the columns.
+                header.setStyleSheet("QHeaderView::section { padding: 0px; font-size: 9px; }")
         self.setToolTip("Click to choose a well, click twice to go there.")
         self._wells: _Wells | None = None
         self.clicked.connect(lambda index: self._tell(index, self.chosen))
@@ -93,7 +95,9 @@ class PlateMap(QTableView):
         rows = min(self._wells.rowCount(), _ROWS_SHOWN)
         header = self.horizontalHeader()
         top = header.sizeHint().height() if header is not None else 24
-        self.setMinimumHeight(rows * _CELL_PX[0] + top + 4)
+        bar = self.horizontalScrollBar()
+        below = bar.sizeHint().height() if bar is not None else 16
+        self.setMinimumHeight(rows * _CELL_PX[0] + top + below + 4)
 
     def select(self, well: PlateWell) -> None:
         """Mark a well, and scroll to it."""
