@@ -61,7 +61,9 @@ def tell_notes(name: str, notes: Sequence[str]) -> None:
     if not notes:
         return
     more = len(notes) - _MOST_NOTES
-    said = " ".join(notes[:_MOST_NOTES]) + (f" (And {more} more notes.)" if more > 0 else "")
+    said = " ".join(notes[:_MOST_NOTES]) + (
+        f" (And {more} more note{'s' if more > 1 else ''}.)" if more > 0 else ""
+    )
     show_info(plain(f"{name}: {said}"))
 
 

@@ -19,6 +19,7 @@ from napari_omezarr_cloud.napari.background import (
     wait_for,
 )
 from napari_omezarr_cloud.napari.choosing import chooser_for, is_to_be_chosen
+from napari_omezarr_cloud.napari.late_notes import early_notes, note_later
 from napari_omezarr_cloud.napari.layer_data import (
     METADATA_KEY,
     LayerData,
@@ -153,6 +154,7 @@ def open_layers(link: str, *, rgb: bool | None = None) -> list[Any]:
             wiring.labels_later(viewer, each)
         else:
             layers += _shown(is_shown, _label_layers(each))
+        note_later(viewer, each, aloud=asker.is_by_hand)
     if found.view is not None:
         go_there_with(viewer, found.view, len(layers))
     if asker.is_by_hand:
@@ -231,7 +233,7 @@ def tell_about(viewer: Any, image: Image) -> None:
     """Say what was odd about an image, and offer the one that a label image belongs to."""
     place = image.opened.beside
     level = sentence_on_level(image)
-    notes = [level, *image.notes] if level else image.notes
+    notes = [*([level] if level else []), *early_notes(image)]
     if place is None:
         tell_notes(image.name, notes)
         return
@@ -371,6 +373,7 @@ def show_image(
     def after() -> None:
         if has_labels:
             wiring.labels_later(viewer, image)
+            note_later(viewer, image, aloud=True)
         show_next()
 
     def show_next() -> None:
