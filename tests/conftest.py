@@ -57,6 +57,8 @@ def isolate(home: Path) -> None:
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     # Tests count requests; those of the disk cache have a folder each, and switch it on.
     os.environ["OMEZARR_DISK_CACHE_MB"] = "0"
+    # Tests count requests; those of loading ahead switch it on.
+    os.environ["OMEZARR_PREFETCH"] = "0"
 
 
 def choose_qt_binding() -> None:

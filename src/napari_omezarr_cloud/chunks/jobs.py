@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.errors import CloudError, OperationError, StoppedError
-from napari_omezarr_cloud.store.gate import RANK, Rank
+from napari_omezarr_cloud.store.gate import AHEAD, RANK, Rank
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -167,10 +167,12 @@ class JobTable:
         try:
             chunks = await self._produce(job)
         except CloudError as error:
-            now = time.monotonic()
-            for index in job.indices:
-                self.failures[job.level.key, index] = (now, error)
-            self._tell(job.level, job.indices)
+            # What nobody looks at yet is not told, and not held against it when somebody does.
+            if job.rank()[0] < AHEAD:
+                now = time.monotonic()
+                for index in job.indices:
+                    self.failures[job.level.key, index] = (now, error)
+                self._tell(job.level, job.indices)
             raise
         finally:
             self._remove(job)

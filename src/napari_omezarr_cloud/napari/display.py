@@ -19,6 +19,7 @@ from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.chunks.dask_view import reader_of
 from napari_omezarr_cloud.chunks.engine import Hits
 from napari_omezarr_cloud.errors import StoppedError
+from napari_omezarr_cloud.napari.foresight import Foresight
 from napari_omezarr_cloud.napari.look import Look, first_look, wish_list
 from napari_omezarr_cloud.napari.notices import tell_warning
 from napari_omezarr_cloud.napari.painting import Painter, painter_of
@@ -27,6 +28,7 @@ from napari_omezarr_cloud.napari.refresh import refresher
 from napari_omezarr_cloud.napari.slicing import can_hook, hook_slicing, unhook_slicing
 from napari_omezarr_cloud.process.derived import DerivedLevel
 from napari_omezarr_cloud.pyramid import Index, Level, PyramidView, Region
+from napari_omezarr_cloud.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -62,6 +64,7 @@ class Display:
         self.refreshed_at = 0.0
         self.cost_s = 0.0
         self.look: Look | None = None
+        self._foresight = Foresight()
         self._told: set[str] = set()
         self.hits = Hits()
         """Of its looks: how many chunks were wanted, and how many were in memory."""
@@ -111,7 +114,7 @@ class Display:
         wishes = painter.wishes(look)
         # Before peeking: a chunk that comes in between must be heard, or it is never painted.
         # And before painting: requests need not wait for it.
-        self._await(wishes)
+        self._await(wishes, () if wishes else self._ahead(look))
         if self._expected is not None and self._is_part(look):
             # Zoomed in before all has come: what was expected of the rest is not wanted any more.
             self._engine.leave(self._expected)
@@ -133,19 +136,25 @@ class Display:
             refresher().wake()  # what failed before this layer was there is told as well
         return painted.look, painted.pixels, painted.thumbnail
 
+    def _ahead(self, look: Look) -> Sequence[Wish]:
+        """Return what may be looked at next, now that all of this look is here."""
+        self._foresight.note(look)
+        budget = settings().prefetch_bytes
+        return self._foresight.wishes(self.view, look, self._engine.cache, budget)
+
     def _is_part(self, look: Look) -> bool:
         """Tell whether less than the whole is on screen; not so, as long as nothing is."""
         shape = self.view.grid(look.number).shape
         sides = [(look.region.shape[axis], shape[axis]) for axis in look.displayed]
         return any(1 < seen < whole for seen, whole in sides)
 
-    def _await(self, wishes: Sequence[Wish]) -> None:
-        """Ask for these, and for nothing else."""
+    def _await(self, wishes: Sequence[Wish], ahead: Sequence[Wish] = ()) -> None:
+        """Ask for these, and for nothing else; those ahead are not painted when they come."""
         self._awaited = {(wish.level.key, wish.index): wish.level for wish in wishes}
         self._arrived = 0
-        if wishes or self._has_wishes:
-            self._engine.want(self._token, wishes)
-        self._has_wishes = bool(wishes)
+        if wishes or ahead or self._has_wishes:
+            self._engine.want(self._token, [*wishes, *ahead])
+        self._has_wishes = bool(wishes or ahead)
 
     def hears(self, level: int, indices: Sequence[Index]) -> bool:
         """Tell whether these chunks are to be painted now, and note that the layer is stale."""

@@ -15,7 +15,9 @@ from napari_omezarr_cloud.pyramid import PyramidView, Region
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Look", "first_look", "same_place", "wish_list"]
+    from napari_omezarr_cloud.store.gate import Rank
+
+__all__ = ["Look", "first_look", "missing_chunks", "same_place", "wish_list"]
 
 _MAX_WISHES = 1024
 """More chunks than this are not asked for at once; the next ones when some of these have come."""
@@ -42,8 +44,9 @@ def wish_list(view: PyramidView, look: Look, cache: ChunkCache) -> list[Wish]:
     last = len(view.pyramid.levels) - 1
     wishes: list[Wish] = []
     if look.number != last:
-        wishes += _wishes(view, same_place(view, look, last), cache, order=0)
-    return wishes + _wishes(view, look, cache, order=1)
+        coarsest = same_place(view, look, last)
+        wishes += missing_chunks(view, coarsest, cache, rank=(float(Tier.VISIBLE), 0.0))
+    return wishes + missing_chunks(view, look, cache, rank=(float(Tier.VISIBLE), 1.0))
 
 
 def same_place(view: PyramidView, look: Look, number: int) -> Look:
@@ -53,14 +56,15 @@ def same_place(view: PyramidView, look: Look, number: int) -> Look:
     return Look(number, region, look.displayed, (1,) * view.ndim)
 
 
-def _wishes(view: PyramidView, look: Look, cache: ChunkCache, *, order: int) -> list[Wish]:
+def missing_chunks(view: PyramidView, look: Look, cache: ChunkCache, *, rank: Rank) -> list[Wish]:
+    """Return the chunks of a look that are not here; of equal ``rank``, the middle comes first."""
     level = view.level(look.number)
     region = view.expand(look.region)
     grid = level.grid
     chunk_bytes = math.prod(grid.chunks) * grid.dtype.itemsize
     most = min(_MAX_IN_VIEW, max(16, cache.max_bytes // 4 // chunk_bytes))
     missing = (
-        Wish(level, tuple(row[:-1]), (float(Tier.VISIBLE), float(order), float(row[-1])))
+        Wish(level, tuple(row[:-1]), (*rank, float(row[-1])))
         for row in nearest_chunks(region, grid.chunks, most).tolist()
         if (level.key, tuple(row[:-1])) not in cache
     )
