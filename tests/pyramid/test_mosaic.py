@@ -12,6 +12,7 @@ import zarr
 import napari_omezarr_cloud as noc
 from napari_omezarr_cloud.errors import CloudError
 from napari_omezarr_cloud.pyramid.cells import cell_axis
+from napari_omezarr_cloud.pyramid.plate_opened import FieldChoice, field_choice
 from tests.fixtures.plates import (
     field_pixels,
     write_bare_plate,
@@ -282,6 +283,17 @@ def test_a_well_is_found_by_the_names_that_people_write(tmp_path: Path, name: st
     assert found.path == "B/3"
     assert plate.find("B4") is None
     assert plate.find("") is None
+
+
+@pytest.mark.parametrize(("text", "field"), [("", None), (" 0 ", 0), ("12", 12), ("All", "all")])
+def test_a_field_is_written_as_a_number_or_all(text: str, field: FieldChoice) -> None:
+    assert field_choice(text) == field
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5", "left", "9" * 40])
+def test_a_field_that_is_no_number_is_named(text: str) -> None:
+    with pytest.raises(CloudError, match=f"'{text}' is no number"):
+        field_choice(text)
 
 
 def test_fields_of_one_acquisition_can_be_chosen(tmp_path: Path) -> None:
