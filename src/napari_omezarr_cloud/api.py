@@ -513,9 +513,7 @@ def open_all_async(
     async def begin() -> tuple[Link, list[Future[Image]]]:
         found = await resolve(link)
         shown = [each.location for each in found.sources[:most]]
-        return found, [
-            io_thread().submit(_open(each, names, field, acquisition)) for each in shown
-        ]
+        return found, [io_thread().submit(_open(each, names, field, acquisition)) for each in shown]
 
     return io_thread().submit(begin())
 

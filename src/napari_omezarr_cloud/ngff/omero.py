@@ -138,14 +138,15 @@ def _color(i: int, value: object, troubles: _Troubles) -> str | None:
         troubles.add(i, f"the number {number} as color")
         # OMERO writes colours as signed 32-bit RGBA; a small number can only be RGB.
         return f"{number if 0 <= number < 2**24 else number % 2**32 >> 8:06X}"
-    match = re.fullmatch(_HEX, value.strip()) if isinstance(value, str) else None
+    text = value.strip() if isinstance(value, str) else ""
+    match = re.fullmatch(_HEX, text)
     if match is None:
         troubles.add(i, f"the color {shown(value)} is no RRGGBB; it is not used")
         return None
     if len(digits := match[1].upper()) == 8:
         troubles.add(i, f"the opacity of the color {shown(value)} is not used")
     color = "".join(d + d for d in digits) if len(digits) == 3 else digits[:6]
-    if color != value.strip().upper()[:6]:
+    if color != text.upper()[:6]:
         troubles.add(i, f"the color {shown(value)} was read as {color}")
     return color
 
