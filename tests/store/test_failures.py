@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import socket
 import threading
@@ -265,3 +266,14 @@ def test_a_local_folder_that_is_none_says_so(
 def test_a_key_that_no_server_can_be_asked_for_is_refused(store_at: StoreAt) -> None:
     with pytest.raises(LinkError, match="cannot be asked for"):
         store_at("s3://bucket/a\x1b[31m.zarr")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.timeout(60)
+def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(
+    store_at: StoreAt, ask: Ask, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "zarr.json")
+
+    with pytest.raises(CloudError, match=r"zarr\.json.*pipe"):
+        ask(store_at(str(tmp_path)).get("zarr.json"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -256,6 +257,7 @@ class RemoteStore:
         raise failure
 
     async def _get(self, key: str, byte_range: ByteRange | None) -> Bytes:
+        self._refuse_pipes(key)
         try:
             answer = await obstore.get_async(self._store, key, options=_options(byte_range))
         except NotSupportedError:
@@ -276,6 +278,22 @@ class RemoteStore:
         if self._on_answer is not None:
             self._on_answer(key, answer.meta)
         return data
+
+    def _refuse_pipes(self, key: str) -> None:
+        """Refuse what is neither file nor folder: opening a pipe waits for ever for its writer."""
+        if self.location.kind != "file":
+            return
+        try:
+            mode = os.stat(Path(self.location.key, key)).st_mode
+        except (OSError, ValueError):
+            return  # obstore says what is wrong with it
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise ServerError(
+                "Could not read",
+                where=self.where,
+                key=key,
+                why="it is neither a file nor a folder, but a pipe, a socket or a device",
+            )
 
     def _refuse_too_large(self, answer: Any, key: str, byte_range: ByteRange | None) -> None:
         """Stop before the bytes are fetched: files that lie about their size fill the memory."""
