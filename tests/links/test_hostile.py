@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from napari_omezarr_cloud.errors import CloudError, LinkError
 from napari_omezarr_cloud.links import Link, read_link
+from tests.fixtures.mutations import EXAMPLES
 
 FRAMES = [
     "https://neuroglancer-demo.appspot.com/#!{}",
@@ -70,7 +71,9 @@ json_values = st.recursive(
     ),
     max_leaves=25,
 )
-calm = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+calm = settings(
+    max_examples=2 * EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 
 
 def read(text: str) -> Link | None:

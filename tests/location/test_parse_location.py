@@ -321,3 +321,15 @@ def test_one_line_says_how_a_link_was_understood(text: str, line: str) -> None:
 )
 def test_the_reader_knows_its_links_by_their_text(text: str, ours: bool) -> None:
     assert looks_like_ome_zarr(text) is ours
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["htt ps://host/a.zarr?token=5ecret", "https:0//host/a.zarr?token=5ecret",
+     "zip::https:0/host/a.zip?sas=5ecret", "a://b?5ecret"],
+)  # fmt: skip
+def test_a_spoilt_link_is_no_path_and_its_token_is_not_shown(text: str) -> None:
+    with pytest.raises(LinkError) as caught:
+        parse_location(text)
+
+    assert "5ecret" not in str(caught.value)

@@ -1,19 +1,19 @@
 """Metadata of real files, mutated: a model, or one of our errors; never another exception.
 
-``FUZZ_EXAMPLES=20000 pytest tests/ngff/test_fuzz_metadata.py`` runs for longer.
+``FUZZ_EXAMPLES=20000 pytest tests/ngff/test_fuzz_metadata.py`` runs for longer; so do
+``tests/links/test_hostile.py`` and ``tests/test_fuzz_opening.py``.
 """
 
 from __future__ import annotations
 
-import copy
 import json
-import os
+import re
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_omezarr_cloud.errors import CloudError
@@ -23,128 +23,27 @@ from napari_omezarr_cloud.ngff import (
     order_by_size,
     parse_group,
     parse_images,
+    parse_json,
     parse_labels_listing,
     resolve_axes,
 )
+from napari_omezarr_cloud.ngff.axes import parse_axes
 from napari_omezarr_cloud.ngff.collection import as_image, parse_collection
+from napari_omezarr_cloud.ngff.coordinate_systems import parse_image_systems
+from napari_omezarr_cloud.ngff.labels import parse_image_label
+from napari_omezarr_cloud.ngff.omero import parse_omero
+from napari_omezarr_cloud.ngff.paths import check_path
+from napari_omezarr_cloud.ngff.plain import consolidated_images, plain_image
 from napari_omezarr_cloud.ngff.plate import parse_plate
+from napari_omezarr_cloud.ngff.refusals import refuse_other_kinds
 from napari_omezarr_cloud.ngff.scene import parse_scene
-from napari_omezarr_cloud.ngff.series import parse_series
+from napari_omezarr_cloud.ngff.series import OME_XML, parse_series
+from napari_omezarr_cloud.ngff.transformation import TransformationReader
+from napari_omezarr_cloud.ngff.transforms import parse_transforms
+from napari_omezarr_cloud.ngff.units import micrometres, time_unit
 from napari_omezarr_cloud.ngff.well import parse_well
 from napari_omezarr_cloud.pyramid.array_metadata import parse_array
-
-CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
-_EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
-_LARGEST = 20_000
-"""Bytes of a document to mutate; larger ones say the same again."""
-
-_SYSTEM: dict[str, Any] = {"name": "world", "axes": [{"name": "y", "type": "space"}]}
-_IMAGE: dict[str, Any] = {
-    "version": "0.4",
-    "axes": [{"name": n, "type": "space", "unit": "micrometer"} for n in "yx"],
-    "datasets": [
-        {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1, 1]}]},
-        {"path": "1", "coordinateTransformations": [{"type": "scale", "scale": [2, 2]}]},
-    ],
-}
-_GROUPS: list[dict[str, Any]] = [
-    {"multiscales": [_IMAGE], "omero": {"channels": [{"color": "FF0000", "window": {"start": 0}}]}},
-    {"multiscales": [_IMAGE],
-     "image-label": {"colors": [{"label-value": 1, "rgba": [1, 2, 3, 4]}]}},
-    {"multiscales": [{**_IMAGE, "coordinateSystems": [_SYSTEM]}], "labels": ["a"]},
-    {"plate": {"rows": [{"name": "A"}], "columns": [{"name": "1"}],
-               "wells": [{"path": "A/1", "rowIndex": 0, "columnIndex": 0}]}},
-    {"well": {"images": [{"path": "0", "acquisition": 1}]}},
-    {"bioformats2raw.layout": 3, "series": ["0", "1"]},
-]  # fmt: skip
-_ARRAYS: list[dict[str, Any]] = [
-    {"zarr_format": 2, "shape": [9, 9], "chunks": [4, 4], "dtype": "<u2", "order": "C",
-     "compressor": {"id": "zlib", "level": 1}, "fill_value": 0, "filters": [{"id": "delta",
-     "dtype": "<u2"}]},
-    {"zarr_format": 3, "node_type": "array", "shape": [9, 9], "data_type": "uint16",
-     "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [4, 4]}},
-     "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-     "fill_value": 0, "attributes": {}, "codecs": [{"name": "sharding_indexed", "configuration": {
-         "chunk_shape": [2, 2], "codecs": [{"name": "bytes", "configuration": {"endian": "little"}},
-         {"name": "gzip", "configuration": {"level": 1}}], "index_location": "end"}}]},
-]  # fmt: skip
-
-
-def _stored(name: str) -> list[Any]:
-    found = []
-    for path in sorted(CORPUS.rglob(name)) if CORPUS.is_dir() else ():
-        if path.is_file() and path.stat().st_size < _LARGEST:
-            with suppress(ValueError, RecursionError):
-                found.append(json.loads(path.read_bytes()))
-    return [each for each in found if isinstance(each, dict)]
-
-
-_V3 = _stored("zarr.json")
-GROUPS = [*_GROUPS, *_stored(".zattrs"), *(d["attributes"] for d in _V3 if "attributes" in d)]
-ARRAYS = [*_ARRAYS, *_stored(".zarray"), *(d for d in _V3 if d.get("node_type") == "array")]
-
-odd = st.sampled_from(
-    [None, True, 0, -1, 1, 2**31, 2**63, 10**400, 1e308, float("nan"), float("inf"), "", " ", "0",
-     "..", "/etc/passwd", "file:///x", "<b>é\u202e</b>", "\x00", "\ud800", [], {}, [[]], [None],
-     [{}], "scale", "affine", "NaN", "0x7f", "0.6", "pickle", "x" * 5000, ["a"] * 300]
-)  # fmt: skip
-
-
-def _nested(value: Any) -> Any:
-    for _ in range(200):
-        value = [value]
-    return value
-
-
-def _places(value: Any) -> list[tuple[Any, Any]]:
-    """Return (holder, key) of everything inside a document."""
-    found, waiting = [], [value]
-    while waiting and len(found) < 2000:
-        holder = waiting.pop()
-        keys = (
-            list(holder) if isinstance(holder, dict)
-            else range(len(holder)) if isinstance(holder, list) else ()
-        )  # fmt: skip
-        found += [(holder, key) for key in keys]
-        waiting += [holder[key] for key in keys]
-    return found
-
-
-@st.composite
-def mutated(draw: st.DrawFn, documents: list[dict[str, Any]]) -> dict[str, Any]:
-    document = copy.deepcopy(documents[draw(st.integers(0, len(documents) - 1))])
-    for _ in range(draw(st.integers(1, 4))):
-        places = _places(document)
-        if not places:
-            break
-        holder, key = places[draw(st.integers(0, len(places) - 1))]
-        change = draw(st.sampled_from(["replace", "delete", "swap", "repeat", "text", "nest"]))
-        if change == "delete":
-            del holder[key]
-        elif change == "swap":
-            other, at = places[draw(st.integers(0, len(places) - 1))]
-            if key in _keys(holder) and at in _keys(other):
-                holder[key] = copy.deepcopy(other[at])
-        elif change == "repeat" and isinstance(holder[key], list):
-            holder[key] = holder[key] * draw(st.integers(2, 5))
-        elif change == "text":
-            holder[key] = str(holder[key])[:100]
-        elif change == "nest":
-            holder[key] = _nested(holder[key])
-        else:
-            holder[key] = copy.deepcopy(draw(odd))
-    return document
-
-
-def _keys(holder: Any) -> Any:
-    return holder if isinstance(holder, dict) else range(len(holder))
-
-
-checked = settings(
-    max_examples=_EXAMPLES,
-    deadline=5000,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+from tests.fixtures.mutations import ARRAYS, GROUPS, any_json, checked, mutated, spoilt
 
 
 @checked
@@ -183,6 +82,99 @@ def test_mutated_groups_give_models_or_our_errors(
 def test_mutated_arrays_give_a_description_or_our_error(document: dict[str, Any]) -> None:
     with suppress(CloudError):
         parse_array(document, where="x", key="zarr.json")
+
+
+XML = (
+    b'<?xml version="1.0" encoding="UTF-8"?><OME xmlns="a"><Image ID="Image:0" Name="b">'
+    b"<Pixels/></Image><Image ID='Image:1'/></OME>"
+)
+DOCUMENTS = [json.dumps(each).encode() for each in (*GROUPS[:20], *ARRAYS[:5])]
+
+
+@checked
+@given(spoilt(DOCUMENTS), spoilt([XML]))
+def test_spoilt_documents_are_read_or_refused(raw: bytes, xml: bytes) -> None:
+    with suppress(CloudError):
+        parse_json(raw, where="x", key=".zattrs")
+    for documents in ({"zarr.json": raw}, {".zattrs": raw}, {".zattrs": b"{}", ".zmetadata": raw}):
+        with suppress(CloudError):
+            consolidated_images(parse_group(documents, where="x"))
+    group = parse_group({".zattrs": b'{"bioformats2raw.layout": 3}'}, where="x")
+    series = parse_series(group, {OME_XML: xml, ".zattrs": raw, "zarr.json": raw})
+    assert all(entry.path for entry in series.entries)
+
+
+@checked
+@given(any_json)
+def test_each_parser_takes_any_json_at_all(value: Any) -> None:
+    notes: list[str] = []
+    rendering = parse_omero(value, notes=notes)
+    assert all(c.window is None or c.window.start < c.window.end for c in rendering.channels)
+    label = parse_image_label(value, notes=notes)
+    assert all(len(rgba) == 4 for rgba in label.colors.values())
+    parse_axes(value, notes=notes)
+    transform = parse_transforms(value, of="a level", notes=notes)
+    assert transform.scale is None or all(factor > 0 for factor in transform.scale)
+    parse_image_systems({"coordinateSystems": value, "coordinateTransformations": value,
+                         "datasets": value}, notes=notes)  # fmt: skip
+    TransformationReader(notes).read(value, ("y", "x"), ("y", "x"), of="it")
+    unit = value if isinstance(value, str) else None
+    micrometres(unit), time_unit(unit)
+    assert all(note.isprintable() for note in notes)
+    for key in ("plate", "well", "multiscales", "scene", "series", "labels", "nodes", "omero"):
+        group = parse_group({".zattrs": json.dumps({key: value}).encode()}, where="x")
+        for parse in (parse_images, parse_plate, parse_well, parse_scene, parse_collection,
+                      refuse_other_kinds, consolidated_images):  # fmt: skip
+            with suppress(CloudError):
+                parse(group)
+        parse_series(group, {".zattrs": json.dumps({"series": value}).encode()})
+        with suppress(CloudError):
+            plain_image(group, {"shape": value, "dimension_names": value, "attributes": value})
+
+
+@checked
+@given(
+    st.lists(
+        st.sampled_from(["..", ".", "/", "\\", "%2e", "%2E", "%2f", "%5c", "%25", "%00", "\0", "C:",
+                         "http:", "//", "a", " ", "é", "\u2024", "\uff0e", "\uff0f", "\u202e", "~"])
+        | st.text(max_size=4),
+        max_size=8,
+    ).map("".join)
+)  # fmt: skip
+def test_a_path_that_is_let_through_stays_inside_however_it_is_decoded(path: str) -> None:
+    with suppress(CloudError):
+        checked_path = check_path(path, where="x", key=".zattrs")
+        for _ in range(4):
+            parts = checked_path.replace("\\", "/").split("/")
+            assert ".." not in parts and parts[0]
+            assert not re.match("[A-Za-z]:", parts[0])
+            assert "\0" not in checked_path
+            checked_path = unquote(checked_path)
+
+
+SECRETS = [
+    "https://user:5ecret@host/a.zarr", "https://host/a.zarr?token=5ecret", "s3://b/k?sig=5ecret#5ecret",
+    "https://host/a.zarr?X-Amz-Signature=5ecret&x=1", "zip::https://host/a.zip?sas=5ecret",
+]  # fmt: skip
+
+
+@checked
+@given(st.sampled_from(SECRETS), st.integers(0, 90), st.text(max_size=3))
+def test_a_secret_of_a_link_is_never_shown_even_if_the_link_is_spoilt(
+    link: str, at: int, inserted: str
+) -> None:
+    start = link.index("5ecret")
+    at = min(at, start - 8) if start > 8 else 0
+    text = link[:at] + inserted + link[at:]
+    for read in (parse_location, read_link):
+        try:
+            found = read(text)
+        except CloudError as error:
+            shown = str(error)
+        else:
+            sources = getattr(found, "sources", ())
+            shown = f"{found}" if not sources else " ".join(str(s.location) for s in sources)
+        assert "5ecret" not in shown
 
 
 LINKS = [

@@ -15,6 +15,7 @@ __all__ = ["WINDOWS_PATH", "Link", "decoded", "group_key", "origin_of", "parts_o
 
 WINDOWS_PATH = r"[A-Za-z]:[\\/]|\\\\"
 
+_KNOWN = "Links can start with s3://, https://, gs://, az://, abfs:// or file://."
 _SCHEMES: dict[str, str] = {
     **dict.fromkeys(("s3", "s3a", "s3n", "s3+https", "s3+http"), "s3"),
     **dict.fromkeys(("gs", "gcs"), "gs"),
@@ -64,10 +65,12 @@ def parts_of(text: str) -> Link | str:
     if found and scheme in _SCHEMES:
         return _split(scheme, found[3], bare)
     if found and len(found[2]) > 1 and len(scheme) > 1:
-        known = "Links can start with s3://, https://, gs://, az://, abfs:// or file://."
-        raise refused(bare, f"'{scheme}' is no scheme we know", known)
+        raise refused(bare, f"'{scheme}' is no scheme we know", _KNOWN)
     if scheme := _missing_scheme(bare):
         return _split(scheme, bare, bare)
+    if "://" in text or _SCHEMES.keys() & text.lower().split(":")[:-1]:
+        # A spoilt link may hold a token, which would be shown, were it taken for a path.
+        raise refused(text, "it looks like a link and is none", _KNOWN)
     return text
 
 
