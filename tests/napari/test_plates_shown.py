@@ -79,8 +79,8 @@ def write_two_fields(path: Path) -> None:
 def dock(viewer: Any, qtbot: Any, tmp_path: Path) -> PlateDock:
     """The dock beside a plate of three wells with two fields each, which differ."""
     write_two_fields(tmp_path / "plate.zarr")
-    dock = PlateDock(viewer)
-    viewer.window.add_dock_widget(dock, name="Plate")
+    # As the menu does: with a wrapper of the viewer, which nobody keeps.
+    _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, "Plate")
     layers = list(viewer.open(str(tmp_path / "plate.zarr"), plugin=PLUGIN))
     qtbot.waitUntil(lambda: all(map(is_settled, layers)), timeout=20000)
     return dock
@@ -265,6 +265,15 @@ def test_names_of_wells_lie_on_them_where_they_fit_and_go_at_a_click(
     qtbot.waitUntil(lambda: "A1" not in set(names.features["well"]), timeout=5000)
     dock.named.click()
     assert "wells" not in viewer.layers
+
+
+def test_the_dock_says_what_to_do_when_its_plate_is_gone(dock: PlateDock, viewer: Any) -> None:
+    assert "3 wells" in dock.said.text()
+
+    viewer.layers.clear()
+
+    assert "Open a plate" in dock.said.text()
+    assert dock.rows.isHidden()
 
 
 def test_the_dock_says_what_to_do_where_there_is_no_plate(viewer: Any) -> None:

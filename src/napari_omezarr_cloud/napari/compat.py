@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-__all__ = ["scale_bar", "show_scale_bar"]
+__all__ = ["scale_bar", "show_scale_bar", "unwrapped"]
 
 _shown: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -28,3 +28,12 @@ def show_scale_bar(viewer: Any) -> None:
     if any(dict(unit.dimensionality) == {"[length]": 1} for unit in units):
         _shown.add(viewer)
         scale_bar(viewer).visible = True
+
+
+def unwrapped(viewer: Any) -> Any:
+    """Return the viewer itself.
+
+    napari gives widgets of plugins a wrapper of it, which nobody keeps: a weak reference to that is
+    dead at once.
+    """
+    return getattr(viewer, "__wrapped__", viewer)

@@ -14,6 +14,7 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_omezarr_cloud.errors import CloudError, OperationError
+from napari_omezarr_cloud.napari.compat import unwrapped
 from napari_omezarr_cloud.napari.extract import Extraction, extracted_text
 from napari_omezarr_cloud.napari.extract_plan import (
     Chosen,
@@ -62,7 +63,7 @@ class ExtractDock(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         # napari hands out a proxy that nobody holds: a weak reference to it is dead at once.
-        viewer = getattr(viewer, "__wrapped__", viewer)
+        viewer = unwrapped(viewer)
         self._viewer = weakref.ref(viewer)
         self._running: Extraction | None = None
         self._shapes: list[weakref.ref[Any]] = []

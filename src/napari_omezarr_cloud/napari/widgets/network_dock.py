@@ -30,6 +30,7 @@ from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.chunks.engine import Hits
 from napari_omezarr_cloud.chunks.missing import Missing, count_absent, why_missing
 from napari_omezarr_cloud.errors import CloudError
+from napari_omezarr_cloud.napari.compat import unwrapped
 from napari_omezarr_cloud.napari.display import Display, display_of, retry
 from napari_omezarr_cloud.napari.network_text import (
     best_place,
@@ -69,7 +70,7 @@ class NetworkDock(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         # napari hands out a proxy that nobody holds: a weak reference to it is dead at once.
-        self._viewer = weakref.ref(getattr(viewer, "__wrapped__", viewer))
+        self._viewer = weakref.ref(unwrapped(viewer))
         self._rates: dict[str, Rate] = {}
         self._build()
         self._clock = QTimer(self)

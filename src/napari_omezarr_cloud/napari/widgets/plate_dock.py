@@ -20,6 +20,7 @@ from napari_omezarr_cloud.api import Image
 from napari_omezarr_cloud.errors import CloudError
 from napari_omezarr_cloud.napari import wiring
 from napari_omezarr_cloud.napari.background import Job
+from napari_omezarr_cloud.napari.compat import unwrapped
 from napari_omezarr_cloud.napari.notices import tell_error
 from napari_omezarr_cloud.napari.plate_clicks import go_to_well, plate_behind
 from napari_omezarr_cloud.napari.plate_layers import show_instead
@@ -50,6 +51,7 @@ class PlateDock(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        viewer = unwrapped(viewer)
         self._viewer = weakref.ref(viewer)
         self._layer: weakref.ref[Any] | None = None
         self._plate: OpenedPlate | None = None

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QPushButton, QVBoxLayout, QWi
 from napari_omezarr_cloud.errors import CloudError, OperationError
 from napari_omezarr_cloud.napari import compare
 from napari_omezarr_cloud.napari.background import Job
+from napari_omezarr_cloud.napari.compat import unwrapped
 from napari_omezarr_cloud.napari.inputs import foldable_axes
 from napari_omezarr_cloud.napari.live import LivePlan, add_live, live_of, plan_live, start_live
 from napari_omezarr_cloud.napari.notices import tell_error
@@ -83,7 +84,7 @@ class ProcessDock(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         # napari hands out a proxy that nobody holds: a weak reference to it is dead at once.
-        viewer = getattr(viewer, "__wrapped__", viewer)
+        viewer = unwrapped(viewer)
         self._viewer = weakref.ref(viewer)
         self._results = ResultLayers()
         self._progress: Progress | None = None

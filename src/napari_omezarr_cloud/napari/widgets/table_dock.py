@@ -31,6 +31,7 @@ from qtpy.QtWidgets import (
 
 from napari_omezarr_cloud.errors import CloudError, OperationError
 from napari_omezarr_cloud.napari.background import Job
+from napari_omezarr_cloud.napari.compat import unwrapped
 from napari_omezarr_cloud.napari.go_to import go_to
 from napari_omezarr_cloud.napari.inputs import is_labels
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY
@@ -126,7 +127,7 @@ class TableDock(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         # napari hands out a proxy that nobody holds: a weak reference to it is dead at once.
-        viewer = getattr(viewer, "__wrapped__", viewer)
+        viewer = unwrapped(viewer)
         self._viewer = weakref.ref(viewer)
         self._measured: Measured | None = None
         self._measured_layer: weakref.ref[Any] | None = None
