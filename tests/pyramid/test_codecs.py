@@ -186,6 +186,18 @@ def test_a_chunk_that_unpacks_to_too_much_is_refused(
         noc.open(link).read(0)
 
 
+@pytest.mark.parametrize("length", [0, 1, 4, 15, 16])
+@pytest.mark.parametrize("name", ["blosc", "lz4", "zstd", "zlib", "gzip", "bz2", "lzma"])
+def test_a_chunk_that_is_shorter_than_a_header_is_refused(
+    name: str, length: int, tmp_path: Path
+) -> None:
+    whole = bytes(numcodecs.get_codec({"id": name}).encode(np.zeros((64, 64), "<u2")))
+    link = array_v2(tmp_path / "a.zarr", whole[:length], compressor={"id": name})
+
+    with pytest.raises(ChunkError, match="0.0"):
+        noc.open(link).read(0)
+
+
 def test_zstd_frames_without_a_size_and_in_a_row_are_read(tmp_path: Path) -> None:
     half = np.full((64, 32), 0x0707, "<u2")
     link = array_v2(

@@ -48,8 +48,7 @@ def bounded_decoder(codec: Any, limit: int) -> Unpack:
         declared = _DECLARED[name]
 
         def decode(raw: Any) -> Any:
-            size = declared(memoryview(raw).cast("B"))
-            if size is not None and size > limit:
+            if declared(memoryview(raw).cast("B")) > limit:
                 raise _bomb(limit)
             return codec.decode(raw)
 
@@ -84,10 +83,9 @@ def _stream(make: Callable[[], Any], raw: Any, limit: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _blosc(raw: memoryview) -> int | None:
+def _blosc(raw: memoryview) -> int:
     """Uncompressed size in the blosc1 header (bytes 4 to 8, little endian)."""
-    if len(raw) < 16:
-        return None
+    _check_length(raw, 16)
     size, _, stored = struct.unpack_from("<III", raw, 4)
     if stored > len(raw):  # blosc believes it, and would read on in what lies behind in memory
         raise ChunkError(
@@ -97,9 +95,16 @@ def _blosc(raw: memoryview) -> int | None:
     return int(size)
 
 
-def _lz4(raw: memoryview) -> int | None:
+def _lz4(raw: memoryview) -> int:
     """Size that numcodecs puts before an LZ4 block."""
-    return struct.unpack_from("<I", raw, 0)[0] if len(raw) >= 4 else None
+    _check_length(raw, 4)
+    return int(struct.unpack_from("<I", raw, 0)[0])
+
+
+def _check_length(raw: memoryview, header: int) -> None:
+    """Refuse what is shorter than its header: the libraries read that from memory all the same."""
+    if len(raw) <= header:
+        raise ChunkError("Could not decode the chunk", why=f"it has no more than {len(raw)} bytes")
 
 
 def _unzstd(codec: Any, raw: Any, limit: int) -> Any:
@@ -138,7 +143,7 @@ def _zstd(raw: memoryview) -> int | None:
     return size + 256 if width == 2 else size
 
 
-_DECLARED: dict[str, Callable[[memoryview], int | None]] = {
+_DECLARED: dict[str, Callable[[memoryview], int]] = {
     "blosc": _blosc,
     "lz4": _lz4,
 }
