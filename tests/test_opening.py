@@ -52,8 +52,8 @@ def serve(slow_server: Callable[..., SlowServer], ome_zarr: Callable[[str], Writ
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait half a second for an answer, and ask once only."""
-    monkeypatch.setattr(remote, "_SILENCE_S", 0.5)
+    """Wait two seconds for an answer, and ask once only."""
+    monkeypatch.setattr(remote, "_SILENCE_S", 2)
     monkeypatch.setattr(remote, "_RETRIES", {**remote._RETRIES, "max_retries": 0})
 
 

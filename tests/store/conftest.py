@@ -35,8 +35,8 @@ def store_at() -> Callable[..., RemoteStore]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait half a second for an answer, and ask once only."""
-    monkeypatch.setattr(remote, "_SILENCE_S", 0.5)
+    """Wait two seconds for an answer, and ask once only."""
+    monkeypatch.setattr(remote, "_SILENCE_S", 2)
     monkeypatch.setattr(remote, "_RETRIES", {**remote._RETRIES, "max_retries": 0})
 
 
