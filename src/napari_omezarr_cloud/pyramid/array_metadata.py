@@ -8,42 +8,31 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 
 from napari_omezarr_cloud.errors import CloudError, MetadataError, UnsupportedError
-from napari_omezarr_cloud.pyramid.codecs import Decoder, chunk_decoder, refuse_objects
+from napari_omezarr_cloud.ngff.values import shown
+from napari_omezarr_cloud.pyramid.array_oddities import tidy_v2, tidy_v3
+from napari_omezarr_cloud.pyramid.codec_names import check_v2_codecs, known_v3_codecs
+from napari_omezarr_cloud.pyramid.codecs import chunk_decoder, decoded_limit
 from napari_omezarr_cloud.pyramid.level import Grid
+from napari_omezarr_cloud.pyramid.sharding import Decoder, Sharding, parse_sharding
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from napari_omezarr_cloud.pyramid.region import Index
 
-__all__ = ["ArrayDescription", "Sharding", "parse_array"]
-
-_MAX_CHUNK_BYTES = 2**31
-"""A chunk is decoded whole; one larger than this cannot be shown on a laptop."""
-
-_MAX_INDEX_BYTES = 2**27
-"""Of a shard's index, which is read whole: eight million chunks."""
+__all__ = ["ArrayDescription", "parse_array"]
 
 _MAX_AXES = 32
 _MAX_CHUNKS = 2**20
 """Along one axis. Whoever reads the array through dask has a list of them."""
 
 _SUPPORTED_KINDS = "biufc"
-
-
-@dataclass(frozen=True)
-class Sharding:
-    """How inner chunks lie in the objects of a sharded array (zarr v3 "sharding_indexed")."""
-
-    chunks_per_shard: tuple[int, ...]
-    index_nbytes: int
-    index_at_end: bool
-    decode_index: Decoder
-    """Bytes → uint64 array of shape (*chunks_per_shard, 2): offset and length."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +44,21 @@ class ArrayDescription:
     decode: Decoder
     sharding: Sharding | None
     metadata: ArrayV2Metadata | ArrayV3Metadata
+    _inner: ArrayV2Metadata | ArrayV3Metadata
+    """Of the inner chunks, where the array is sharded."""
     document: Mapping[str, Any]
     notes: tuple[str, ...] = ()
     """Sentences about what was odd."""
 
+    @cached_property
+    def chunk_nbytes(self) -> int:
+        """Bytes that a chunk can have while it is decoded; filters may widen its numbers."""
+        return decoded_limit(self._inner, self.grid)
+
     @property
     def most_nbytes(self) -> int:
-        """Bytes that a chunk can have as it is stored: codecs add little, filters may widen it."""
-        nbytes = math.prod(self.grid.chunks) * self.grid.dtype.itemsize
-        return 4 * max(nbytes, 2**18)
+        """Bytes that a chunk can have as it is stored: codecs add little."""
+        return self.chunk_nbytes + max(self.chunk_nbytes // 8, 2**20)
 
     def object_key(self, index: Index) -> str:
         """Return the key, below the array, of the object that holds a chunk."""
@@ -121,7 +116,7 @@ def _short(error: Exception) -> str:
     text = lines[0] if lines else type(error).__name__
     if isinstance(error, KeyError):
         return f"{text} is missing or unknown"
-    return text[:200]
+    return text[:200].rstrip(".")
 
 
 def _check_numbers(document: Mapping[str, Any]) -> None:
@@ -137,11 +132,15 @@ def _check_numbers(document: Mapping[str, Any]) -> None:
     chunks: Any = document.get("chunks")
     if document["zarr_format"] == 3:
         chunk_grid = document.get("chunk_grid")
-        if not isinstance(chunk_grid, Mapping) or chunk_grid.get("name") != "regular":
-            name = chunk_grid.get("name") if isinstance(chunk_grid, Mapping) else chunk_grid
+        name = chunk_grid.get("name") if isinstance(chunk_grid, Mapping) else chunk_grid
+        if name != "regular":
             raise UnsupportedError(
-                "Could not read the array", why=f"its chunk grid is {name!r}, not 'regular'"
+                "Could not read the array",
+                why=f"its chunk grid is {shown(name)}, not 'regular'",
+                hint="Chunks of differing sizes cannot be read yet.",
             )
+        if not isinstance(chunk_grid, Mapping):
+            raise MetadataError("Could not read the array", why="its chunk grid has no chunk_shape")
         chunks = cast("Mapping[str, Any]", chunk_grid.get("configuration") or {}).get("chunk_shape")
     _check_extents("chunks", chunks, at_least=1)
     if len(chunks) != len(cast("Sequence[int]", shape)):
@@ -177,14 +176,6 @@ def _grid(
             "along an axis",
             hint=f"Arrays of up to {_MAX_CHUNKS:,} chunks along each axis can be read.",
         )
-    # A chunk may be larger than the array, but decoding needs all of it.
-    nbytes = math.prod(chunks) * dtype.itemsize
-    if nbytes > _MAX_CHUNK_BYTES:
-        raise UnsupportedError(
-            "Could not read the array",
-            why=f"one chunk of {'x'.join(map(str, chunks))} voxels is {nbytes / 1e9:.3g} GB",
-            hint="Chunks of up to 2 GB can be read.",
-        )
     native = dtype.newbyteorder("=")
     fill = native.type(0 if fill_value is None else fill_value)
     return Grid(tuple(shape), tuple(chunks), native, fill)
@@ -196,88 +187,29 @@ def _parse_v2(document: Mapping[str, Any]) -> ArrayDescription:
         raise UnsupportedError(
             "Could not read the array", why="its dtype is object, whose chunks may be pickles"
         )
-    filters = document.get("filters")
-    for codec in (document.get("compressor"), *(filters if isinstance(filters, list) else ())):
-        refuse_objects(str(codec.get("id", "")) if isinstance(codec, Mapping) else "")
-    notes: tuple[str, ...] = ()
-    if _MISSPELT in document:
-        separator = {"dimension_separator": document[_MISSPELT], **document}
-        document = {k: v for k, v in separator.items() if k != _MISSPELT}
-        notes = (f"{_MISSPELT} was taken for dimension_separator.",)
-    known = {k: document[k] for k in _V2_KEYS if k in document}
-    metadata = ArrayV2Metadata.from_dict({**known, "attributes": {}})
+    check_v2_codecs(document)
+    notes: list[str] = []
+    document = tidy_v2(document, notes)
+    metadata = ArrayV2Metadata.from_dict({**document, "attributes": {}})
     dtype = metadata.dtype.to_native_dtype()
     grid = _grid(metadata.shape, metadata.chunks, dtype, metadata.fill_value)
-    return ArrayDescription(grid, chunk_decoder(metadata, grid), None, metadata, document, notes)
-
-
-_MISSPELT = "dimension_seperator"
-_V2_KEYS = (
-    "zarr_format", "shape", "chunks", "dtype", "compressor", "fill_value", "order", "filters",
-    "dimension_separator",
-)  # fmt: skip
+    decode = chunk_decoder(metadata, grid)
+    return ArrayDescription(grid, decode, None, metadata, metadata, document, tuple(notes))
 
 
 def _parse_v3(document: Mapping[str, Any]) -> ArrayDescription:
-    document = {
-        k: v for k, v in document.items() if k not in ("attributes", "consolidated_metadata")
-    }
+    notes: list[str] = []
+    document = tidy_v3(document, notes)
+    if isinstance(document.get("codecs"), list):
+        document["codecs"] = known_v3_codecs(document["codecs"])
     metadata = ArrayV3Metadata.from_dict(document)
     dtype = metadata.dtype.to_native_dtype()
-    shape = metadata.shape
     outer = tuple(document["chunk_grid"]["configuration"]["chunk_shape"])
-    codecs = document.get("codecs") or []
-    if len(codecs) != 1 or codecs[0].get("name") != "sharding_indexed":
-        grid = _grid(shape, outer, dtype, metadata.fill_value)
-        return ArrayDescription(grid, chunk_decoder(metadata, grid), None, metadata, document)
-    inner_document, sharding = _parse_sharding(document, outer, codecs[0]["configuration"])
-    inner = ArrayV3Metadata.from_dict(inner_document)
-    grid = _grid(shape, inner_document["chunk_grid"]["configuration"]["chunk_shape"], dtype,
-                 metadata.fill_value)  # fmt: skip
-    return ArrayDescription(grid, chunk_decoder(inner, grid), sharding, metadata, document)
-
-
-def _parse_sharding(
-    document: Mapping[str, Any], outer: tuple[int, ...], configuration: Mapping[str, Any]
-) -> tuple[dict[str, Any], Sharding]:
-    inner = tuple(configuration["chunk_shape"])
-    _check_extents("inner chunk shape", inner, at_least=1)
-    if len(inner) != len(outer) or any(o % i for o, i in zip(outer, inner, strict=True)):
-        raise MetadataError(
-            "Could not read the array", why=f"inner chunks {inner} do not divide shards {outer}"
-        )
-    per_shard = tuple(o // i for o, i in zip(outer, inner, strict=True))
-    if 16 * math.prod(per_shard) > _MAX_INDEX_BYTES:
-        raise UnsupportedError(
-            "Could not read the array",
-            why=f"a shard has {math.prod(per_shard):,} chunks, more than can be looked up",
-        )
-    index_codecs = configuration.get("index_codecs") or [
-        {"name": "bytes", "configuration": {"endian": "little"}},
-        {"name": "crc32c"},
-    ]
-    index_shape = [*per_shard, 2]
-    index_document: dict[str, Any] = {
-        "zarr_format": 3, "node_type": "array", "shape": index_shape, "data_type": "uint64",
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": index_shape}},
-        "chunk_key_encoding": {"name": "default"}, "fill_value": 0, "codecs": index_codecs,
-    }  # fmt: skip
-    index = ArrayV3Metadata.from_dict(index_document)
-    index_grid = Grid(tuple(index_shape), tuple(index_shape), np.dtype("u8"))
-    checksum = sum(4 for codec in index_codecs if codec.get("name") == "crc32c")
-    if any(codec.get("name") not in ("bytes", "crc32c") for codec in index_codecs):
-        raise UnsupportedError(
-            "Could not read the array", why="its shard index is compressed, so its size is unknown"
-        )
-    sharding = Sharding(
-        per_shard,
-        math.prod(index_shape) * 8 + checksum,
-        configuration.get("index_location", "end") == "end",
-        chunk_decoder(index, index_grid),
-    )
-    inner_document = {
-        **document,
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(inner)}},
-        "codecs": configuration["codecs"],
-    }
-    return inner_document, sharding
+    codecs = document["codecs"]
+    sharding, inner, chunks = None, metadata, outer
+    if len(codecs) == 1 and codecs[0]["name"] == "sharding_indexed":
+        sharding, held = parse_sharding(document, outer, codecs[0]["configuration"], chunk_decoder)
+        inner, chunks = held.metadata, held.chunks
+    grid = _grid(metadata.shape, chunks, dtype, metadata.fill_value)
+    decode = chunk_decoder(inner, grid)
+    return ArrayDescription(grid, decode, sharding, metadata, inner, document, tuple(notes))

@@ -63,24 +63,59 @@ def _bomb(limit: int) -> ChunkError:
     )
 
 
+_MOST_DICTIONARY = 2**27
+"""Of LZMA, which takes as much memory as a stream says; ``xz -9`` says 2**26."""
+_MOST_MEMBERS = 100_000
+_PIECE = 2**24
+
+
 def _lzma(codec: Any) -> Any:
-    return lzma.LZMADecompressor(format=codec.format, filters=codec.filters)
+    for each in codec.filters or ():
+        if each.get("dict_size", 0) > _MOST_DICTIONARY:
+            raise ChunkError("Could not decode the chunk", why="its LZMA dictionary is too large")
+    # What is raw has no header, and a decoder of it takes no limit.
+    memory = {} if codec.format == lzma.FORMAT_RAW else {"memlimit": _MOST_DICTIONARY + 2**23}
+    return lzma.LZMADecompressor(format=codec.format, filters=codec.filters, **memory)
 
 
-def _stream(make: Callable[[], Any], raw: Any, limit: int) -> bytes:
-    """Unpack one or more concatenated members, up to ``limit`` bytes."""
-    rest, parts, total = bytes(raw), [], 0
-    while rest:
+def _stream(make: Callable[[], Any], raw: Any, limit: int) -> Any:
+    """Unpack one or more concatenated members, up to ``limit`` bytes, piece by piece.
+
+    At once, the libraries would hold all of it twice.
+    """
+    rest = memoryview(raw).cast("B")
+    if limit < _PIECE and len(rest) < _PIECE:
         unpacker = make()
-        part = unpacker.decompress(rest, limit - total + 1)
-        total += len(part)
-        if total > limit:
+        part = unpacker.decompress(rest, limit + 1)
+        if len(part) > limit:
             raise _bomb(limit)
+        if unpacker.eof and not unpacker.unused_data:
+            return part
+    out = np.empty(limit, "u1")  # pages that are not written to cost nothing
+    total, members, unpacker = 0, 1, make()
+    fed: Any = b""
+    while True:
+        if not fed and getattr(unpacker, "needs_input", True):
+            fed, rest = rest[:_PIECE], rest[_PIECE:]
+        part = unpacker.decompress(fed, _PIECE)
+        if total + len(part) > limit:
+            raise _bomb(limit)
+        out[total : total + len(part)] = np.frombuffer(part, "u1")
+        total += len(part)
         if not unpacker.eof:
-            raise ChunkError("Could not decode the chunk", why="it ends too early")
-        parts.append(part)
-        rest = unpacker.unused_data.lstrip(b"\0")
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+            # zlib hands back what it did not look at; the others keep it.
+            fed = getattr(unpacker, "unconsumed_tail", b"")
+            if not (fed or part or rest):
+                raise ChunkError("Could not decode the chunk", why="it ends too early")
+            continue
+        fed = unpacker.unused_data.lstrip(b"\0")
+        while rest and not fed:
+            fed, rest = bytes(rest[:_PIECE]).lstrip(b"\0"), rest[_PIECE:]
+        if not fed:
+            return out[:total]
+        members, unpacker = members + 1, make()
+        if members > _MOST_MEMBERS:
+            raise ChunkError("Could not decode the chunk", why=f"it has over {members:,} parts")
 
 
 def _blosc(raw: memoryview) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,20 +12,35 @@ import numpy.typing as npt
 
 from napari_omezarr_cloud.errors import ChunkError, CloudError
 from napari_omezarr_cloud.pyramid.level import ABSENT, Chunk, Grid, Runner, new_key
+from napari_omezarr_cloud.pyramid.sharding import MISSING
 from napari_omezarr_cloud.store import ByteRange, Bytes, ByteStore
+from napari_omezarr_cloud.store.gate import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
-    from napari_omezarr_cloud.pyramid.array_metadata import ArrayDescription, Sharding
+    from napari_omezarr_cloud.pyramid.array_metadata import ArrayDescription
     from napari_omezarr_cloud.pyramid.region import Index
+    from napari_omezarr_cloud.pyramid.sharding import Sharding
     from napari_omezarr_cloud.pyramid.transform import Transform
 
 __all__ = ["StoredLevel"]
 
-_MISSING = 2**64 - 1
 _KEPT_INDICES = 1024
+_KEPT_INDEX_BYTES = 2**26
 _SWAPPED = str.maketrans("./", "/.")
+
+
+_LARGE, _MEDIUM = 2**26, 2**23
+_large, _medium, _indices = Gate(1), Gate(4), Gate(2)
+
+
+def _room_for(nbytes: int) -> AbstractAsyncContextManager[None]:
+    """Wait for room to fetch and decode: of large chunks only one, of medium ones a few at once."""
+    if nbytes > _LARGE:
+        return _large.enter()
+    return _medium.enter() if nbytes > _MEDIUM else nullcontext()
 
 
 class StoredLevel:
@@ -69,6 +85,10 @@ class StoredLevel:
         return dict(zip(indices, chunks, strict=True))
 
     async def _produce(self, index: Index, runner: Runner) -> Chunk:
+        async with _room_for(self.description.chunk_nbytes):
+            return await self._produced(index, runner)
+
+    async def _produced(self, index: Index, runner: Runner) -> Chunk:
         key = self._key(index)
         raw = await self._fetch(key, index, runner)
         if self._other_separator is None:
@@ -85,8 +105,10 @@ class StoredLevel:
             raw = await self._fetch(key, index, runner)
         if raw is None:
             return ABSENT
+        # Handed over: what was encoded is let go before what comes out of it is copied.
+        parcel, raw = [raw], None
         try:
-            return await runner.decode(self._decode, raw, index, key)  # type: ignore[no-any-return]
+            return await runner.decode(self._decode, parcel, index, key)  # type: ignore[no-any-return]
         except ChunkError:
             await self._distrust(key, index)
             raise
@@ -130,7 +152,7 @@ class StoredLevel:
         if table is None:
             return None
         offset, nbytes = map(int, table[self.description.place_in_shard(index)])
-        if offset == _MISSING and nbytes == _MISSING:
+        if offset == MISSING and nbytes == MISSING:
             return None
         if offset + nbytes > 2**62 or nbytes > self.description.most_nbytes:
             raise self._bad(key, "its shard's index points outside the shard")
@@ -151,7 +173,8 @@ class StoredLevel:
             known = self._indices[key] = asyncio.ensure_future(
                 self._read_index(key, sharding, runner)
             )
-            if len(self._indices) > _KEPT_INDICES:
+            most = max(2, min(_KEPT_INDICES, _KEPT_INDEX_BYTES // sharding.index_nbytes))
+            if len(self._indices) > most:
                 self._indices.popitem(last=False)
         else:
             self._indices.move_to_end(key)
@@ -163,6 +186,12 @@ class StoredLevel:
             raise
 
     async def _read_index(
+        self, key: str, sharding: Sharding, runner: Runner
+    ) -> npt.NDArray[np.uint64] | None:
+        async with _indices.enter() if sharding.index_nbytes > _MEDIUM else nullcontext():
+            return await self._index_read(key, sharding, runner)
+
+    async def _index_read(
         self, key: str, sharding: Sharding, runner: Runner
     ) -> npt.NDArray[np.uint64] | None:
         size = sharding.index_nbytes
@@ -179,10 +208,11 @@ class StoredLevel:
             await self.store.distrust(key, part)
             raise self._bad(key, f"its shard's index is broken ({error})") from error
 
-    def _decode(self, raw: Bytes, index: Index, key: str) -> Chunk:
+    def _decode(self, parcel: list[Bytes], index: Index, key: str) -> Chunk:
         """Decode and cut to the level's edge; in the decode pool."""
+        size = len(parcel[0])
         try:
-            pixels = self.description.decode(raw)
+            pixels = self.description.decode(parcel.pop())
         except ChunkError as error:
             raise self._bad(key, error.why) from error
         except MemoryError as error:
@@ -192,7 +222,7 @@ class StoredLevel:
         inside = self.grid.region_of(index).shape
         if inside != pixels.shape:
             pixels = np.ascontiguousarray(pixels[tuple(map(slice, inside))])
-        elif pixels.base is not None and not pixels.flags.owndata and pixels.nbytes < len(raw) // 2:
+        elif pixels.base is not None and not pixels.flags.owndata and pixels.nbytes < size // 2:
             pixels = pixels.copy()
         pixels.flags.writeable = False
         return pixels
