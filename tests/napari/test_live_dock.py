@@ -297,6 +297,7 @@ def test_removing_the_live_layer_ends_its_editing(
     viewer: Any, dock: ProcessDock, qtbot: Any
 ) -> None:
     result = add(dock, qtbot, "gaussian", sigma=1.5)
+    viewer.layers.selection.clear()  # nothing is selected, so nothing is when it has gone
 
     viewer.layers.remove(result)
 

@@ -239,6 +239,7 @@ class ProcessDock(QWidget):
         viewer = self._viewer()
         if viewer is not None:
             viewer.layers.selection.events.active.connect(self._on_active)
+            viewer.layers.events.removed.connect(self._on_removed)
         self._on_choice()
         self._on_active()
         if self.is_running:
@@ -253,6 +254,7 @@ class ProcessDock(QWidget):
         viewer = self._viewer()
         if viewer is not None:
             viewer.layers.selection.events.active.disconnect(self._on_active)
+            viewer.layers.events.removed.disconnect(self._on_removed)
 
     def _on_active(self, event: Any = None) -> None:
         """Change the live layer that is selected; of other layers nothing is changed."""
@@ -261,6 +263,11 @@ class ProcessDock(QWidget):
         if active is not None and live_of(active) is not None:
             self.editor.begin(active)
         elif active is not None:
+            self.editor.end()
+
+    def _on_removed(self, event: Any) -> None:
+        """Stop changing a live layer that is gone; no other one need become active."""
+        if event.value is self.editor.layer:
             self.editor.end()
 
     def _on_mode(self) -> None:
