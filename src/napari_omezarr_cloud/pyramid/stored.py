@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_omezarr_cloud.errors import ChunkError, CloudError
+from napari_omezarr_cloud.errors import ChunkError, CloudError, ServerError
 from napari_omezarr_cloud.pyramid.level import ABSENT, Chunk, Grid, Runner, new_key
 from napari_omezarr_cloud.pyramid.sharding import MISSING
 from napari_omezarr_cloud.store import ByteRange, Bytes, ByteStore
@@ -158,7 +158,12 @@ class StoredLevel:
             raise self._bad(key, "its shard's index points outside the shard")
         if nbytes == 0:
             return b""
-        raw = await self.store.get(key, ByteRange(offset, nbytes))
+        try:
+            raw = await self.store.get(key, ByteRange(offset, nbytes))
+        except ServerError as error:
+            if error.status != 416:
+                raise
+            raw = None
         if raw is None or len(raw) != nbytes:
             await self.store.distrust(key, ByteRange(offset, nbytes))
             raise self._bad(key, "its shard is shorter than its index says")

@@ -144,6 +144,9 @@ def _generic(error: Exception, what: str, place: dict[str, Any]) -> CloudError:
     if "redirect without location" in text:
         why, hint = "the bucket is in another region", "Give its region."
         return ServerError(what, **place, status=301, why=why, hint=hint)
+    if "requested range was invalid" in text or (status and status.group(1) == "416"):
+        why = "it is shorter than where the part begins that was asked for"
+        return ServerError(what, **place, status=416, why=why, hint="The file may be damaged.")
     if status:
         code = int(status.group(1))
         why = f"the server answered {code}"
