@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,8 @@ __all__ = ["Engine", "Hits", "engine"]
 
 Array = npt.NDArray[Any]
 
+_WINDOW_BYTES = 2**28
+"""Chunks of a region that are asked for at once hold no more than this, or are one."""
 _WINDOW = 256
 """Chunks of one load that are under way together; more would only wait, and cost their ranking."""
 
@@ -191,8 +194,10 @@ class Engine:
         canvas = _Canvas(level, region, on_chunk)
         interest = Interest(rank or (lambda: _WAITED_FOR))
         indices = list(level.grid.touching(region))
-        for first in range(0, len(indices), _WINDOW):
-            await self._fill(canvas, indices[first : first + _WINDOW], interest)
+        nbytes = math.prod(level.grid.chunks) * level.grid.dtype.itemsize
+        window = max(1, min(_WINDOW, _WINDOW_BYTES // max(nbytes, 1)))
+        for first in range(0, len(indices), window):
+            await self._fill(canvas, indices[first : first + window], interest)
         return canvas.pixels
 
     async def _fill(self, canvas: _Canvas, indices: list[Index], interest: Interest) -> None:
