@@ -78,3 +78,16 @@ def test_a_mutated_data_set_opens_or_gives_our_error(
             each.read(-1, tuple(slice(0, 1) for _ in grid.shape))
     except CloudError as error:
         assert "\n" not in str(error)
+
+
+def test_a_shape_beyond_all_numbers_in_a_plain_group_is_refused(tmp_path: Path) -> None:
+    array = {
+        "zarr_format": 2, "shape": [10**400, 9], "chunks": [4, 4], "dtype": "<u2", "order": "C",
+        "compressor": None, "fill_value": 0, "filters": None,
+    }  # fmt: skip
+    put(tmp_path, "", {}, is_v3=False)
+    put(tmp_path, "0", array, is_v3=False)
+    put(tmp_path, "1", {**array, "shape": [9, 9]}, is_v3=False)
+
+    with pytest.raises(CloudError, match="shape"):
+        noc.open(tmp_path)

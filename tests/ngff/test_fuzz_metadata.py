@@ -1,6 +1,6 @@
 """Metadata of real files, mutated: a model, or one of our errors; never another exception.
 
-``FUZZ_EXAMPLES=20000 pytest tests/ngff/test_fuzz_metadata.py`` runs for longer; so do
+``FUZZ_EXAMPLES=20000 pytest --timeout=0 tests/ngff/test_fuzz_metadata.py`` runs for longer; so do
 ``tests/links/test_hostile.py`` and ``tests/test_fuzz_opening.py``.
 """
 

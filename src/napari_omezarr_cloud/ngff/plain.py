@@ -117,7 +117,7 @@ def shape_of(document: Mapping[str, Any]) -> tuple[int, ...] | None:
     shape = document.get("shape")
     if not isinstance(shape, list) or len(shape) < 2:
         return None
-    if any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in shape):
+    if any(isinstance(n, bool) or not isinstance(n, int) or not 1 <= n < 2**62 for n in shape):
         return None
     return tuple(shape)
 
