@@ -15,8 +15,8 @@ from napari_omezarr_cloud.pyramid.documents import ARRAY_KEY, GROUP_KEY, join, r
 from napari_omezarr_cloud.pyramid.first_image import first_image
 from napari_omezarr_cloud.pyramid.levels_opening import open_pyramid
 from napari_omezarr_cloud.pyramid.mosaic import MosaicNotes, plane_axes
-from napari_omezarr_cloud.pyramid.once import Once
 from napari_omezarr_cloud.pyramid.resampled import ResampledLevel
+from napari_omezarr_cloud.store.once import Once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.errors import MetadataError, NotFoundError, NotOmeZarrError
 from napari_omezarr_cloud.store.failures import NoRangesError
+from napari_omezarr_cloud.store.once import Once
 from napari_omezarr_cloud.store.protocol import ByteRange, Bytes, ByteStore, Entry
 from napari_omezarr_cloud.store.recent_bytes import RecentBytes
 from napari_omezarr_cloud.store.sharing import SharingStore
@@ -25,11 +26,9 @@ from napari_omezarr_cloud.store.zip_directory import (
 from napari_omezarr_cloud.store.zip_unpacking import unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
 __all__ = ["ZippedFile", "ZippedStore"]
-
-T = TypeVar("T")
 
 _TAIL_BYTES = 1 << 18
 """Read at once from the end: most files' whole directory is in it."""
@@ -68,7 +67,7 @@ class ZippedFile:
     def __init__(self, outer: ByteStore, name: str) -> None:
         self._outer = outer
         self._name = name
-        self._contents = _Once(self._open)
+        self._contents = Once(self._open)
 
     @property
     def where(self) -> str:
@@ -83,7 +82,7 @@ class ZippedFile:
 
     async def contents(self) -> _Contents:
         """Return what is in the file; read once, whoever asks first."""
-        return await self._contents.get()
+        return await self._contents
 
     async def distrust(self, member: Member) -> None:
         """Do not keep a member's bytes: they make no sense."""
@@ -113,7 +112,7 @@ class ZippedStore:
     def __init__(self, file: ZippedFile, inside: str = "") -> None:
         self._file = file
         self._inside = inside.strip("/")
-        self._root = _Once(self._find_root)
+        self._root = Once(self._find_root)
 
     @property
     def where(self) -> str:
@@ -168,7 +167,7 @@ class ZippedStore:
 
     async def _path(self, key: str) -> tuple[_Contents, str]:
         """Return what is in the file, and the name that a key has in it."""
-        root = await self._root.get()
+        root = await self._root
         path = f"{root}/{key}" if root and key else root or key
         return await self._file.contents(), path
 
@@ -211,30 +210,6 @@ def _without_zarr(directory: Directory, where: str) -> NotOmeZarrError:
 
 def _unreadable(why: str, where: str, key: str = "") -> MetadataError:
     return MetadataError("Could not read the zip file", where=where, key=key, why=why)
-
-
-class _Once(Generic[T]):
-    """What is made when it is first asked for, and again only if that failed."""
-
-    def __init__(self, make: Callable[[], Coroutine[Any, Any, T]]) -> None:
-        self._make = make
-        self._task: asyncio.Task[T] | None = None
-
-    @property
-    def value(self) -> T | None:
-        """What was made, if it was."""
-        task = self._task
-        return task.result() if task is not None and task.done() and not _failed(task) else None
-
-    async def get(self) -> T:
-        if self._task is None or (self._task.done() and _failed(self._task)):
-            self._task = asyncio.create_task(self._make())
-        # Shielded: who asked first may give up, the others still want it.
-        return await asyncio.shield(self._task)
-
-
-def _failed(task: asyncio.Task[Any]) -> bool:
-    return task.cancelled() or task.exception() is not None
 
 
 class _File:

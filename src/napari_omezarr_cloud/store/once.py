@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
-    from typing import Any
 
 __all__ = ["Once"]
 
@@ -25,13 +24,19 @@ class Once(Generic[T]):
         self._task: asyncio.Task[T] | None = None
         self._waiting = 0
 
+    @property
+    def value(self) -> T | None:
+        """The result, if it is here."""
+        task = self._task
+        return None if task is None or not task.done() or _failed(task) else task.result()
+
     def __await__(self) -> Generator[Any, Any, T]:
         """Wait for the result."""
         return self._get().__await__()
 
     async def _get(self) -> T:
         task = self._task
-        if task is None or (task.done() and (task.cancelled() or task.exception())):
+        if task is None or (task.done() and _failed(task)):
             task = self._task = asyncio.create_task(self._begin())
             self._waiting = 0
         self._waiting += 1
@@ -45,3 +50,7 @@ class Once(Generic[T]):
                     task.cancel()
             if task.done() and not task.cancelled():
                 task.exception()  # marked as seen
+
+
+def _failed(task: asyncio.Task[Any]) -> bool:
+    return task.cancelled() or task.exception() is not None
