@@ -32,6 +32,7 @@ __all__ = [
     "choose",
     "in_force",
     "read_settings",
+    "replace_json",
     "settings",
     "settings_file",
     "subscribe",
@@ -343,17 +344,7 @@ def _save(chosen: Settings) -> None:
             said[about.name] = value
     file = settings_file()
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        # Readable by its owner alone, as mkstemp makes it.
-        handle, fresh = tempfile.mkstemp(dir=file.parent, prefix=file.name)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as opened:
-                json.dump(said, opened, indent=1)
-            os.replace(fresh, file)
-        except OSError:
-            with suppress(OSError):
-                os.unlink(fresh)
-            raise
+        replace_json(file, said)
     except OSError as error:
         raise CloudError(
             "Could not save the settings",
@@ -361,3 +352,23 @@ def _save(chosen: Settings) -> None:
             why=(error.strerror or type(error).__name__).lower(),
             hint="They hold until the program ends.",
         ) from error
+
+
+def replace_json(file: Path, document: object) -> None:
+    """Write one of the person's files as a whole or not at all, readable by its owner alone.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; what was there before is left.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, fresh = tempfile.mkstemp(dir=file.parent, prefix=file.name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as opened:
+            json.dump(document, opened, indent=1)
+        os.replace(fresh, file)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(fresh)
+        raise

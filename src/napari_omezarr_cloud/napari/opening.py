@@ -19,7 +19,7 @@ from napari_omezarr_cloud.napari.background import (
     wait_for,
 )
 from napari_omezarr_cloud.napari.choosing import chooser_for, is_to_be_chosen
-from napari_omezarr_cloud.napari.late_notes import early_notes, note_later
+from napari_omezarr_cloud.napari.late_labels import early_notes, labels_later, note_later
 from napari_omezarr_cloud.napari.layer_data import (
     METADATA_KEY,
     LayerData,
@@ -151,7 +151,7 @@ def open_layers(link: str, *, rgb: bool | None = None) -> list[Any]:
         layers += own_layers(each, other)
     for each, is_shown in images:
         if is_event_loop_running():
-            wiring.labels_later(viewer, each)
+            labels_later(viewer, each)
         else:
             layers += _shown(is_shown, _label_layers(each))
         note_later(viewer, each, aloud=asker.is_by_hand)
@@ -372,7 +372,7 @@ def show_image(
 
     def after() -> None:
         if has_labels:
-            wiring.labels_later(viewer, image)
+            labels_later(viewer, image)
             note_later(viewer, image, aloud=True)
         show_next()
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
 from napari_omezarr_cloud.errors import CloudError
 from napari_omezarr_cloud.links import Link, read_link
+from napari_omezarr_cloud.settings import replace_json
 
 __all__ = ["recent_links", "remember"]
 
@@ -66,14 +65,9 @@ def _read(file: Path) -> list[str]:
 
 
 def _write(file: Path, links: list[str]) -> None:
-    """Replace the file as a whole, readable by its owner only; bucket names may be private too."""
-    text = json.dumps({"version": 1, "links": links}, indent=1)
+    """Keep the links for their owner only: bucket names may be private too."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=_FILE)
-        with os.fdopen(handle, "w", encoding="utf-8") as opened:
-            opened.write(text)
-        os.replace(name, file)
+        replace_json(file, {"version": 1, "links": links})
     except OSError:
         # A full or read-only disk must not keep an image from being shown.
         _unsaved[:] = links

@@ -13,7 +13,7 @@ from napari_omezarr_cloud.napari import display
 from napari_omezarr_cloud.napari.commands import bind_keys
 from napari_omezarr_cloud.napari.compat import show_scale_bar
 from napari_omezarr_cloud.napari.contrast import correct_guess
-from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, LayerData, labels_layer
+from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, LayerData
 from napari_omezarr_cloud.napari.linked_level import lock_linked_level
 from napari_omezarr_cloud.napari.notices import tell_warning
 from napari_omezarr_cloud.napari.plate_clicks import listen, plate_behind
@@ -24,7 +24,6 @@ from napari_omezarr_cloud.napari.volume import choose_levels
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from napari_omezarr_cloud.api import Image
 
 __all__ = [
     "HIDDEN_UNTIL_ADOPTED",
@@ -33,7 +32,6 @@ __all__ = [
     "attach",
     "attach_all",
     "is_open",
-    "labels_later",
 ]
 
 
@@ -149,35 +147,6 @@ def add_layers(viewer: Any, layers: Sequence[LayerData], *, source: str) -> list
             viewer.add_layer(layer)
             added.append(layer)
     return added
-
-
-def labels_later(viewer: Any, image: Image) -> None:
-    """Add an image's labels when their metadata have come; the image does not wait for them."""
-    reference = weakref.ref(viewer)
-
-    def look() -> None:
-        live = reference()
-        if live is None:
-            return
-        if not image.opened.labels.done():
-            QTimer.singleShot(30, look)
-            return
-        here = [layer for layer in live.layers if _is_of(layer, image)]
-        if not here:
-            return  # removed meanwhile
-        source = str(image.location)
-        beside = image.pyramid
-        pending = [labels_layer(each, image.name, source, beside=beside) for each in image.labels]
-        if not any(layer.visible for layer in here):  # of an image that is hidden as a whole
-            pending = [(data, {**more, "visible": False}, kind) for data, more, kind in pending]
-        add_one_by_one(live, pending, source=source)
-
-    QTimer.singleShot(0, look)
-
-
-def _is_of(layer: Any, image: Image) -> bool:
-    view = display.view_of(layer)
-    return view is not None and view.pyramid is image.pyramid
 
 
 def add_one_by_one(

@@ -11,6 +11,8 @@ from typing import Any
 
 from platformdirs import user_cache_path, user_config_path
 
+from napari_omezarr_cloud.settings import replace_json
+
 __all__ = [
     "DiskSettings",
     "cache_folder",
@@ -80,11 +82,7 @@ def save_settings(settings: DiskSettings) -> None:
     OSError
         If it cannot be written.
     """
-    file = settings_file()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_suffix(f".{os.getpid()}.tmp")
-    fresh.write_text(json.dumps(asdict(settings)), encoding="utf-8")
-    fresh.replace(file)
+    replace_json(settings_file(), asdict(settings))
 
 
 def cache_folder() -> Path:
