@@ -39,13 +39,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("disk", "impatient")
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ask once only, and wait a few seconds for an answer: a busy machine takes one at times."""
-    monkeypatch.setattr(remote, "_SILENCE_S", 5)
-    monkeypatch.setattr(remote, "_RETRIES", {**remote._RETRIES, "max_retries": 0})
-
-
 class Network:
     """A server that can be unplugged and plugged in again."""
 

@@ -22,14 +22,14 @@ from napari_omezarr_cloud.errors import (
     ServerError,
     UnreachableError,
 )
-from napari_omezarr_cloud.store import remote
+from tests.fixtures.rounds import rounds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.fixtures.images import Written
-    from tests.fixtures.slow_http import Exchange, SlowServer
+    from tests.fixtures.slow_http import SlowServer
 
     Serve = Callable[[str], tuple[SlowServer, str]]
 
@@ -44,26 +44,10 @@ def serve(slow_server: Callable[..., SlowServer], ome_zarr: Callable[[str], Writ
 
     def start(kind: str) -> tuple[SlowServer, str]:
         path = ome_zarr(kind).path
-        server = slow_server(path.parent, latency_s=0.2)
+        server = slow_server(path.parent, latency_s=0.4)
         return server, f"{server.url}/{path.name}"
 
     return start
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait two seconds for an answer, and ask once only."""
-    monkeypatch.setattr(remote, "_SILENCE_S", 2)
-    monkeypatch.setattr(remote, "_RETRIES", {**remote._RETRIES, "max_retries": 0})
-
-
-def rounds(log: Sequence[Exchange]) -> int:
-    """Return how many of the requests came one after the other, each after another's answer."""
-    count, answered = 0, float("-inf")
-    for exchange in sorted(log, key=lambda e: e.end or float("inf")):
-        if exchange.start >= answered:
-            count, answered = count + 1, exchange.end or float("inf")
-    return count
 
 
 # ---- round trips --------------------------------------------------------------------------------
@@ -144,7 +128,7 @@ def test_a_level_two_folders_below_its_image_is_known_as_one(
         (copy / "moved").rename(copy / each["path"] / "image")
         each["path"] += "/image"
     (copy / ".zattrs").write_text(json.dumps(document))
-    server = slow_server(copy.parent, latency_s=0.2)
+    server = slow_server(copy.parent, latency_s=0.4)
 
     image = noc.open(f"{server.url}/{copy.name}/s2/image")
 
@@ -160,7 +144,7 @@ def test_an_array_by_itself_takes_a_look_above_it(
     values = np.arange(5 * 9 * 8, dtype="u2").reshape(5, 9, 8)
     path = tmp_path / "deep" / "er" / "plain.zarr"
     zarr.create_array(path, data=values, zarr_format=zarr_format)
-    server = slow_server(tmp_path, latency_s=0.2)
+    server = slow_server(tmp_path, latency_s=0.4)
 
     image = noc.open(f"{server.url}/deep/er/plain.zarr")
 
@@ -188,7 +172,7 @@ def test_a_well_takes_one_round_more_than_its_fields(
     else:
         (well / ".zgroup").write_text('{"zarr_format": 2}')
         (well / ".zattrs").write_text(json.dumps(images))
-    server = slow_server(tmp_path, latency_s=0.2)
+    server = slow_server(tmp_path, latency_s=0.4)
 
     image = noc.open(f"{server.url}/well")
 

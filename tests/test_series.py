@@ -149,7 +149,7 @@ def test_a_series_opens_in_three_rounds(
     series: Path, slow_server: Callable[..., SlowServer]
 ) -> None:
     write(series, "OME/.zattrs", {"series": ["0", "1"]})
-    server = slow_server(series.parent, latency_s=0.2)
+    server = slow_server(series.parent, latency_s=0.4)
 
     image = noc.open(f"{server.url}/series.zarr")
 

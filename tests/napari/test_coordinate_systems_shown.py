@@ -19,12 +19,13 @@ from napari_omezarr_cloud.napari.widgets.process_dock import ProcessDock
 from napari_omezarr_cloud.process import Step
 from tests.fixtures.coordinate_systems import system, write_06, write_scene
 from tests.fixtures.images import pattern, pyramid
+from tests.fixtures.rounds import rounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.fixtures.slow_http import Exchange, SlowServer
+    from tests.fixtures.slow_http import SlowServer
 
 PLUGIN = "napari-omezarr-cloud"
 C, S = math.cos(math.radians(30)), math.sin(math.radians(30))
@@ -322,7 +323,7 @@ def test_a_scene_opens_in_three_rounds_and_asks_for_no_other_image(
     scene: Path, slow_server: Callable[..., SlowServer]
 ) -> None:
     write_06(scene / "elsewhere", "yx", [pattern((8, 8))])
-    server = slow_server(scene.parent, latency_s=0.2)
+    server = slow_server(scene.parent, latency_s=0.4)
 
     image = noc.open(f"{server.url}/scene.zarr")
 
@@ -335,15 +336,6 @@ def test_a_scene_opens_in_three_rounds_and_asks_for_no_other_image(
     # Each image: its group, its levels (one guess too many), whether it has labels.
     assert len(inside) == len(set(inside)) <= 3 * 6
     assert not any("elsewhere" in path for path in asked)
-
-
-def rounds(log: list[Exchange]) -> int:
-    """Return how many of the requests came one after the other, each after another's answer."""
-    count, answered = 0, float("-inf")
-    for exchange in sorted(log, key=lambda each: each.end or float("inf")):
-        if exchange.start >= answered:
-            count, answered = count + 1, exchange.end or float("inf")
-    return count
 
 
 def test_an_image_of_a_scene_that_is_missing_is_a_note(scene: Path) -> None:

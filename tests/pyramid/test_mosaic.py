@@ -365,7 +365,7 @@ def test_opening_a_plate_asks_for_one_well_and_reading_one_for_no_other(tmp_path
 def test_the_first_picture_of_a_plate_is_five_rounds_deep_with_its_pixels(tmp_path: Path) -> None:
     wells = {f"{r}/{c}": [field_pixels(1)] for r in "AB" for c in "123"}
     write_plate(tmp_path / "plate.zarr", wells, chunk=64)
-    with SlowServer(tmp_path, latency_s=0.2) as server:
+    with SlowServer(tmp_path, latency_s=0.4) as server:
         image = noc.open(f"{server.url}/plate.zarr")
         image.read(1)
         log = server.log

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from napari_omezarr_cloud.location import parse_location
-from napari_omezarr_cloud.store import RemoteStore, io_thread, remote
+from napari_omezarr_cloud.store import RemoteStore, io_thread
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,13 +31,6 @@ def server(slow_server: Callable[..., SlowServer], tmp_path: Path) -> SlowServer
 def store_at() -> Callable[..., RemoteStore]:
     """``store_at(link)`` opens a store that never signs."""
     return lambda link, **more: RemoteStore(parse_location(link, **more), anonymous=True)
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait two seconds for an answer, and ask once only."""
-    monkeypatch.setattr(remote, "_SILENCE_S", 2)
-    monkeypatch.setattr(remote, "_RETRIES", {**remote._RETRIES, "max_retries": 0})
 
 
 @pytest.fixture
