@@ -127,3 +127,6 @@ isolate(HOME)
 choose_qt_binding()
 # Pictures are repeatable only when drawn by the same code on every machine.
 os.environ["LIBGL_ALWAYS_SOFTWARE"] = "1"
+# A shell that runs the tests in the background has them ignore Ctrl-C, and so would the programs
+# that they start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
