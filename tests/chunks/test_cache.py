@@ -39,11 +39,12 @@ def test_what_was_looked_at_last_stays() -> None:
 def test_computed_chunks_go_before_fetched_ones() -> None:
     cache = ChunkCache(100)
     cache.put(1, (0,), chunk(40), is_derived=False)
-    cache.put(2, (0,), chunk(40), is_derived=True)
+    for number in range(2):
+        cache.put(2, (number,), chunk(20), is_derived=True)
 
     cache.put(1, (1,), chunk(40), is_derived=False)
 
-    assert not cache.indices(2)
+    assert cache.indices(2) == [(1,)]
     assert len(cache.indices(1)) == 2
 
 
@@ -66,3 +67,38 @@ def test_a_smaller_bound_frees_at_once() -> None:
     cache.resize(50)
 
     assert cache.nbytes == 50
+
+
+def test_a_memory_full_of_what_was_looked_at_has_room_for_what_is_computed_from_it() -> None:
+    cache = ChunkCache(100)
+    for number in range(10):
+        cache.put(1, (number,), chunk(10), is_derived=False)
+
+    for number in range(5):
+        cache.put(2, (number,), chunk(5), is_derived=True)
+
+    assert len(cache.indices(2)) == 5
+    assert len(cache.indices(1)) == 7
+
+
+def test_a_memory_full_of_an_image_without_overviews_has_room_for_others() -> None:
+    cache = ChunkCache(100)
+    cache.pin(9)
+    for number in range(10):
+        cache.put(9, (number,), chunk(10), is_derived=False)
+
+    for number in range(3):
+        cache.put(1, (number,), chunk(10), is_derived=False)
+
+    assert len(cache.indices(1)) == 3
+
+
+def test_what_will_be_looked_at_next_stays_before_what_was() -> None:
+    cache = ChunkCache(100)
+    for number in range(4):
+        cache.put(1, (number,), chunk(25), is_derived=False)
+    cache.touch(1, [(1,), (0,), (7,)])
+
+    cache.put(1, (8,), chunk(50), is_derived=False)
+
+    assert sorted(cache.indices(1)) == [(0,), (1,), (8,)]
