@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import subprocess
@@ -399,6 +400,40 @@ def test_more_than_the_cache_holds_is_refused_before_it_begins(link: str, networ
 
     assert network.data_requests == []
     assert noc.kept_offline() == []
+
+
+def test_what_was_broken_off_is_gone_on_with(link: str, network: Network, disk: DiskCache) -> None:
+    network.server.fault("0/c/1", 500)
+    first = noc.keep_offline(noc.open(link), BOX, [0])
+    assert not first.is_whole
+    network.server.clear_faults()
+    network.server.clear_log()
+
+    again = noc.keep_offline(noc.open(link), BOX, [0])
+
+    assert (again.id, again.is_whole) == (first.id, True)
+    assert len(noc.kept_offline()) == 1
+    assert {path.split("/c/")[1] for path in network.data_requests} == {"1/0", "1/1", "1/2"}
+
+
+def test_cancelled_once_more_it_holds_what_it_held(
+    link: str, network: Network, disk: DiskCache
+) -> None:
+    kept = noc.keep_offline(noc.open(link), BOX, [0])
+    planned = noc.plan_offline(noc.open(link), BOX, [0])
+
+    def cancel(_: offline.OfflineProgress) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+
+    keeping = offline.keep_offline_async(planned, cancel)
+
+    with pytest.raises(CancelledError):
+        keeping.result()
+
+    disk.info()
+    assert noc.kept_offline() == [kept]
 
 
 @pytest.mark.parametrize("trouble", ["local", "off", "private", "level", "region"])

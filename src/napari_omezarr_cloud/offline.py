@@ -6,15 +6,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.chunks import engine
-from napari_omezarr_cloud.chunks.keeping import OfflinePlan, OfflineProgress, keep, plan
+from napari_omezarr_cloud.chunks.keeping import (
+    LevelNeeds,
+    OfflinePlan,
+    OfflineProgress,
+    keep,
+    level_needs,
+    plan,
+)
 from napari_omezarr_cloud.errors import NotFoundError
 from napari_omezarr_cloud.location import Location
-from napari_omezarr_cloud.pyramid import Region
+from napari_omezarr_cloud.pyramid import Pyramid, Region
 from napari_omezarr_cloud.store import io_thread
 from napari_omezarr_cloud.store.caching import identity
 from napari_omezarr_cloud.store.disk import (
     DiskSettings,
     Kept,
+    KeptWish,
     Usage,
     disk_cache,
     saved_settings,
@@ -30,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = [
     "DiskSettings",
     "Kept",
+    "KeptWish",
+    "LevelNeeds",
     "OfflinePlan",
     "OfflineProgress",
     "Usage",
@@ -38,6 +48,7 @@ __all__ = [
     "keep_offline",
     "keep_offline_async",
     "kept_offline",
+    "level_needs",
     "plan_offline",
     "plan_offline_async",
     "release_offline",
@@ -110,15 +121,18 @@ def clear_cache(image: Image | Location | None = None, *, kept: bool = False) ->
 
 
 def plan_offline_async(
-    image: Image,
+    image: Image | Pyramid,
     region: Sequence[slice | int] | None = None,
     levels: Sequence[int] | None = None,
     *,
     labels: bool = True,
 ) -> Future[OfflinePlan]:
-    """Begin to work out what keeping a region takes; as :func:`plan_offline`, without waiting."""
+    """Begin to work out what keeping a region takes; as :func:`plan_offline`, without waiting.
+
+    A window, which has no image but its layers, gives the pyramid that they show.
+    """
     box = _box(image, region)
-    return io_thread().submit(plan(image.opened, engine(), box, levels, labels=labels))
+    return io_thread().submit(plan(_pyramid(image), engine(), box, levels, labels=labels))
 
 
 def plan_offline(
@@ -154,11 +168,15 @@ def plan_offline(
         If the image cannot be opened any more.
     """
     box = _box(image, region)
-    return io_thread().wait(plan(image.opened, engine(), box, levels, labels=labels))
+    return io_thread().wait(plan(_pyramid(image), engine(), box, levels, labels=labels))
 
 
-def _box(image: Image, region: Sequence[slice | int] | None) -> Region | None:
-    shape = image.pyramid.levels[0].grid.shape
+def _pyramid(image: Image | Pyramid) -> Pyramid:
+    return image if isinstance(image, Pyramid) else image.pyramid
+
+
+def _box(image: Image | Pyramid, region: Sequence[slice | int] | None) -> Region | None:
+    shape = _pyramid(image).levels[0].grid.shape
     return None if region is None else Region.from_slices(tuple(region), shape)
 
 

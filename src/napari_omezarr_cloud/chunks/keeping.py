@@ -12,24 +12,34 @@ import math
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from napari_omezarr_cloud.chunks.wishes import Tier
-from napari_omezarr_cloud.errors import CloudError, OperationError, RegionError
+from napari_omezarr_cloud.errors import CloudError, MetadataError, OperationError, RegionError
 from napari_omezarr_cloud.pyramid import Pyramid, Region
+from napari_omezarr_cloud.pyramid.opened import location_of
 from napari_omezarr_cloud.pyramid.opening import OpenedImage, open_image
+from napari_omezarr_cloud.pyramid.plate_opened import plate_of
 from napari_omezarr_cloud.pyramid.transform import Transform
 from napari_omezarr_cloud.store.caching import KEEPING, Collector
-from napari_omezarr_cloud.store.disk import Kept, Usage, disk_cache, is_switched_off
+from napari_omezarr_cloud.store.disk import (
+    Kept,
+    KeptWish,
+    Usage,
+    disk_cache,
+    is_switched_off,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from napari_omezarr_cloud.chunks.engine import Engine
+    from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.pyramid import Index, Level
+    from napari_omezarr_cloud.pyramid.plate_opened import FieldChoice
     from napari_omezarr_cloud.store.disk.ledger import Ledger
 
-__all__ = ["OfflinePlan", "OfflineProgress", "keep", "plan"]
+__all__ = ["LevelNeeds", "OfflinePlan", "OfflineProgress", "keep", "level_needs", "plan"]
 
 T = TypeVar("T")
 
@@ -43,6 +53,20 @@ _WHAT = "Could not keep the region offline"
 
 
 @dataclass(frozen=True)
+class LevelNeeds:
+    """What keeping a region takes of one level."""
+
+    number: int
+    """Of the level; 0 is the finest."""
+    chunks: int
+    """How many there are, stored or not."""
+    decoded_nbytes: int
+    """Of the chunks' voxels, exactly."""
+    nbytes: int | None = None
+    """On disk, about: the sizes of a few chunks, times their number. None: none was fetched."""
+
+
+@dataclass(frozen=True)
 class OfflineProgress:
     """How far it has come."""
 
@@ -52,18 +76,18 @@ class OfflineProgress:
     failed: int = 0
     nbytes: int = 0
     """On disk for this region, metadata included; some may have been there before."""
+    problem: str = ""
+    """Why the last chunk that failed could not be had."""
 
 
 @dataclass(frozen=True, eq=False)
 class OfflinePlan:
     """What keeping a region takes."""
 
-    chunks: int
-    """How many there are, stored or not."""
-    nbytes: int
-    """On disk, about: the sizes of a few chunks of each level, times their number."""
-    decoded_nbytes: int
-    """Of the chunks' voxels, exactly."""
+    levels: tuple[LevelNeeds, ...]
+    """Of each level that is kept; what label images take is counted where they are kept with it."""
+    wish: KeptWish
+    """Which region, levels and labels."""
     what: str
     """Region and levels, in words."""
     opened: OpenedImage = field(repr=False)
@@ -71,9 +95,48 @@ class OfflinePlan:
     collector: Collector = field(repr=False)
     """What was read so far."""
 
+    @property
+    def chunks(self) -> int:
+        """How many there are, stored or not."""
+        return sum(each.chunks for each in self.levels)
+
+    @property
+    def nbytes(self) -> int:
+        """On disk, about: the sizes of a few chunks of each level, times their number."""
+        return sum(each.nbytes or 0 for each in self.levels)
+
+    @property
+    def decoded_nbytes(self) -> int:
+        """Of the chunks' voxels, exactly."""
+        return sum(each.decoded_nbytes for each in self.levels)
+
+
+def level_needs(pyramid: Pyramid, region: Region | None = None) -> tuple[LevelNeeds, ...]:
+    """Return what keeping a region takes of each level, without asking anybody.
+
+    Label images are not counted, and how far the bytes are compressed is not known.
+
+    Parameters
+    ----------
+    pyramid
+        Of the image.
+    region
+        In voxels of level 0; None: all of it.
+    """
+    box = region or Region.whole(pyramid.levels[0].grid.shape)
+    numbers = range(len(pyramid.levels))
+    boxes = zip(numbers, _boxes(pyramid, pyramid, box, numbers), strict=True)
+    return tuple(_needs(number, level, part) for number, (level, part) in boxes)
+
+
+def _needs(number: int, level: Level, region: Region, nbytes: int | None = None) -> LevelNeeds:
+    count = _count(level, region)
+    chunk_nbytes = math.prod(level.grid.chunks) * level.grid.dtype.itemsize
+    return LevelNeeds(number, count, count * chunk_nbytes, nbytes)
+
 
 async def plan(
-    image: OpenedImage,
+    image: Pyramid,
     engine: Engine,
     region: Region | None = None,
     levels: Sequence[int] | None = None,
@@ -85,7 +148,7 @@ async def plan(
     Parameters
     ----------
     image
-        Of a server.
+        Opened from a server.
     engine
         Fetches.
     region
@@ -105,34 +168,51 @@ async def plan(
     CloudError
         If the image cannot be opened any more.
     """
-    await _check_place(image)
-    numbers = _numbers(image.pyramid, levels)
-    box = region or Region.whole(image.pyramid.levels[0].grid.shape)
-    if box.is_empty or box != box.within(image.pyramid.levels[0].grid.shape):
-        raise RegionError(_WHAT, where=str(image.location), why="the region is not in the image")
+    location = await _checked_place(image)
+    numbers = _numbers(image, levels)
+    shape = image.levels[0].grid.shape
+    box = region or Region.whole(shape)
+    if box.is_empty or box != box.within(shape):
+        raise RegionError(_WHAT, where=str(location), why="the region is not in the image")
     collector = Collector()
     token = KEEPING.set(collector)
     try:
-        opened = await _reopened(image)
-        boxes = list(_boxes(opened.pyramid, opened.pyramid, box, numbers))
+        opened = await _reopened(image, location)
+        parts = list(
+            zip(numbers, _boxes(opened.pyramid, opened.pyramid, box, numbers), strict=True)
+        )
         found, _ = await opened.labels
         for each in found if labels else ():
-            count = len(each.pyramid.levels)
-            theirs = sorted({min(n, count - 1) for n in numbers})
-            boxes += _boxes(opened.pyramid, each.pyramid, box, theirs)
+            # Of labels with fewer levels the coarsest stands for those that they lack.
+            last = len(each.pyramid.levels) - 1
+            theirs = {min(number, last): number for number in reversed(numbers)}
+            own = _boxes(opened.pyramid, each.pyramid, box, list(theirs))
+            parts += zip(theirs.values(), own, strict=True)
         if collector.is_private:
-            await _check_private(image)
-        nbytes = sum([await _estimate(engine, level, part) for level, part in boxes])
+            await _check_private(location)
+        needs = [
+            _needs(number, level, part, await _estimate(engine, level, part))
+            for number, (level, part) in parts
+        ]
     finally:
         KEEPING.reset(token)
     return OfflinePlan(
-        sum(_count(level, part) for level, part in boxes),
-        nbytes,
-        sum(_count(lv, p) * math.prod(lv.grid.chunks) * lv.grid.dtype.itemsize for lv, p in boxes),
-        _in_words(opened.pyramid, region, numbers),
+        tuple(_summed(number, needs) for number in numbers),
+        KeptWish(box.start, box.stop, tuple(numbers), labels),
+        _in_words(opened.pyramid, box, numbers),
         opened,
-        tuple(boxes),
+        tuple(part for _, part in parts),
         collector,
+    )
+
+
+def _summed(number: int, needs: Sequence[LevelNeeds]) -> LevelNeeds:
+    own = [each for each in needs if each.number == number]
+    return LevelNeeds(
+        number,
+        sum(each.chunks for each in own),
+        sum(each.decoded_nbytes for each in own),
+        sum(each.nbytes or 0 for each in own),
     )
 
 
@@ -144,26 +224,19 @@ async def keep(
     """Fetch a planned region and hold it; awaits on the loop. Cancelled, it lets go of all again.
 
     ``on_progress`` is called on the loop. What cannot be had is counted and left out: the region is
-    then not whole.
+    then not whole. To keep the same part of the same image once more is to go on with it; cancelled
+    then, what was held before stays held.
 
     Raises
     ------
     OperationError
         If it is more than the cache may hold beside what is kept already.
     """
-    usage = await _usage()
-    if usage.kept_nbytes + planned.nbytes > usage.max_bytes:
-        raise OperationError(
-            _WHAT,
-            where=str(planned.opened.location),
-            why=f"it takes about {planned.nbytes / 1e6:,.0f} MB, and the disk cache of "
-            f"{usage.max_bytes / 1e6:,.0f} MB keeps {usage.kept_nbytes / 1e6:,.0f} MB already",
-            hint="Enlarge the cache, release what is kept, or take fewer levels.",
-        )
-    opened = planned.opened
-    collector = planned.collector
-    number = await _on_disk(
-        lambda ledger: ledger.begin_kept(opened.name, str(opened.location), planned.what)
+    opened, collector = planned.opened, planned.collector
+    where = str(opened.location)
+    await _check_room(planned)
+    number, is_new = await _on_disk(
+        lambda ledger: ledger.begin_kept(opened.name, where, planned.what, planned.wish)
     )
     token = KEEPING.set(collector)
     try:
@@ -172,16 +245,18 @@ async def keep(
         for level, region in planned.boxes:
             indices = iter(level.grid.touching(region))
             while some := list(islice(indices, _TOGETHER)):
-                good = await asyncio.gather(*(_fetch(engine, level, index) for index in some))
+                told = await asyncio.gather(*(_fetch(engine, level, index) for index in some))
                 engine.cache.drop({level.key})
                 fresh = collector.names - held
                 held |= fresh
                 await _on_disk(partial(_pin, number, fresh))
+                failed = [each for each in told if each is not None]
                 progress = replace(
                     progress,
-                    done=progress.done + sum(good),
-                    failed=progress.failed + len(good) - sum(good),
+                    done=progress.done + len(told) - len(failed),
+                    failed=progress.failed + len(failed),
                     nbytes=collector.nbytes,
+                    problem=failed[-1].why if failed else progress.problem,
                 )
                 if on_progress is not None:
                     on_progress(progress)
@@ -190,7 +265,8 @@ async def keep(
         kept = await _on_disk(lambda ledger: ledger.kept())
         return next(each for each in kept if each.id == number)
     except BaseException:
-        disk_cache().call(lambda ledger: ledger.release(number))
+        if is_new:
+            disk_cache().call(lambda ledger: ledger.release(number))
         raise
     finally:
         KEEPING.reset(token)
@@ -206,16 +282,34 @@ async def _usage() -> Usage:
     return disk_cache().usage
 
 
+async def _check_room(planned: OfflinePlan) -> None:
+    where = str(planned.opened.location)
+    kept = await _on_disk(lambda ledger: ledger.kept())
+    others = (await _usage()).kept_nbytes
+    # What is gone on with has its place already.
+    others -= sum(each.nbytes for each in kept if (each.where, each.wish) == (where, planned.wish))
+    most = disk_cache().usage.max_bytes
+    if others + planned.nbytes > most:
+        raise OperationError(
+            _WHAT,
+            where=where,
+            why=f"it takes about {planned.nbytes / 1e6:,.0f} MB, and the disk cache of "
+            f"{most / 1e6:,.0f} MB keeps {others / 1e6:,.0f} MB already",
+            hint="Enlarge the cache, release what is kept, or take fewer levels.",
+        )
+
+
 def _pin(number: int, names: set[bytes], ledger: Ledger) -> None:
     ledger.pin(number, names)
 
 
-async def _fetch(engine: Engine, level: Level, index: Index) -> bool:
+async def _fetch(engine: Engine, level: Level, index: Index) -> CloudError | None:
+    """Return why a chunk could not be had; None where it is here."""
     try:
         await engine.region(level, level.grid.region_of(index), rank=lambda: _RANK)
-    except CloudError:
-        return False
-    return True
+    except CloudError as error:
+        return error
+    return None
 
 
 async def _estimate(engine: Engine, level: Level, region: Region) -> int:
@@ -228,10 +322,10 @@ async def _estimate(engine: Engine, level: Level, region: Region) -> int:
     }
     collector = KEEPING.get()
     before = collector.nbytes if collector else 0
-    good = await asyncio.gather(*(_fetch(engine, level, index) for index in some))
+    told = await asyncio.gather(*(_fetch(engine, level, index) for index in some))
     engine.cache.drop({level.key})
     fetched = (collector.nbytes if collector else 0) - before
-    return fetched * count // max(1, sum(good))
+    return fetched * count // max(1, told.count(None))
 
 
 def _spans(level: Level, region: Region) -> list[tuple[int, int]]:
@@ -244,24 +338,25 @@ def _count(level: Level, region: Region) -> int:
     return math.prod(b - a for a, b in _spans(level, region))
 
 
-async def _check_place(image: OpenedImage) -> None:
-    where = str(image.location)
-    if image.location.kind == "file":
-        raise OperationError(_WHAT, where=where, why="it is on this machine already")
+async def _checked_place(image: Pyramid) -> Location:
+    location = location_of(image)
+    if location is None or location.kind == "file":
+        raise OperationError(_WHAT, where=image.source, why="it is on this machine already")
     if is_switched_off() or (await _usage()).max_bytes == 0:
         raise OperationError(
             _WHAT,
-            where=where,
+            where=str(location),
             why="the disk cache is switched off",
             hint="Give it a size: in the settings, or with OMEZARR_DISK_CACHE_MB.",
         )
+    return location
 
 
-async def _check_private(image: OpenedImage) -> None:
+async def _check_private(location: Location) -> None:
     if not (await _usage()).private:
         raise OperationError(
             _WHAT,
-            where=str(image.location),
+            where=str(location),
             why="it needs credentials, and private images are not kept on this disk",
             hint="Allow it in the settings, or with OMEZARR_DISK_CACHE_PRIVATE=1.",
         )
@@ -280,29 +375,36 @@ def _numbers(pyramid: Pyramid, levels: Sequence[int] | None) -> list[int]:
     return sorted({n % count for n in levels})
 
 
-async def _reopened(image: OpenedImage) -> OpenedImage:
+async def _reopened(image: Pyramid, location: Location) -> OpenedImage:
     """Open an image again, as it was opened before."""
-    if image.plate is None:
-        again = await open_image(image.location)
+    plate = plate_of(image)
+    if plate is None:
+        again = await _opened_again(image, location)
     else:
-        shown: Any = image.plate.field
-        if shown is None and not image.plate.is_well:
+        shown: FieldChoice = plate.field
+        if shown is None and not plate.is_well:
             shown = "all"
-        acquisition = image.plate.acquisition
-        again = await open_image(image.location, field=shown, acquisition=acquisition)
-    if _names(again.pyramid) == _names(image.pyramid):
+        again = await open_image(location, field=shown, acquisition=plate.acquisition)
+    if _names(again.pyramid) == _names(image):
         return again
     for sibling in again.series:
         if not sibling.path:  # one group describes several images
             other = await sibling.open()
-            if _names(other.pyramid) == _names(image.pyramid):
+            if _names(other.pyramid) == _names(image):
                 return other
     raise OperationError(
         _WHAT,
-        where=str(image.location),
+        where=str(location),
         why="the image there is another one by now",
         hint="Open it again.",
     )
+
+
+async def _opened_again(image: Pyramid, location: Location) -> OpenedImage:
+    try:
+        return await open_image(location)
+    except MetadataError:  # axes that the person has named, where the metadata name none
+        return await open_image(location, axes=[axis.name for axis in image.axes])
 
 
 def _names(pyramid: Pyramid) -> list[tuple[str, tuple[int, ...]]]:
@@ -341,10 +443,10 @@ def _boxes(
         yield level, Region(tuple(start), tuple(stop))
 
 
-def _in_words(pyramid: Pyramid, region: Region | None, numbers: Sequence[int]) -> str:
+def _in_words(pyramid: Pyramid, region: Region, numbers: Sequence[int]) -> str:
     count = len(pyramid.levels)
     which = "all levels" if len(numbers) == count else "levels " + ", ".join(map(str, numbers))
-    if region is None or region == Region.whole(pyramid.levels[0].grid.shape):
+    if region == Region.whole(pyramid.levels[0].grid.shape):
         return f"the whole image, {which}"
     sides = zip(pyramid.axes, region.start, region.stop, strict=True)
     return ", ".join(f"{axis.name} {a} to {b}" for axis, a, b in sides) + f"; {which}"

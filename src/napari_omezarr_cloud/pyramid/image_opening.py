@@ -88,6 +88,7 @@ async def open_image_group(
     )
     try:
         image, pyramid = await whole
+        pyramid = replace(pyramid, kept=(*pyramid.kept, opened.location))
         if axes is not None and pyramid.ndim != len(axes):
             raise _misfit(where, axes, pyramid)
     except BaseException:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_omezarr_cloud.location import Location
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable
 
-    from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.ngff import Image, ImageLabel
     from napari_omezarr_cloud.pyramid.level import Pyramid
     from napari_omezarr_cloud.pyramid.plate_opened import OpenedPlate
     from napari_omezarr_cloud.store import ByteStore, Traffic
 
-__all__ = ["OpenedImage", "OpenedLabels", "Sibling"]
+__all__ = ["OpenedImage", "OpenedLabels", "Sibling", "location_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +53,12 @@ class OpenedImage:
     """Of a label image by itself: where the image should be that it belongs to."""
     plate: OpenedPlate | None = None
     """Of a plate or well, whose fields make up the image: which there are, and where they lie."""
+
+
+def location_of(pyramid: Pyramid) -> Location | None:
+    """Return where the image was opened that a pyramid shows; None: it was not opened anywhere."""
+    # The last: fields that a plate is put together of have places of their own.
+    return next((each for each in reversed(pyramid.kept) if isinstance(each, Location)), None)
 
 
 @dataclass(frozen=True, eq=False)

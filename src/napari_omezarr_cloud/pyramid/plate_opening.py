@@ -480,7 +480,7 @@ def _opened(
             name=name,
             notes=told,
             source=str(opened.location),
-            kept=(*mosaic.kept, about),
+            kept=(*mosaic.kept, about, opened.location),
         ),
         opened.store,
         opened.traffic,

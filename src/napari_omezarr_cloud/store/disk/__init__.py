@@ -12,13 +12,14 @@ from napari_omezarr_cloud.store.disk.cache import (
     is_switched_off,
     use_settings,
 )
-from napari_omezarr_cloud.store.disk.ledger import Kept
+from napari_omezarr_cloud.store.disk.ledger import Kept, KeptWish
 from napari_omezarr_cloud.store.disk.settings import DiskSettings, load_settings, saved_settings
 
 __all__ = [
     "DiskCache",
     "DiskSettings",
     "Kept",
+    "KeptWish",
     "Usage",
     "disk_cache",
     "is_switched_off",

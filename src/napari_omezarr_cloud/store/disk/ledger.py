@@ -6,9 +6,10 @@ counted are never fewer than those on disk, whenever a program is killed.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.store.disk.stamp import ABSENT
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-__all__ = ["Kept", "Ledger", "Row", "Totals"]
+__all__ = ["Kept", "KeptWish", "Ledger", "Row", "Totals"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
@@ -40,6 +41,7 @@ CREATE TABLE IF NOT EXISTS pinned (
     kept INTEGER NOT NULL, name BLOB NOT NULL, PRIMARY KEY (kept, name)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS pinned_by_name ON pinned (name);
+CREATE TABLE IF NOT EXISTS wishes (kept INTEGER PRIMARY KEY, wish TEXT NOT NULL);
 CREATE TRIGGER IF NOT EXISTS came AFTER INSERT ON entries BEGIN
     UPDATE totals SET nbytes = nbytes + NEW.nbytes, entries = entries + 1,
         kept_nbytes = kept_nbytes + (NEW.pins > 0) * NEW.nbytes,
@@ -96,6 +98,30 @@ class Totals:
 
 
 @dataclass(frozen=True)
+class KeptWish:
+    """Which part of an image is to be kept: enough to go on with it."""
+
+    start: tuple[int, ...]
+    """First voxel of the finest level, in the order of the image's axes."""
+    stop: tuple[int, ...]
+    """The voxel after the last, per axis."""
+    levels: tuple[int, ...]
+    labels: bool
+    """Whether label images beside it are kept, too."""
+
+    def to_text(self) -> str:
+        """Return it as JSON; the same text for the same wish."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> KeptWish:
+        """Return what `to_text` wrote."""
+        said = json.loads(text)
+        start, stop, levels = (tuple(said[name]) for name in ("start", "stop", "levels"))
+        return cls(start, stop, levels, said["labels"])
+
+
+@dataclass(frozen=True)
 class Kept:
     """A region that is kept for offline use."""
 
@@ -111,6 +137,8 @@ class Kept:
     """False where it was not all to be had, or the image has changed since."""
     entries: int
     nbytes: int
+    wish: KeptWish | None = None
+    """What it was to be; None where that was not noted."""
 
 
 class Ledger:
@@ -217,6 +245,7 @@ class Ledger:
             self._delete("1" if kept else "pins = 0", ())
             if kept:
                 self._db.execute("DELETE FROM kept")
+                self._db.execute("DELETE FROM wishes")
 
     def clear_private(self) -> None:
         """Delete what credentials were needed for."""
@@ -243,14 +272,30 @@ class Ledger:
 
     # ---- kept for offline use ---------------------------------------------------------------
 
-    def begin_kept(self, title: str, where: str, what: str) -> int:
-        """Enter a region that is going to be kept; returns its number."""
+    def begin_kept(self, title: str, where: str, what: str, wish: KeptWish) -> tuple[int, bool]:
+        """Enter a region that is going to be kept, or go on with one that was begun before.
+
+        Returns
+        -------
+        number : int
+        is_new : bool
+            False where this part of this image is entered already.
+        """
         with self._transaction():
+            text = wish.to_text()
             found = self._db.execute(
+                "SELECT id FROM kept JOIN wishes ON wishes.kept = id WHERE place = ? AND wish = ?",
+                (where, text),
+            ).fetchone()
+            if found:
+                return int(found[0]), False
+            entered = self._db.execute(
                 "INSERT INTO kept (title, place, what, created, is_whole) VALUES (?, ?, ?, ?, 0)",
                 (title, where, what, time.time()),
             )
-            return int(found.lastrowid or 0)
+            number = int(entered.lastrowid or 0)
+            self._db.execute("INSERT OR REPLACE INTO wishes VALUES (?, ?)", (number, text))
+            return number, True
 
     def pin(self, kept: int, names: Iterable[bytes]) -> None:
         """Hold entries for a kept region; they are not given up for want of room."""
@@ -277,18 +322,31 @@ class Ledger:
                 (kept,),
             )
             self._db.execute("DELETE FROM pinned WHERE kept = ?", (kept,))
+            self._db.execute("DELETE FROM wishes WHERE kept = ?", (kept,))
             return self._db.execute("DELETE FROM kept WHERE id = ?", (kept,)).rowcount > 0
 
     def kept(self) -> list[Kept]:
         """Return the regions that are kept, the oldest first."""
         rows = self._db.execute(
             "SELECT kept.id, title, place, what, created, is_whole, COUNT(entries.name), "
-            "COALESCE(SUM(entries.nbytes), 0) FROM kept LEFT JOIN pinned ON pinned.kept = kept.id "
-            "LEFT JOIN entries ON entries.name = pinned.name GROUP BY kept.id ORDER BY kept.id"
+            "COALESCE(SUM(entries.nbytes), 0), wish FROM kept "
+            "LEFT JOIN pinned ON pinned.kept = kept.id "
+            "LEFT JOIN entries ON entries.name = pinned.name "
+            "LEFT JOIN wishes ON wishes.kept = kept.id GROUP BY kept.id ORDER BY kept.id"
         )
         return [
-            Kept(number, title, place, what, created, bool(is_whole), entries, nbytes)
-            for number, title, place, what, created, is_whole, entries, nbytes in rows
+            Kept(
+                number,
+                title,
+                place,
+                what,
+                created,
+                bool(is_whole),
+                entries,
+                nbytes,
+                KeptWish.from_text(wish) if wish else None,
+            )
+            for number, title, place, what, created, is_whole, entries, nbytes, wish in rows
         ]
 
 
