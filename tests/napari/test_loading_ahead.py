@@ -78,11 +78,14 @@ def test_the_next_frames_come_before_one_steps_there(
     qtbot.waitUntil(lambda: {11, 12, 13, 14} <= frames_asked_for(film), timeout=20000)
     qtbot.waitUntil(lambda: engine().jobs_under_way == 0, timeout=20000)
     film.clear_log()
+    ahead = replace(engine().cache.ahead)
+    assert ahead.loaded - ahead.used >= 4 * 4
 
     viewer.dims.set_current_step(0, 11)
     qtbot.waitUntil(lambda: complete(shown), timeout=20000)
 
     assert not {10, 11, 12} & frames_asked_for(film)
+    assert engine().cache.ahead.used >= ahead.used + 4, "the Network dock counts what it was for"
     np.testing.assert_array_equal(shown._slice.image.raw, film.truth[11])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from napari_omezarr_cloud.chunks.cache import Ahead
 from napari_omezarr_cloud.chunks.missing import Missing
 from napari_omezarr_cloud.errors import ChunkError
 from napari_omezarr_cloud.napari.network_text import (
@@ -76,6 +77,13 @@ def test_rows_say_nothing_where_nothing_is_known() -> None:
     rows = dict(count_rows(Counts(), 0.0, 0, 0))
 
     assert rows["Per request"] == rows["From memory"] == rows["From disk"] == "–"
+    assert "Loaded ahead" not in rows
+
+
+def test_it_is_told_what_loading_ahead_was_good_for() -> None:
+    rows = dict(count_rows(Counts(), 0.0, 0, 0, Ahead(loaded=1040, used=31)))
+
+    assert rows["Loaded ahead"] == "1,040, looked at since: 31"
 
 
 @pytest.mark.parametrize(

@@ -176,9 +176,10 @@ class JobTable:
             raise
         finally:
             self._remove(job)
+        key, is_derived, is_ahead = job.level.key, job.level.is_derived, job.rank()[0] == AHEAD
         for index, chunk in chunks.items():
-            self.failures.pop((job.level.key, index), None)
-            self._cache.put(job.level.key, index, chunk, is_derived=job.level.is_derived)
+            self.failures.pop((key, index), None)
+            self._cache.put(key, index, chunk, is_derived=is_derived, is_ahead=is_ahead)
         self._tell(job.level, job.indices)
         return chunks
 

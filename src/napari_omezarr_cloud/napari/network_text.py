@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from napari_omezarr_cloud.chunks.cache import Ahead
     from napari_omezarr_cloud.chunks.missing import Missing
     from napari_omezarr_cloud.errors import CloudError
     from napari_omezarr_cloud.store.places import Counts
@@ -57,7 +58,7 @@ def headline(counts: Counts, *, is_paused: bool) -> str:
 
 
 def count_rows(
-    counts: Counts, bytes_per_s: float, wanted: int, found: int
+    counts: Counts, bytes_per_s: float, wanted: int, found: int, ahead: Ahead | None = None
 ) -> list[tuple[str, str]]:
     """Return what is shown of a place, or of all together, as names and values.
 
@@ -69,12 +70,14 @@ def count_rows(
         How fast bytes come now.
     wanted, found
         Chunks of looks at its layers, and how many of these were in memory.
+    ahead
+        Chunks that came before anybody looked at them, where it is known: of all together.
     """
     latency = counts.latency_s
     absent = f" ({counts.absent:,} not stored)" if counts.absent else ""
     share = f"{found:,} of {wanted:,} ({found / wanted:.0%})" if wanted else "–"
     disk = f"{counts.disk_hits:,} ({size(counts.disk_nbytes)})" if counts.disk_hits else "–"
-    return [
+    rows = [
         ("In flight", f"{counts.in_flight:,}"),
         ("Waiting", f"{counts.queued:,}"),
         ("Answered", f"{counts.done:,}{absent}"),
@@ -86,6 +89,9 @@ def count_rows(
         ("From memory", share),
         ("From disk", disk),
     ]
+    if ahead is not None:
+        rows.append(("Loaded ahead", f"{ahead.loaded:,}, looked at since: {ahead.used:,}"))
+    return rows
 
 
 def best_place(source: str, places: Iterable[str]) -> str | None:

@@ -212,8 +212,9 @@ class NetworkDock(QWidget):
             place = best_place(each.view.pyramid.source, places)
             if place is not None:
                 hits.setdefault(place, Hits()).add(each.hits.wanted, each.hits.found)
-        everything = engine().hits
-        self.tree.show_rows(_ALL, "", count_rows(total, rate, everything.wanted, everything.found))
+        everything, ahead = engine().hits, engine().cache.ahead
+        rows = count_rows(total, rate, everything.wanted, everything.found, ahead)
+        self.tree.show_rows(_ALL, "", rows)
         seen = {_ALL}
         for where, counts in places.items():
             if where in hits or counts.in_flight or counts.queued:
