@@ -26,13 +26,21 @@ class Ahead:
     """Of these, how many were looked at since."""
 
 
+_COMPUTED_SHARE = 4
+_PINNED_SHARE = 2
+"""The parts of the memory that computed chunks and pinned levels may hold before others have to go
+for them: whoever fills the memory must leave room for what the others show."""
+
+
 class ChunkCache:
-    """Least recently used out first; computed chunks before fetched ones; pinned levels last.
+    """Least recently used out first: of what holds more than its part, else of what was fetched.
+
+    Computed chunks have a quarter for themselves, pinned levels half; what is free, all may use.
 
     Parameters
     ----------
     max_bytes
-        Most bytes of voxels kept. Pinned levels count, and are evicted when nothing else is left.
+        Most bytes of voxels kept.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -44,6 +52,8 @@ class ChunkCache:
         self._fetched: OrderedDict[Key, Chunk] = OrderedDict()
         self._derived: OrderedDict[Key, Chunk] = OrderedDict()
         self._pinned: OrderedDict[Key, Chunk] = OrderedDict()
+        self._tables = (self._fetched, self._derived, self._pinned)
+        self._held = {id(table): 0 for table in self._tables}
         self._pins: set[int] = set()
         self._unseen: set[Key] = set()
         self._abandoned: deque[int] = deque()
@@ -55,7 +65,7 @@ class ChunkCache:
         """Return a chunk and mark it as just used; None if it is not here."""
         key = (level, index)
         with self._lock:
-            for table in (self._fetched, self._derived, self._pinned):
+            for table in self._tables:
                 chunk = table.get(key)
                 if chunk is not None:
                     table.move_to_end(key)
@@ -71,8 +81,7 @@ class ChunkCache:
     def indices(self, level: int) -> list[Index]:
         """Return the chunks of a level that are here."""
         with self._lock:
-            tables = (self._fetched, self._derived, self._pinned)
-            return [index for table in tables for key, index in table if key == level]
+            return [index for table in self._tables for key, index in table if key == level]
 
     def put(
         self, level: int, index: Index, chunk: Chunk, *, is_derived: bool, is_ahead: bool = False
@@ -90,22 +99,42 @@ class ChunkCache:
             else:
                 table = self._derived if is_derived else self._fetched
             table[key] = chunk
-            self.nbytes += chunk.nbytes
+            self._count(table, chunk.nbytes)
             if is_ahead:
                 self.ahead.loaded += 1
                 self._unseen.add(key)
             self._drop_abandoned()
             self._evict()
 
+    def touch(self, level: int, indices: Iterable[Index]) -> None:
+        """Mark the chunks that are here as just used, the last of them last."""
+        with self._lock:
+            for index in indices:
+                key = (level, index)
+                for table in self._tables:
+                    if key in table:
+                        table.move_to_end(key)
+
     def _evict(self) -> None:
-        for table in (self._derived, self._fetched, self._pinned):
-            while self.nbytes > self.max_bytes and table:
-                key, chunk = table.popitem(last=False)
-                self.nbytes -= chunk.nbytes
-                self._unseen.discard(key)
+        while self.nbytes > self.max_bytes:
+            table = self._next_to_shrink()
+            key, chunk = table.popitem(last=False)
+            self._count(table, -chunk.nbytes)
+            self._unseen.discard(key)
+
+    def _next_to_shrink(self) -> OrderedDict[Key, Chunk]:
+        for table, share in ((self._derived, _COMPUTED_SHARE), (self._pinned, _PINNED_SHARE)):
+            # One large chunk alone may hold more: thrown out at once, it would never be seen.
+            if len(table) > 1 and self._held[id(table)] > self.max_bytes // share:
+                return table
+        return self._fetched or self._derived or self._pinned
+
+    def _count(self, table: OrderedDict[Key, Chunk], nbytes: int) -> None:
+        self._held[id(table)] += nbytes
+        self.nbytes += nbytes
 
     def pin(self, level: int) -> None:
-        """Keep a level's chunks as long as there is anything else to evict."""
+        """Keep a level's chunks before others, as long as they hold no more than their part."""
         with self._lock:
             self._pins.add(level)
 
@@ -135,9 +164,9 @@ class ChunkCache:
 
     def _drop(self, gone: set[int]) -> None:
         self._pins -= gone
-        for table in (self._fetched, self._derived, self._pinned):
+        for table in self._tables:
             for key in [key for key in table if key[0] in gone]:
-                self.nbytes -= table.pop(key).nbytes
+                self._count(table, -table.pop(key).nbytes)
                 self._unseen.discard(key)
 
     def resize(self, max_bytes: int) -> None:
