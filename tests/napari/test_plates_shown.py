@@ -404,6 +404,7 @@ def test_zooming_to_a_well_gives_up_what_the_whole_plate_asked_for(
     viewer: Any, qtbot: Any, serve: Any
 ) -> None:
     server, link = serve(32, 48)
+    server.latency_s = 0.4  # so that a busy machine clicks before all is asked for
     dock = PlateDock(viewer)
     viewer.window.add_dock_widget(dock, name="Plate")
     (layer,) = viewer.open(link, plugin=PLUGIN)

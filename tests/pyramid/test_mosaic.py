@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -216,41 +216,81 @@ def test_another_field_of_each_well_can_be_chosen(tmp_path: Path) -> None:
         noc.open(tmp_path / "plate.zarr", field=-1)
 
 
-def test_all_fields_of_each_well_lie_in_it_as_those_of_the_first_do(tmp_path: Path) -> None:
-    spots = [(0.0, 30.0), (0.0, 0.0), (20.0, 0.0)]  # the fourth place is empty
-    wells = {"A/1": [field_pixels(n) for n in range(3)], "A/3": [field_pixels(n) for n in (3, 4)]}
-    write_plate(tmp_path / "plate.zarr", wells, listed=[*wells, "B/2"])
-    for n, (pixels, spot) in enumerate(zip(wells["A/1"], spots, strict=True)):
-        path = tmp_path / "plate.zarr" / "A" / "1" / str(n)
-        shutil.rmtree(path)
-        write_field(path, pixels, translation=spot)
+def write_all_fields(
+    path: Path, wells: dict[str, list[tuple[float, float] | None]], **stated: int
+) -> None:
+    """Write a plate with fields at these positions (µm); voxels by `pixels_of`."""
+    write_plate(path, {well: [] for well in wells}, listed=[*wells, "B/2"])
+    document = json.loads((path / "zarr.json").read_text())
+    document["attributes"]["ome"]["plate"] |= stated
+    (path / "zarr.json").write_text(json.dumps(document))
+    for well, spots in wells.items():
+        write_well(path / well, [str(n) for n in range(len(spots))])
+        for n, spot in enumerate(spots):
+            write_field(path / well / str(n), pixels_of(well, n), translation=spot)
+
+
+def pixels_of(well: str, number: int) -> NDArray[Any]:
+    return field_pixels(100 * ord(well[0]) + 10 * int(well[2]) + number)
+
+
+def test_all_fields_of_each_well_lie_where_its_own_metadata_say(tmp_path: Path) -> None:
+    write_all_fields(
+        tmp_path / "plate.zarr",
+        {
+            "A/1": [(0.0, 30.0), (0.0, 0.0), (20.0, 0.0)],  # the fourth place is empty
+            "A/2": [(5020.0, 930.0), (5000.0, 900.0)],  # where the stage was
+            "A/3": [None, None],
+            "B/1": [None] * 5,  # more than the plate says
+            "B/3": [(0.0, 30.0), None, (20.0, 30.0)],  # one not moved, which needs no translation
+        },
+        field_count=4,
+    )
+
+    image = noc.open(tmp_path / "plate.zarr", field="all")
+    plate = image.plate
+
+    assert plate is not None
+    assert plate.field is None
+    assert plate.field_at(1, 1) is None  # nobody has looked yet
+    rows, columns = (round(n / 0.5 / 2) for n in plate.cell)
+    for level in (0, 1):
+        pixels = image.read(level)
+        height, width = (n // 2**level for n in (rows, columns))
+        for well, places in {
+            "A/1": {(0, 1): 0, (0, 0): 1, (1, 0): 2},
+            "A/2": {(1, 1): 0, (0, 0): 1},
+            "A/3": {(0, 0): 0, (0, 1): 1},
+            "B/1": {(0, 0): 0, (0, 1): 1, (1, 0): 2, (1, 1): 3},
+            "B/2": {},
+            "B/3": {(0, 1): 0, (0, 0): 1, (1, 1): 2},
+        }.items():
+            for place in ((0, 0), (0, 1), (1, 0), (1, 1)):
+                row = 2 * "AB".index(well[0]) + place[0]
+                column = 2 * "123".index(well[2]) + place[1]
+                found = pixels[
+                    :, row * height : (row + 1) * height, column * width : (column + 1) * width
+                ]
+                number = places.get(place)
+                expected = found[:, :0] if number is None else pixels_of(well, number)
+                check_cell(found, expected[:, :: 2**level, :: 2**level])
+                at = (row + 0.5) * rows * 0.5, (column + 0.5) * columns * 0.5
+                assert plate.field_at(*at) == number
+    assert any("more fields than have room" in n and "B1 (1 of 5" in n for n in image.notes)
+    with pytest.raises(CloudError, match="field"):
+        noc.open(tmp_path / "plate.zarr", field="every")  # type: ignore[arg-type]
+
+
+def test_wells_have_room_for_as_many_fields_as_any_of_a_few_has(tmp_path: Path) -> None:
+    write_all_fields(tmp_path / "plate.zarr", {"A/1": [None], "A/3": [None] * 3})
 
     image = noc.open(tmp_path / "plate.zarr", field="all")
 
     assert image.plate is not None
-    assert image.plate.field is None
-    rows, columns = (round(n / 0.5 / 2) for n in image.plate.cell)
-    pixels = image.read(0)
-    for (row, column), expected in {
-        (0, 0): field_pixels(1),
-        (0, 1): field_pixels(0),
-        (1, 0): field_pixels(2),
-        (0, 4): field_pixels(4),
-        (0, 5): field_pixels(3),
-        (1, 4): None,
-        (1, 1): None,
-        (2, 2): None,
-    }.items():
-        found = pixels[:, row * rows : (row + 1) * rows, column * columns : (column + 1) * columns]
-        check_cell(found, found[:, :0] if expected is None else expected)
-    y, x = image.plate.origin_of("A1")
-    assert image.plate.field_at(y + 1, x + 1) == 1
-    assert image.plate.field_at(y + 1, x + image.plate.cell[1] * 0.7) == 0
-    assert (
-        image.plate.field_at(y + image.plate.cell[0] * 0.7, x + image.plate.cell[1] * 0.7) is None
-    )
-    with pytest.raises(CloudError, match="field"):
-        noc.open(tmp_path / "plate.zarr", field="every")  # type: ignore[arg-type]
+    assert image.plate.across == (2, 2)
+    found = image.read(0)
+    assert np.count_nonzero(found) == 4 * pixels_of("A/1", 0).size
+    assert not any("more fields" in note for note in image.notes)
 
 
 def test_labels_are_found_where_the_first_field_has_none(tmp_path: Path) -> None:

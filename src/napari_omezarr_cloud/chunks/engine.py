@@ -184,15 +184,19 @@ class Engine:
         *,
         rank: Callable[[], Rank] | None = None,
         on_chunk: Callable[[], None] | None = None,
+        keep: bool = True,
     ) -> Array:
-        """Return a region, exactly; awaits on the loop."""
+        """Return a region, exactly; awaits on the loop.
+
+        Without ``keep`` its chunks are not kept in memory, unless somebody else wants them.
+        """
         if region != region.within(level.grid.shape):
             raise RegionError(
                 "Could not load the region",
                 why=f"{region.start} to {region.stop} leaves the level of {level.grid.shape}",
             )
         canvas = _Canvas(level, region, on_chunk)
-        interest = Interest(rank or (lambda: _WAITED_FOR))
+        interest = Interest(rank or (lambda: _WAITED_FOR), keeps=keep)
         indices = list(level.grid.touching(region))
         nbytes = math.prod(level.grid.chunks) * level.grid.dtype.itemsize
         window = max(1, min(_WINDOW, _WINDOW_BYTES // max(nbytes, 1)))
@@ -299,8 +303,8 @@ class _Scope:
         self.decode = pools.decode
         self.compute = pools.compute
 
-    async def region(self, level: Level, region: Region) -> Array:
-        return await self._engine.region(level, region, rank=self._job.rank)
+    async def region(self, level: Level, region: Region, *, keep: bool = True) -> Array:
+        return await self._engine.region(level, region, rank=self._job.rank, keep=keep)
 
 
 _the_engine: Engine | None = None

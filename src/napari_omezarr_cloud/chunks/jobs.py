@@ -30,10 +30,14 @@ _RETRY_AFTER_S = 30.0
 
 
 class Interest:
-    """Somebody who wants chunks; ``rank`` says how soon, and may change its mind."""
+    """Somebody who wants chunks; ``rank`` says how soon, and may change its mind.
 
-    def __init__(self, rank: Callable[[], Rank]) -> None:
+    ``keeps`` is False of those who take what comes and will not ask for it again.
+    """
+
+    def __init__(self, rank: Callable[[], Rank], *, keeps: bool = True) -> None:
         self.rank = rank
+        self.keeps = keeps
 
 
 class Job:
@@ -177,9 +181,11 @@ class JobTable:
         finally:
             self._remove(job)
         key, is_derived, is_ahead = job.level.key, job.level.is_derived, job.rank()[0] == AHEAD
+        is_kept = any(each.keeps for each in job.interests)
         for index, chunk in chunks.items():
             self.failures.pop((key, index), None)
-            self._cache.put(key, index, chunk, is_derived=is_derived, is_ahead=is_ahead)
+            if is_kept:
+                self._cache.put(key, index, chunk, is_derived=is_derived, is_ahead=is_ahead)
         self._tell(job.level, job.indices)
         return chunks
 

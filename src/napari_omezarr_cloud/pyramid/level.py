@@ -60,8 +60,8 @@ class Runner(Protocol):
         """Run a pure array function in the compute pool, or in a process that can be killed."""
         ...
 
-    async def region(self, level: Level, region: Region) -> Array:
-        """Return exact voxels of another level."""
+    async def region(self, level: Level, region: Region, *, keep: bool = True) -> Array:
+        """Return exact voxels of another level; not to be kept where nobody else wants them."""
         ...
 
 

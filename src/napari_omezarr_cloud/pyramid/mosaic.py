@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from napari_omezarr_cloud.errors import MetadataError
+from napari_omezarr_cloud.errors import ChunkError, MetadataError
 from napari_omezarr_cloud.ngff.values import listed
 from napari_omezarr_cloud.pyramid.cells import CellAxis, cell_axis, cell_of
 from napari_omezarr_cloud.pyramid.level import (
@@ -26,6 +26,7 @@ from napari_omezarr_cloud.pyramid.level import (
     new_key,
 )
 from napari_omezarr_cloud.pyramid.region import Region
+from napari_omezarr_cloud.pyramid.thinned import thinned
 from napari_omezarr_cloud.pyramid.transform import Transform
 
 if TYPE_CHECKING:
@@ -48,6 +49,13 @@ class Tile(Protocol):
         """Return the names of the axes and the level to show on this level of the mosaic.
 
         None: the tile is not there, and blank. On the I/O loop.
+        """
+        ...
+
+    async def is_other(self) -> bool:
+        """Tell whether the level given was a guess that was wrong; from now on it is the right one.
+
+        Asked where its chunk is not there or cannot be decoded.
         """
         ...
 
@@ -137,7 +145,21 @@ class MosaicLevel:
         found = None if tile is None else await tile.level(self._number)
         if tile is None or found is None:
             return ABSENT
-        axes, level = found
+        try:
+            chunk = await self._taken(tile, inside, *found, runner)
+        except ChunkError:
+            if not await tile.is_other():
+                raise
+            chunk = ABSENT
+        if isinstance(chunk, Absent) and await tile.is_other():
+            found = await tile.level(self._number)
+            chunk = ABSENT if found is None else await self._taken(tile, inside, *found, runner)
+        return chunk
+
+    async def _taken(
+        self, tile: Tile, inside: Region, axes: tuple[str, ...], level: Level, runner: Runner
+    ) -> Chunk:
+        """Return a region of a cell from the level of its tile."""
         self._look_at(tile.name, axes, level)
         part, source = self._part(inside, axes, level)
         if part.is_empty:
@@ -277,7 +299,8 @@ def lay_out(
     -------
     Pyramid
         The first voxel of the cell (0, 0) is at the origin of y and x. A rotation of the tiles is
-        left out.
+        left out. Where all cells together are large even on the coarsest level of the tiles,
+        thinned levels follow.
     """
     notes = notes or MosaicNotes()
     at = plane_axes(model)
@@ -293,13 +316,13 @@ def lay_out(
         length = None if over is None else _plane(over, "scale")[n] * _extent(over, n) / counts[n]
         axes.append(cell_axis(sizes, chunks, scales, length))
     cells = (axes[0], axes[1])
-    levels = [
+    stored = [
         MosaicLevel(number, tiles, model, cells, counts, origin, notes)
         for number in range(len(model.levels))
     ]
     return Pyramid(
         model.axes,
-        tuple(levels),
+        thinned(stored, cells, at, takes_mean=over is None),
         model.name,
         model.notes,
         model.source,

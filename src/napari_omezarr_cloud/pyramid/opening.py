@@ -24,9 +24,10 @@ from napari_omezarr_cloud.pyramid.plain_group_opening import (
     open_plain_group,
 )
 from napari_omezarr_cloud.pyramid.plain_opening import open_array
-from napari_omezarr_cloud.pyramid.plate_opening import open_plate, open_well
+from napari_omezarr_cloud.pyramid.plate_opening import open_plate
 from napari_omezarr_cloud.pyramid.scene_opening import open_scene
 from napari_omezarr_cloud.pyramid.series_opening import open_series
+from napari_omezarr_cloud.pyramid.well_opening import open_well
 from napari_omezarr_cloud.store import OpenedStore, open_store
 from napari_omezarr_cloud.store.failures import PageError
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Literal
 from napari_omezarr_cloud.errors import LinkError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from napari_omezarr_cloud.ngff.plate import Acquisition, PlateWell
     from napari_omezarr_cloud.pyramid.level import Pyramid
     from napari_omezarr_cloud.pyramid.mosaic import MosaicNotes
     from napari_omezarr_cloud.pyramid.opened import OpenedImage
+    from napari_omezarr_cloud.pyramid.plate_labels import PlateLabels
 
 __all__ = ["FieldChoice", "OpenedPlate", "field_choice", "plate_of"]
 
@@ -46,10 +47,15 @@ class OpenedPlate:
     """Id of the one that is shown; None: all."""
     cell: tuple[float, float]
     """Length along y and x of the cell of a well (of a well: of a field), in the axes' units."""
-    places: tuple[tuple[int, int], ...]
-    """Row and column in its well of each field that is shown; the first is at (0, 0) alone."""
+    across: tuple[int, int]
+    """Rows and columns of fields in each well."""
     found: MosaicNotes
     """What is seen of wells when they are opened."""
+    labels: PlateLabels = field_of(repr=False)
+    """Finds the labels of wells that are looked at closely."""
+    numbers: Callable[[PlateWell], Mapping[tuple[int, int], int] | None] = field_of(repr=False)
+    """Of a well whose fields are all shown: (row, column) in it → number of the field, counted from
+    0; None as long as nobody has looked."""
     reopen: Callable[[FieldChoice, int | None], Awaitable[OpenedImage]] = field_of(repr=False)
     """Opens it with another field and acquisition, over the same connections; on the I/O loop."""
 
@@ -58,20 +64,19 @@ class OpenedPlate:
         return self._by_place.get((int(y // self.cell[0]), int(x // self.cell[1])))
 
     def field_at(self, y: float, x: float) -> int | None:
-        """Return the number of the field at a position; None: none is there."""
-        if self.well_at(y, x) is None:
+        """Return the number of the field at a position; None: none is there, as far as is known."""
+        well = self.well_at(y, x)
+        if well is None:
             return None
         if self.is_well:
-            place = int(y // self.cell[0]), int(x // self.cell[1])
-        elif self.field is not None:
+            return self.wells.index(well) + (self.field or 0)
+        if self.field is not None:
             return self.field
-        else:
-            rows, columns = (max(n) + 1 for n in zip(*self.places, strict=True))
-            place = (
-                int(y % self.cell[0] / self.cell[0] * rows),
-                int(x % self.cell[1] / self.cell[1] * columns),
-            )
-        return self.places.index(place) + (self.field or 0) if place in self.places else None
+        row, column = (
+            int(at % length / length * count)
+            for at, length, count in zip((y, x), self.cell, self.across, strict=True)
+        )
+        return (self.numbers(well) or {}).get((row, column))
 
     @cached_property
     def _by_place(self) -> dict[tuple[int, int], PlateWell]:

@@ -1,4 +1,4 @@
-"""Plates and wells as one image each: their fields side by side, asked for when they are seen.
+"""A plate as one image: its wells side by side, asked for when they are seen.
 
 Round 1 brought the plate's document, round 2 that of the first well and (guessed) its field, round
 3 the field's levels. All other wells are asked for when something of them is wanted.
@@ -7,49 +7,50 @@ Round 1 brought the plate's document, round 2 that of the first well and (guesse
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable
-from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from napari_omezarr_cloud.errors import CloudError, MetadataError, NotFoundError
-from napari_omezarr_cloud.ngff.plate import PlateWell, parse_plate
-from napari_omezarr_cloud.ngff.well import parse_well
-from napari_omezarr_cloud.pyramid.documents import read_documents
-from napari_omezarr_cloud.pyramid.field_tile import (
-    FieldTile,
-    Holder,
-    LabelTile,
-    Model,
-    OpenedField,
+from napari_omezarr_cloud.errors import CloudError, NotFoundError
+from napari_omezarr_cloud.ngff import parse_group
+from napari_omezarr_cloud.ngff.plate import Plate, PlateWell, parse_plate
+from napari_omezarr_cloud.ngff.well import Well
+from napari_omezarr_cloud.pyramid.alike import Alike
+from napari_omezarr_cloud.pyramid.consolidated import NOTHING, Consolidated
+from napari_omezarr_cloud.pyramid.documents import read_documents, top_documents
+from napari_omezarr_cloud.pyramid.field_tile import AnyField, FieldTile
+from napari_omezarr_cloud.pyramid.fields_opening import (
+    assembled,
+    cell_length,
+    check_choice,
+    holder_of,
+    laid_out,
+    number_of,
+    opened_mosaic,
 )
-from napari_omezarr_cloud.pyramid.labels_opening import open_all_labels
-from napari_omezarr_cloud.pyramid.mosaic import MosaicNotes, Tiles, lay_out, plane_axes
-from napari_omezarr_cloud.pyramid.opened import OpenedImage, OpenedLabels
+from napari_omezarr_cloud.pyramid.image_tile import Holder, Model, OpenedField
 from napari_omezarr_cloud.pyramid.plate_opened import FieldChoice, OpenedPlate
-from napari_omezarr_cloud.store import OpenedStore
-from napari_omezarr_cloud.store.inside import InsideStore
+from napari_omezarr_cloud.pyramid.well_fields import MOST_MEASURED, PlacedTile, WellFields
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from napari_omezarr_cloud.ngff import Group
     from napari_omezarr_cloud.pyramid.documents import Documents
-    from napari_omezarr_cloud.pyramid.level import Pyramid
+    from napari_omezarr_cloud.pyramid.opened import OpenedImage
+    from napari_omezarr_cloud.store import OpenedStore
 
-__all__ = ["open_plate", "open_well"]
+__all__ = ["open_plate"]
 
 _BATCHES = (1, 4, 16, 64, 256)
 """How many wells are looked for at once, until one is there."""
-_MOST_MEASURED = 400
-"""Fields of a well whose sizes and places are read before it is laid out."""
-_ASKED_FOR_LABELS = 6
-"""Fields that are asked whether they have labels, where the first has none."""
-_ASKED = range(1, _ASKED_FOR_LABELS)
+_MANY_WELLS = 96
+"""Of plates with more, the array metadata of wells that are alike are not all asked for."""
+_MOST_MORE = 4
+"""Times as many fields as the first well has, beyond which what the plate says is not believed."""
+_ASKED = 6
+"""Wells that are asked how many fields they have, where the plate does not say."""
 
 Cell = tuple[int, int]
-FieldTiles = Callable[[Cell], "FieldTile | None"]
+TileOf = Callable[[PlateWell, int], FieldTile]
 
 
 async def open_plate(
@@ -69,7 +70,7 @@ async def open_plate(
         Of kind ``"plate"``.
     field
         Which field of each well, counted from 0 in the order listed; None: the first. "all":
-        all of them, laid out in each well as those of the first well are.
+        all of them, each well's in a layout of its own.
     acquisition
         Id of the acquisition whose fields count; None: any.
 
@@ -83,63 +84,57 @@ async def open_plate(
         What is wrong with the first well, if no well can be opened.
     """
     plate = parse_plate(group)
-    number = _number(group, field) or 0
-    _check_choice(group, number, acquisition, [a.id for a in plate.acquisitions])
-    holder, model = _holder(opened, group), Model()
-    wells = {(well.row, well.column): well for well in plate.wells}
-    known: dict[str, Documents] = {}
-
-    @cache
-    def tile_of(cell: Cell, number: int, name: str = "") -> FieldTile | None:
-        found = wells.get(cell)
-        if found is None:
-            return None
-        return FieldTile(
-            holder,
-            found.name + name,
-            model,
-            well=found.path,
-            field=number,
-            acquisition=acquisition,
-            documents=known.setdefault(found.path, {}),
-        )
-
-    def tile_at(cell: Cell) -> FieldTile | None:
-        return tile_of(cell, number)
-
-    tile, first = await _first(group, tile_at, list(wells))
-    well = await tile.well()
+    number = number_of(group, field) or 0
+    check_choice(group, number, acquisition, [a.id for a in plate.acquisitions])
+    holder, model = holder_of(opened, group), Model()
+    tile_of = _tiles_of(holder, model, acquisition, is_all=field == "all")
+    there, first, holder.consolidated = await _first(opened, group, plate, tile_of, number)
+    model.take(first, tile_of(there, number).documents)
+    well = await tile_of(there, number).well()
     fields = well.fields(acquisition) if well is not None else ()
     model.paths = tuple(each.path for each in fields)
-    model.field_count = max(len(fields), 1)
-    notes = [*plate.notes]
-    places, at_least = [(0, 0)], (0, 0)
-    if field == "all" and len(fields) > 1:
-        there = next((each.row, each.column) for each in plate.wells if each.name == tile.name)
-        inner = [tile_of(there, n, f" field {n}") for n in range(len(fields))]
-        places, at_least, _, more = await _laid([t for t in inner if t is not None], first)
-        notes += more
-    elif len(fields) > 1:
-        notes.append(
-            f"Each well has several fields ({len(fields)} in {tile.name}); field {number} of each "
-            "is shown. Another one: open with field=1 and so on, or all with field='all'."
-        )
-    across = _counts(places)
-    number_at = {place: n for n, place in enumerate(places)}
+    is_alone = plate.field_count == 1 and len(plate.acquisitions) < 2
+    model.is_single = is_alone and len(fields) == 1 and acquisition is None
+    model.alike = Alike() if len(plate.wells) > _MANY_WELLS else None
+    wells = {(each.row, each.column): each for each in plate.wells}
+    notes, across, at_least = [*plate.notes], (1, 1), (0, 0)
+    tile_in: Callable[[Cell], AnyField | None]
+    inside: dict[str, WellFields] = {}
+    if field == "all" and not model.is_single:
+        most = await _most_fields(plate, len(fields), tile_of, acquisition)
+        laid = await laid_out([tile_of(there, n) for n in range(len(fields))], first, most)
+        notes += laid.notes
+        across, at_least = laid.grid.counts, laid.at_least
+        likely = tuple(place for place in laid.places if place is not None)
+        for each in plate.wells:
+            tiles = partial(tile_of, each)
+            inside[each.path] = WellFields(
+                each.name, tiles, laid.grid, likely, acquisition, holder.notes
+            )
 
-    def tile_in(cell: Cell) -> FieldTile | None:
-        n = number_at.get((cell[0] % across[0], cell[1] % across[1]))
-        if n is None:
-            return None
-        return tile_of((cell[0] // across[0], cell[1] // across[1]), n, f" field {n}")
+        def tile_in(cell: Cell) -> PlacedTile | None:
+            found = wells.get((cell[0] // across[0], cell[1] // across[1]))
+            place = cell[0] % across[0], cell[1] % across[1]
+            return None if found is None else PlacedTile(inside[found.path], place)
+    else:
+        model.field_count = max(len(fields), 1)
+        if len(fields) > 1:
+            notes.append(
+                f"Each well has several fields ({len(fields)} in {there.name}); field {number} of "
+                "each is shown. Another one: open with field=1 and so on, or all with field='all'."
+            )
+
+        def tile_in(cell: Cell) -> FieldTile | None:
+            found = wells.get(cell)
+            return None if found is None else tile_of(found, number)
 
     counts = len(plate.rows), len(plate.columns)
-    mosaic, labels = _assembled(
+    mosaic, labels = assembled(
         opened,
         holder,
         model,
         first,
-        tile_at if len(places) == 1 else tile_in,
+        cache(tile_in),
         (counts[0] * across[0], counts[1] * across[1]),
         at_least,
     )
@@ -152,387 +147,108 @@ async def open_plate(
         max(len(fields), plate.field_count or 0),
         None if field == "all" else number,
         acquisition,
-        _cell_length(mosaic, counts),
-        tuple(places),
+        cell_length(mosaic, counts),
+        across,
         holder.notes,
+        labels,
+        lambda well: inside[well.path].numbers if well.path in inside else None,
         lambda field, acquisition: open_plate(opened, group, field=field, acquisition=acquisition),
     )
-    return _opened(opened, first, mosaic, labels, about, plate.name, notes)
+    asked = [tile_of(each, number) for each in plate.wells]
+    return opened_mosaic(opened, first, mosaic, labels.find(asked), about, plate.name, notes)
 
 
-async def open_well(
-    opened: OpenedStore,
-    group: Group,
-    *,
-    field: FieldChoice = None,
-    acquisition: int | None = None,
-) -> OpenedImage:
-    """Open a well: all its fields, by the places they state, else in the order listed.
+def _tiles_of(holder: Holder, model: Model, acquisition: int | None, *, is_all: bool) -> TileOf:
+    """Return what gives a well's field of a number, always the same."""
+    known: dict[str, Documents] = {}
 
-    Parameters
-    ----------
-    opened
-        The well's store, and what the first round brought.
-    group
-        Of kind ``"well"``.
-    field
-        Only this field, counted from 0; None or "all": all.
-    acquisition
-        Only the fields of the acquisition of this id; None: all.
-
-    Raises
-    ------
-    MetadataError
-        If the well cannot be understood.
-    NotFoundError
-        If it has no such field, or none is there.
-    CloudError
-        What is wrong with the first field, if none can be opened.
-    """
-    well = parse_well(group)
-    fields = well.fields(acquisition)
-    number = _number(group, field)
-    ids = list(dict.fromkeys(image.acquisition for image in well.images))
-    _check_choice(group, number or 0, acquisition, [n for n in ids if n is not None])
-    if number is not None:
-        fields = fields[number : number + 1]
-    if not fields:
-        raise _no_field(group, number or 0, len(well.fields(acquisition)))
-    holder, model = _holder(opened, group), Model()
-    tiles = [FieldTile(holder, image.path, model, field=image.path) for image in fields]
-    places, at_least, found, more = await _laid(tiles)
-    first = _first_of(group, found)
-    notes = [*well.notes, *more]
-    counts = _counts(places)
-    mosaic, labels = _assembled(
-        opened,
-        holder,
-        model,
-        first,
-        dict(zip(places, tiles, strict=True)).get,
-        counts,
-        at_least,
-    )
-    about = OpenedPlate(
-        True,
-        (),
-        (),
-        tuple(PlateWell(i.path, *place) for i, place in zip(fields, places, strict=True)),
-        (),
-        len(well.fields(acquisition)),
-        number,
-        acquisition,
-        _cell_length(mosaic, counts),
-        tuple(places),
-        holder.notes,
-        lambda field, acquisition: open_well(opened, group, field=field, acquisition=acquisition),
-    )
-    return _opened(opened, first, mosaic, labels, about, "", notes)
-
-
-async def _laid(
-    tiles: Sequence[FieldTile], model: OpenedField | None = None
-) -> tuple[list[Cell], Cell, Sequence[OpenedField | BaseException | None], list[str]]:
-    """Read sizes and positions of a well's fields.
-
-    Returns
-    -------
-    places : list of (int, int)
-        Row and column of each in the well.
-    at_least : (int, int)
-        Voxels along y and x that hold any of them, in voxels of the model, else of the first.
-    found : list
-        The fields that are there, and what is wrong with the others.
-    notes : list of str
-    """
-    found = await asyncio.gather(
-        *(tile.whole() for tile in tiles[:_MOST_MEASURED]), return_exceptions=True
-    )
-    notes = [
-        f"The field {tile.name!r} could not be opened. {each}"
-        for tile, each in zip(tiles, found, strict=False)
-        if isinstance(each, CloudError)
-    ]
-    measured = [each for each in found if isinstance(each, OpenedField)]
-    places, by_position = _places(
-        len(tiles), [e if isinstance(e, OpenedField) else None for e in found]
-    )
-    if by_position:
-        notes.append("The fields lie in the order of their positions, side by side.")
-    model = model or next(iter(measured), None)
-    at_least = (0, 0) if model is None else _largest(model.pyramid, [model, *measured])
-    return places, at_least, found, notes
-
-
-def _counts(places: Sequence[Cell]) -> Cell:
-    return max(row for row, _ in places) + 1, max(column for _, column in places) + 1
-
-
-def _number(group: Group, field: FieldChoice) -> int | None:
-    """Return the number of the field that is chosen; None: none in particular."""
-    if field is None or field == "all":
-        return None
-    if not isinstance(field, int):
-        raise _no_field(group, field, None)
-    return field
-
-
-def _holder(opened: OpenedStore, group: Group) -> Holder:
-    return Holder(
-        opened.store, group.where.rstrip("/"), group.zarr_format, opened.documents, MosaicNotes()
-    )
-
-
-def _check_choice(group: Group, field: int, acquisition: int | None, known: list[int]) -> None:
-    if field < 0:
-        raise _no_field(group, field, None)
-    if acquisition is not None and known and acquisition not in known:
-        raise NotFoundError(
-            "Could not show the acquisition",
-            where=group.where,
-            why=f"there is none of id {acquisition}; there are {', '.join(map(str, known[:20]))}",
+    @cache
+    def tile_of(well: PlateWell, number: int) -> FieldTile:
+        return FieldTile(
+            holder,
+            f"{well.name} field {number}" if is_all else well.name,
+            model,
+            well=well.path,
+            field=number,
+            acquisition=acquisition,
+            documents=known.setdefault(well.path, {}),
         )
 
+    return tile_of
 
-def _no_field(group: Group, field: object, count: int | None) -> NotFoundError:
-    said = "" if count is None else f"; the well has {count}"
-    return NotFoundError(
-        "Could not show the field",
-        where=group.where,
-        why=f"there is no field {field}{said} (the first is 0)",
+
+async def _most_fields(plate: Plate, count: int, tile_of: TileOf, acquisition: int | None) -> int:
+    """Return for how many fields each well gets places.
+
+    As many as the plate says, unless that is far more than the first well has; where it does not
+    say, as the largest of a few wells has.
+    """
+    if plate.field_count is not None and acquisition is None:
+        is_likely = plate.field_count <= _MOST_MORE * max(count, 1)
+        return max(count, plate.field_count) if is_likely else count
+    picked = {n * len(plate.wells) // _ASKED for n in range(_ASKED)}
+    found = await asyncio.gather(
+        *(tile_of(plate.wells[n], 0).well() for n in sorted(picked)), return_exceptions=True
     )
+    counts = [len(each.fields(acquisition)) for each in found if isinstance(each, Well)]
+    return min(max(count, *counts, 1), max(count, MOST_MEASURED))
 
 
 async def _first(
-    group: Group, tile_at: FieldTiles, cells: Sequence[Cell]
-) -> tuple[FieldTile, OpenedField]:
-    """Open the first well that is there, looking at ever more at once."""
+    opened: OpenedStore,
+    group: Group,
+    plate: Plate,
+    tile_of: TileOf,
+    number: int,
+) -> tuple[PlateWell, OpenedField, Consolidated]:
+    """Open the first well that is there, looking at ever more at once.
+
+    Returns
+    -------
+    well, field
+    consolidated : Consolidated
+        Of the plate, if it says of this well what its files say.
+    """
     begin, failures = 0, []
+    copies = asyncio.ensure_future(_consolidated(opened, group))
     for size in _BATCHES:
-        batch = [tile for cell in cells[begin : begin + size] if (tile := tile_at(cell))]
+        batch = plate.wells[begin : begin + size]
         begin += size
-        found = await asyncio.gather(*map(_opened_first, batch), return_exceptions=True)
-        for tile, each in zip(batch, found, strict=True):
+        tiles = [tile_of(well, number) for well in batch]
+        found = await asyncio.gather(*map(_opened_first, tiles), return_exceptions=True)
+        for well, tile, each in zip(batch, tiles, found, strict=True):
             if isinstance(each, OpenedField):
-                return tile, each
+                consolidated = await copies
+                agrees = consolidated.agrees_with(tile.documents)
+                return well, each, consolidated if agrees else NOTHING
             if isinstance(each, CloudError):
                 failures.append(each)
             elif isinstance(each, BaseException):
                 raise each
     if failures:
         raise failures[0]
-    looked = min(begin, len(cells))
+    looked = min(begin, len(plate.wells))
     raise NotFoundError(
         "Could not open the plate",
         where=group.where,
-        why=f"of its {len(cells):,} wells the first {looked:,} are not there or lack such a field",
+        why=f"of its {len(plate.wells):,} wells the first {looked:,} are not there or lack such a "
+        "field",
         hint="The upload may be unfinished; a well that is there can be opened by its own link.",
     )
+
+
+async def _consolidated(opened: OpenedStore, group: Group) -> Consolidated:
+    """Return copies of the documents below a plate, where it has some."""
+    if group.zarr_format == 3:
+        return Consolidated.of(group)
+    try:
+        read = await read_documents(opened.store, [".zmetadata"], opened.documents)
+        again = parse_group(top_documents({**opened.documents, **read}), where=group.where)
+    except CloudError:
+        return NOTHING  # it is there to spare requests, no more
+    return Consolidated.of(again)
 
 
 async def _opened_first(tile: FieldTile) -> OpenedField | None:
     await tile.read_first()
     return await tile.whole()
-
-
-def _first_of(group: Group, found: Sequence[OpenedField | BaseException | None]) -> OpenedField:
-    for each in found:
-        if isinstance(each, OpenedField):
-            return each
-        if isinstance(each, BaseException) and not isinstance(each, CloudError):
-            raise each
-    for each in found:
-        if isinstance(each, CloudError):
-            raise each
-    raise NotFoundError(
-        "Could not open the well",
-        where=group.where,
-        why=f"none of its {len(found)} fields is there",
-        hint="The upload may be unfinished.",
-    )
-
-
-def _assembled(
-    opened: OpenedStore,
-    holder: Holder,
-    model: Model,
-    first: OpenedField,
-    tiles: FieldTiles,
-    counts: Cell,
-    at_least: Cell,
-) -> tuple[Pyramid, asyncio.Task[tuple[tuple[OpenedLabels, ...], tuple[str, ...]]]]:
-    model.pyramid = first.pyramid
-    model.datasets = tuple(dataset.path for dataset in first.image.datasets)
-    mosaic = lay_out(tiles, first.pyramid, counts, at_least=at_least, notes=holder.notes)
-    labels = asyncio.ensure_future(_labels(opened, holder, first, mosaic, tiles, counts))
-    return mosaic, labels
-
-
-async def _labels(
-    opened: OpenedStore,
-    holder: Holder,
-    first: OpenedField,
-    mosaic: Pyramid,
-    tiles: FieldTiles,
-    counts: Cell,
-) -> tuple[tuple[OpenedLabels, ...], tuple[str, ...]]:
-    """Lay out the label images of the first field that has any, of all fields."""
-    found, notes, at = await _first_labels(opened, holder, first, tiles, counts)
-    laid = []
-    for each in found:
-        model = Model()
-        model.pyramid = each.pyramid
-        model.datasets = tuple(dataset.path for dataset in each.image.datasets)
-        # Whoever looks for labels where there are none need not be told of each.
-        quiet = replace(holder, notes=MosaicNotes())
-        beneath = _label_tiles(tiles, quiet, each.name, model)
-        try:
-            pyramid = lay_out(beneath, each.pyramid, counts, beside=at.pyramid, over=mosaic)
-        except MetadataError as error:
-            notes = (*notes, f"The labels {each.name!r} could not be laid out. {error}")
-            continue
-        kept = (*pyramid.kept, holder.notes)  # tells whose labels they are
-        laid.append(replace(each, pyramid=replace(pyramid, kept=kept)))
-    return tuple(laid), notes
-
-
-async def _first_labels(
-    opened: OpenedStore, holder: Holder, first: OpenedField, tiles: FieldTiles, counts: Cell
-) -> tuple[tuple[OpenedLabels, ...], tuple[str, ...], OpenedField]:
-    """Return the labels of the first field; where it has none, of one of a few others.
-
-    Which others have labels cannot be told without asking each: a few are, all over the plate.
-    """
-    found, notes = await _labels_of(opened, first)
-    if found:
-        return found, notes, first
-    cells = [divmod(n, counts[1]) for n in range(counts[0] * counts[1])]
-    there = [tile for cell in cells if (tile := tiles(cell)) is not None]
-    some = [there[n] for n in sorted({n * len(there) // _ASKED_FOR_LABELS for n in _ASKED})]
-    places = [(tile, *tile.labels_listing()) for tile in some]
-    places = [each for each in places if each[1] != first.path]
-    try:
-        listed = await read_documents(opened.store, [key for _, _, key in places], opened.documents)
-        for tile, _, key in places:
-            field = await tile.whole() if listed[key] is not None else None
-            if field is not None:
-                found, more = await _labels_of(opened, field)
-                if found:
-                    return found, (*notes, *more), field
-    except CloudError:
-        pass  # told with the pixels of that well; there may be no labels at all
-    return (), notes, first
-
-
-async def _labels_of(
-    opened: OpenedStore, first: OpenedField
-) -> tuple[tuple[OpenedLabels, ...], tuple[str, ...]]:
-    field = OpenedStore(
-        opened.location.child(first.path),
-        InsideStore(opened.store, first.path),
-        opened.traffic,
-        {
-            key.removeprefix(first.path + "/"): raw
-            for key, raw in opened.documents.items()
-            if key.startswith(first.path + "/")
-        },
-    )
-    return await open_all_labels(field, str(field.location), first.group.zarr_format, first.image)
-
-
-def _label_tiles(tiles: FieldTiles, holder: Holder, label: str, model: Model) -> Tiles:
-    @cache
-    def tile_at(cell: Cell) -> LabelTile | None:
-        field = tiles(cell)
-        return None if field is None else LabelTile(field, holder, label, model)
-
-    return tile_at
-
-
-def _cell_length(mosaic: Pyramid, counts: Cell) -> tuple[float, float]:
-    level = mosaic.levels[0]
-    y, x = plane_axes(mosaic)
-    return (
-        level.grid.shape[y] // counts[0] * level.transform.scale[y],
-        level.grid.shape[x] // counts[1] * level.transform.scale[x],
-    )
-
-
-def _opened(
-    opened: OpenedStore,
-    first: OpenedField,
-    mosaic: Pyramid,
-    labels: asyncio.Task[tuple[tuple[OpenedLabels, ...], tuple[str, ...]]],
-    about: OpenedPlate,
-    name: str,
-    notes: Sequence[str],
-) -> OpenedImage:
-    name = name or opened.location.name
-    told = tuple(dict.fromkeys((*opened.notes, *notes, *first.image.notes)))
-    image = replace(
-        first.image, name=name, label=None, affine=None, systems=(), shown_axes=(), label_links=()
-    )
-    return OpenedImage(
-        opened.location,
-        image,
-        replace(
-            mosaic,
-            name=name,
-            notes=told,
-            source=str(opened.location),
-            kept=(*mosaic.kept, about, opened.location),
-        ),
-        opened.store,
-        opened.traffic,
-        told,
-        labels,
-        name=name,
-        plate=about,
-    )
-
-
-def _largest(model: Pyramid, fields: Sequence[OpenedField]) -> Cell:
-    """Return the extent that holds any of the fields, in voxels of the model's finest level."""
-    sizes = []
-    for n, position in enumerate(plane_axes(model)):
-        unit = model.levels[0].transform.scale[position]
-        lengths = []
-        for each in fields:
-            level, own = each.pyramid.levels[0], plane_axes(each.pyramid)[n]
-            # Voxels of a wholly other size are no reason for a plate that is mostly empty.
-            ratio = level.transform.scale[own] / unit
-            lengths.append(level.grid.shape[own] * (ratio if 1 / 64 < ratio < 64 else 1.0))
-        sizes.append(math.ceil(max(lengths) - 1e-6))
-    return sizes[0], sizes[1]
-
-
-def _places(count: int, fields: Sequence[OpenedField | None]) -> tuple[list[Cell], bool]:
-    """Return a cell for each field, and whether they are those of the fields' own positions."""
-    if len(fields) == count and all(each is not None for each in fields) and count > 1:
-        pyramids = [each.pyramid for each in fields if each is not None]
-        rows, columns = (_ranks(pyramids, n) for n in (0, 1))
-        places = list(zip(rows, columns, strict=True))
-        area = (max(rows) + 1) * (max(columns) + 1)
-        if len(set(places)) == count and area <= 4 * count:
-            return places, True
-    width = math.ceil(math.sqrt(count))
-    return [divmod(i, width) for i in range(count)], False
-
-
-def _ranks(pyramids: Sequence[Pyramid], n: int) -> list[int]:
-    """Return which row (n = 0) or column (1) each image is in, by where it begins.
-
-    Images that begin within half a length of each other are in the same one.
-    """
-    begins, lengths = [], []
-    for pyramid in pyramids:
-        level, axis = pyramid.levels[0], plane_axes(pyramid)[n]
-        begins.append(level.transform.translation[axis])
-        lengths.append(level.grid.shape[axis] * level.transform.scale[axis])
-    order = sorted(range(len(begins)), key=begins.__getitem__)
-    ranks, rank, last = [0] * len(begins), 0, begins[order[0]]
-    for i in order:
-        if begins[i] - last > min(lengths) / 2:
-            rank, last = rank + 1, begins[i]
-        ranks[i] = rank
-    return ranks
