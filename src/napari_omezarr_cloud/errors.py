@@ -16,6 +16,8 @@
     ├── RegionError          a region that does not touch the image, or is too large
     ├── OperationError       an operation that cannot run on what it was given
     │   └── FunctionNotFoundError  its function is not to be found in this process
+    ├── WriteError           something that cannot be written, or not there
+    │   └── ExistsError      something is there already, and was not to be overwritten
     └── WouldBlockError      a blocking call on a thread that must never wait
 
 Fields come first, the sentence last: the window, the shell and Python show the same ``str()``.
@@ -30,6 +32,7 @@ __all__ = [
     "AccessRefusedError",
     "ChunkError",
     "CloudError",
+    "ExistsError",
     "FunctionNotFoundError",
     "LinkError",
     "MetadataError",
@@ -42,6 +45,7 @@ __all__ = [
     "UnreachableError",
     "UnsupportedError",
     "WouldBlockError",
+    "WriteError",
 ]
 
 
@@ -160,6 +164,14 @@ class OperationError(CloudError):
 
 class FunctionNotFoundError(OperationError):
     """The function of an operation is not in this process; it may be in the one that sent it."""
+
+
+class WriteError(CloudError):
+    """Something that cannot be written, or not in this way or to this place."""
+
+
+class ExistsError(WriteError):
+    """Something is there already, and nobody said that it is to be overwritten; ``why`` names it."""
 
 
 class WouldBlockError(CloudError):

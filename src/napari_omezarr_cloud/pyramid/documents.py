@@ -18,6 +18,7 @@ __all__ = [
     "GUESSED_LEVELS",
     "LABELS",
     "ROOT",
+    "WRITE_NOTES",
     "Documents",
     "can_list",
     "join",
@@ -34,6 +35,9 @@ GUESSED_LEVELS = ("0", "s0")
 
 GROUP_KEY = {2: ".zattrs", 3: "zarr.json"}
 ARRAY_KEY = {2: ".zarray", 3: "zarr.json"}
+
+WRITE_NOTES = ".omezarr-writing"
+"""Folder of the notes of a write under way, inside of what is written; deleted at its end."""
 
 FIRST_ROUND = (
     *ROOT,

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_omezarr_cloud.errors import AccessRefusedError, MetadataError, NotFoundError
+from napari_omezarr_cloud.errors import (
+    AccessRefusedError,
+    CloudError,
+    MetadataError,
+    NotFoundError,
+)
 from napari_omezarr_cloud.location import as_other_file
 from napari_omezarr_cloud.ngff import parse_group
 from napari_omezarr_cloud.ngff.collection import as_image
 from napari_omezarr_cloud.ngff.refusals import refuse_other_kinds
 from napari_omezarr_cloud.pyramid.collection_opening import collection_file, open_collection
-from napari_omezarr_cloud.pyramid.documents import FIRST_ROUND, ROOT, top_documents
+from napari_omezarr_cloud.pyramid.documents import FIRST_ROUND, ROOT, WRITE_NOTES, top_documents
 from napari_omezarr_cloud.pyramid.image_opening import open_image_group
 from napari_omezarr_cloud.pyramid.labels_opening import labels_alone, open_labels_listing
 from napari_omezarr_cloud.pyramid.opened import OpenedImage, OpenedLabels, Sibling
@@ -117,6 +122,7 @@ async def open_what_is_there(
     except NotFoundError as nothing:
         guessed = group_of_guesses(opened, is_one=bool(labels_alone(opened)))
         if guessed is None and depth == 0:
+            await _refuse_unfinished(opened, nothing)
             return await open_folder(opened, nothing, open_in_folder)
         if guessed is None:
             raise
@@ -162,3 +168,15 @@ def _above_ome(location: Location, depth: int) -> Location | None:
     """Return the folder of a series, where a link leads to the ``OME`` in it that lists them."""
     is_ome = location.key.rstrip("/").rpartition("/")[2] == "OME"
     return location.parent() if is_ome and depth == 0 else None
+
+
+async def _refuse_unfinished(opened: OpenedStore, nothing: NotFoundError) -> None:
+    """Say so where a write began and did not end: its voxels are no image yet."""
+    try:
+        notes = await opened.store.get(f"{WRITE_NOTES}/plan.json")
+    except CloudError:
+        return
+    if notes is not None:
+        nothing.why = "writing an image there began and has not ended"
+        nothing.hint = "Save to it again with the same settings: that goes on where it was."
+        raise nothing

@@ -16,6 +16,7 @@ from napari_omezarr_cloud.errors import (
 )
 from napari_omezarr_cloud.location import Location, aliases, moved_note
 from napari_omezarr_cloud.store.connection import connect
+from napari_omezarr_cloud.store.credentials import has_credentials
 from napari_omezarr_cloud.store.failures import may_mean_absent
 from napari_omezarr_cloud.store.protocol import Bytes, ByteStore
 from napari_omezarr_cloud.store.refusal import RefusalStore
@@ -45,28 +46,6 @@ class OpenedStore:
     """By key; None where there is nothing."""
     notes: tuple[str, ...] = ()
 
-
-_CREDENTIALS = {
-    "s3": (
-        "AWS_ACCESS_KEY_ID",
-        "AWS_PROFILE",
-        "AWS_WEB_IDENTITY_TOKEN_FILE",
-        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    ),
-    "gs": (
-        "GOOGLE_APPLICATION_CREDENTIALS",
-        "GOOGLE_SERVICE_ACCOUNT",
-        "GOOGLE_SERVICE_ACCOUNT_KEY",
-    ),
-    "az": (
-        "AZURE_STORAGE_ACCOUNT_KEY",
-        "AZURE_STORAGE_SAS_KEY",
-        "AZURE_STORAGE_TOKEN",
-        "AZURE_CLIENT_ID",
-    ),
-}
-"""Variables of which one says that there is something to sign with."""
 
 _worked: dict[tuple[str, str | None, str], bool] = {}
 """Per kind, endpoint and bucket: whether anonymous access worked."""
@@ -138,7 +117,7 @@ def _ways(location: Location) -> Iterator[tuple[bool, Location]]:
     elif access.anonymous is False:
         yield False, location
     else:
-        order = [True, False] if _has_credentials(location) else [True]
+        order = [True, False] if has_credentials(location.kind) else [True]
         if _worked.get(_host(location)) is False:
             order.reverse()
         for anonymous in order:
@@ -147,19 +126,11 @@ def _ways(location: Location) -> Iterator[tuple[bool, Location]]:
         yield False, signed
 
 
-def _has_credentials(location: Location) -> bool:
-    """Tell whether the environment holds something to sign with; asking costs no request.
-
-    Without this obstore would ask the cloud machine's metadata address and wait for it.
-    """
-    return any(os.environ.get(name) for name in _CREDENTIALS[location.kind])
-
-
 def _is_our_endpoint(location: Location) -> bool:
     """Sign only for hosts that the user's own environment names: a signature tells who asks."""
     ours = [os.environ.get("AWS_ENDPOINT_URL_S3"), os.environ.get("AWS_ENDPOINT_URL")]
     return location.access.profile is not None or (
-        _has_credentials(location)
+        has_credentials(location.kind)
         and (location.endpoint or "") in [o.rstrip("/") for o in ours if o]
     )
 

@@ -342,7 +342,10 @@ class RemoteStore:
         await self._ask("Could not write", key, lambda: obstore.put_async(self._store, key, raw))
 
     async def delete(self, key: str) -> None:
-        await self._ask("Could not delete", key, lambda: obstore.delete_async(self._store, key))
+        try:
+            await self._ask("Could not delete", key, lambda: obstore.delete_async(self._store, key))
+        except NotFoundError:
+            return  # as object stores do
 
     async def list(self, prefix: str = "") -> Sequence[Entry]:
         found = await self._ask(

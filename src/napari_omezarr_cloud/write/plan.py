@@ -1,0 +1,368 @@
+"""What would be written: levels, chunks, shards, codec, objects and bytes. Pure arithmetic.
+
+A plan is made before anything is written, is shown to the person, and is all that the writing goes
+by; it travels to other processes as JSON.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_omezarr_cloud.errors import WriteError
+from napari_omezarr_cloud.ngff import Axis
+from napari_omezarr_cloud.ngff.units import micrometres
+from napari_omezarr_cloud.pyramid import Grid, Transform
+from napari_omezarr_cloud.write.codecs import CODECS
+from napari_omezarr_cloud.write.downsampling import METHODS, Method, offset
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["VERSIONS", "LevelPlan", "Plan", "Version", "isotropic_factors", "plan_image"]
+
+Version = Literal["0.4", "0.5"]
+
+VERSIONS: tuple[Version, ...] = ("0.5", "0.4")
+
+_COARSEST = 256
+"""Voxels per axis of space below which no coarser level is made: about a thumbnail."""
+_PLANAR_BYTES, _VOLUME_BYTES = 2**20, 2**21
+_SHARD_BYTES = 2**26
+_MANY_OBJECTS = 1000
+"""Chunks of an image from which on they are put into shards, unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class LevelPlan:
+    """One level that is to be written."""
+
+    path: str
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    """Unit of compression and of reading."""
+    shards: tuple[int, ...] | None
+    """Unit of an object, a multiple of `chunks`; None: each chunk is an object."""
+    scale: tuple[float, ...]
+    translation: tuple[float, ...]
+    factors: tuple[int, ...]
+    """Voxels of the level before per voxel of this one; ones for the first."""
+
+    @property
+    def transform(self) -> Transform:
+        """Where its voxels lie."""
+        return Transform(self.scale, self.translation)
+
+    @property
+    def object_count(self) -> int:
+        """Objects, if all of them are stored; those that are all fill value are not."""
+        size = self.shards or self.chunks
+        return math.prod(-(-n // c) for n, c in zip(self.shape, size, strict=True))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An image, or a label image, that is to be written."""
+
+    version: Version
+    name: str
+    axes: tuple[Axis, ...]
+    dtype: str
+    """As numpy writes it, ``"<u2"``."""
+    fill_value: int | float
+    codec: str
+    """A key of `CODECS`."""
+    method: Method
+    levels: tuple[LevelPlan, ...]
+    copied: bool = False
+    """Whether the coarser levels are taken from the source as they are, and not made anew."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all voxels of all levels, before compression."""
+        voxels = sum(math.prod(level.shape) for level in self.levels)
+        return voxels * np.dtype(self.dtype).itemsize
+
+    @property
+    def object_count(self) -> int:
+        """Objects of all levels, if all of them are stored, and the metadata documents."""
+        documents = (1, 1) if self.version == "0.5" else (2, 1)  # of the group, and a level
+        return sum(level.object_count + documents[1] for level in self.levels) + documents[0]
+
+    @property
+    def chunk_nbytes(self) -> int:
+        """Bytes of a chunk of the finest level, before compression."""
+        return math.prod(self.levels[0].chunks) * np.dtype(self.dtype).itemsize
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as values that JSON holds."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Plan:
+        """Return the plan that `to_json` wrote."""
+
+        def tupled(entry: Any) -> Any:
+            return tuple(map(tupled, entry)) if isinstance(entry, list) else entry
+
+        axes = tuple(Axis(**axis) for axis in value["axes"])
+        levels = tuple(
+            LevelPlan(**{name: tupled(part) for name, part in level.items()})
+            for level in value["levels"]
+        )
+        return cls(**{**value, "axes": axes, "levels": levels})
+
+
+def isotropic_factors(
+    shape: Sequence[int], scale: Sequence[float], axes: Sequence[Axis]
+) -> tuple[int, ...]:
+    """Return by how much the next level is coarser per axis, 1 or 2, so that voxels become cubes.
+
+    An axis of space is halved where that brings its voxel size nearer to that of the finest axis
+    (as a ratio), and where anything is left of it.
+    """
+    sizes = {
+        n: step * (micrometres(axis.unit) or 1.0)
+        for n, (axis, step, length) in enumerate(zip(axes, scale, shape, strict=True))
+        if axis.type == "space" and length > 1
+    }
+    finest = min((size for n, size in sizes.items() if shape[n] > _COARSEST // 16), default=0.0)
+    halved = {n for n, size in sizes.items() if size <= math.sqrt(2) * finest}
+    return tuple(2 if n in halved else 1 for n in range(len(shape)))
+
+
+def plan_image(
+    grid: Grid,
+    axes: Sequence[Axis],
+    transform: Transform,
+    *,
+    name: str = "",
+    version: str = "0.5",
+    is_labels: bool = False,
+    method: str | None = None,
+    factors: Sequence[Sequence[int]] | None = None,
+    level_count: int | None = None,
+    chunks: Sequence[int] | None = None,
+    shards: Sequence[int] | Literal["auto"] | None = "auto",
+    codec: str = "blosc",
+) -> Plan:
+    """Return how an image would be written.
+
+    Parameters
+    ----------
+    grid
+        Shape and dtype of the finest level, in the order of `axes`.
+    axes
+        Names, types and units, in the order in which they are written.
+    transform
+        Where the voxels of the finest level lie, in the axes' units.
+    name
+        Of the image.
+    version
+        "0.5" (Zarr 3) or "0.4" (Zarr 2).
+    is_labels
+        Whether values are names of objects, which must not be mixed.
+    method
+        How coarser levels are made, one of `METHODS`; None: "mode" for labels, else "mean".
+    factors
+        Per coarser level and axis, how many voxels of the level before become one. None: as
+        `isotropic_factors`, until the level is about a thumbnail.
+    level_count
+        How many levels at most; None: as many as that takes.
+    chunks
+        Per axis; None: about 1 MB of a plane, about 2 MB of a volume.
+    shards
+        Per axis, multiples of the chunks; None: without; "auto": where there would be more than a
+        thousand objects. Version 0.4 has none.
+    codec
+        A key of `CODECS`.
+
+    Raises
+    ------
+    WriteError
+        If any of these cannot be, or do not fit each other.
+    """
+    axes, n = tuple(axes), len(grid.shape)
+    dtype = np.dtype(grid.dtype).newbyteorder("<")
+    method = method or ("mode" if is_labels else "mean")
+    _check(axes, n, grid, dtype, version, method, codec, is_labels)
+    steps = _steps(grid.shape, transform.scale, axes, factors, level_count)
+    chunks = _fitting("chunks", chunks, n) if chunks else _chunks(grid.shape, axes, dtype.itemsize)
+    shapes = [tuple(grid.shape)]
+    for step in steps:
+        shapes.append(tuple(-(-a // f) for a, f in zip(shapes[-1], step, strict=True)))
+    sharding = _sharding(shards, chunks, shapes, dtype.itemsize, version)
+    levels: list[LevelPlan] = []
+    here = transform
+    for number, (shape, step) in enumerate(zip(shapes, [(1,) * n, *steps], strict=True)):
+        here = _coarser(here, step, method)
+        levels.append(
+            LevelPlan(str(number), shape, chunks, sharding, here.scale, here.translation, step)
+        )
+    fill = 0.0 if dtype.kind in "fc" else 0
+    plan = Plan(
+        "0.4" if version == "0.4" else "0.5",
+        name,
+        axes,
+        dtype.str,
+        fill,
+        codec,
+        method,  # type: ignore[arg-type]
+        tuple(levels),
+    )
+    return replace(plan, levels=tuple(_clipped(level) for level in plan.levels))
+
+
+def _clipped(level: LevelPlan) -> LevelPlan:
+    """Return a level without chunks longer than itself: they would only be padding."""
+    chunks = tuple(min(c, max(1, n)) for c, n in zip(level.chunks, level.shape, strict=True))
+    if level.shards is None:
+        return replace(level, chunks=chunks)
+    # A shard is whole chunks, and no more of them than there are.
+    counts = (-(-n // c) for n, c in zip(level.shape, chunks, strict=True))
+    shards = tuple(
+        c * min(max(1, s // c), count)
+        for c, s, count in zip(chunks, level.shards, counts, strict=True)
+    )
+    return replace(level, chunks=chunks, shards=None if shards == chunks else shards)
+
+
+def _coarser(finer: Transform, step: Sequence[int], method: Any) -> Transform:
+    return Transform(
+        tuple(s * f for s, f in zip(finer.scale, step, strict=True)),
+        tuple(
+            t + s * offset(method, f)
+            for t, s, f in zip(finer.translation, finer.scale, step, strict=True)
+        ),
+    )
+
+
+def _steps(
+    shape: Sequence[int],
+    scale: Sequence[float],
+    axes: Sequence[Axis],
+    factors: Sequence[Sequence[int]] | None,
+    level_count: int | None,
+) -> list[tuple[int, ...]]:
+    if level_count is not None and level_count < 1:
+        raise _refused(f"it would have {level_count} levels", "Write one level at least.")
+    if factors is not None:
+        steps = [_fitting("factors", step, len(shape)) for step in factors]
+        return steps if level_count is None else steps[: level_count - 1]
+    steps = []
+    shape, scale = tuple(shape), tuple(scale)
+    space = [n for n, axis in enumerate(axes) if axis.type == "space"]
+    while level_count is None or len(steps) < level_count - 1:
+        if max((shape[n] for n in space), default=0) <= _COARSEST and level_count is None:
+            break
+        step = isotropic_factors(shape, scale, axes)
+        if set(step) == {1}:
+            break
+        steps.append(step)
+        shape = tuple(-(-a // f) for a, f in zip(shape, step, strict=True))
+        scale = tuple(a * f for a, f in zip(scale, step, strict=True))
+    return steps
+
+
+def _chunks(shape: Sequence[int], axes: Sequence[Axis], itemsize: int) -> tuple[int, ...]:
+    """Return squares of a plane, or flat bricks of a volume: both are quick to look through."""
+    plane = [n for n, axis in enumerate(axes) if axis.type == "space"][-2:]
+    depth = [n for n, axis in enumerate(axes) if axis.type == "space" and n not in plane]
+    deep = math.prod(shape[n] for n in depth) > 1
+    found = [1] * len(shape)
+    budget = (_VOLUME_BYTES if deep else _PLANAR_BYTES) // itemsize
+    for n in depth:
+        found[n] = min(16, shape[n])
+        budget //= found[n]
+    edge = 2 ** int(math.log2(max(1.0, budget)) / 2) if plane else 1
+    for n in plane:
+        found[n] = edge
+    return tuple(found)
+
+
+def _sharding(
+    shards: Sequence[int] | str | None,
+    chunks: tuple[int, ...],
+    shapes: Sequence[tuple[int, ...]],
+    itemsize: int,
+    version: str,
+) -> tuple[int, ...] | None:
+    if shards is None or (version == "0.4" and shards == "auto"):
+        return None
+    if version == "0.4":
+        raise _refused("OME-Zarr 0.4 has no shards", "Write version 0.5, or without shards.")
+    if not isinstance(shards, str):
+        found = _fitting("shards", shards, len(chunks))
+        if any(s % c for s, c in zip(found, chunks, strict=True)):
+            raise _refused(
+                f"shards of {found} are no whole number of chunks of {chunks}",
+                "Take multiples of the chunks.",
+            )
+        return None if found == chunks else found
+    counts = [[-(-n // c) for n, c in zip(shape, chunks, strict=True)] for shape in shapes]
+    if sum(map(math.prod, counts)) <= _MANY_OBJECTS:
+        return None
+    # Doubled along the axes with the most chunks in turn, so that shards are as cubic as chunks.
+    found_shards, left = list(chunks), list(counts[0])
+    while math.prod(found_shards) * itemsize * 2 <= _SHARD_BYTES and max(left) > 1:
+        axis = len(left) - 1 - left[::-1].index(max(left))
+        found_shards[axis] *= 2
+        left[axis] = -(-left[axis] // 2)
+    return tuple(found_shards)
+
+
+def _fitting(what: str, value: Sequence[int], n: int) -> tuple[int, ...]:
+    found = tuple(int(v) for v in value)
+    if len(found) != n or any(v < 1 for v in found):
+        raise _refused(
+            f"{what} {tuple(value)} are not {n} whole numbers of 1 and more",
+            "Give one for each axis.",
+        )
+    return found
+
+
+def _check(
+    axes: tuple[Axis, ...],
+    n: int,
+    grid: Grid,
+    dtype: np.dtype[Any],
+    version: str,
+    method: str,
+    codec: str,
+    is_labels: bool,
+) -> None:
+    kinds = [axis.type for axis in axes]
+    if version not in VERSIONS:
+        raise _refused(f"OME-Zarr {version} cannot be written", "Write 0.4 or 0.5.")
+    if method not in METHODS:
+        raise _refused(f"there is no method {method!r}", f"Choose one of {', '.join(METHODS)}.")
+    if codec not in CODECS:
+        raise _refused(f"there is no codec {codec!r}", f"Choose one of {', '.join(CODECS)}.")
+    if len(axes) != n or 0 in grid.shape:
+        raise _refused(
+            f"its shape {tuple(grid.shape)} does not fit the axes "
+            f"{', '.join(axis.name for axis in axes)}",
+            "Each axis needs a length of 1 or more.",
+        )
+    order = [{"time": 0, "space": 2}.get(kind or "", 1) for kind in kinds]
+    if order != sorted(order) or kinds.count("space") not in (2, 3) or not 2 <= n <= 5:
+        raise _refused(
+            f"its axes are {', '.join(f'{axis.name} ({axis.type})' for axis in axes)}",
+            "OME-Zarr images have time, then channel, then two or three axes of space.",
+        )
+    if kinds.count("time") > 1 or order.count(1) > 1:
+        raise _refused("it has two axes of time, or two of channels", "Take a part of it.")
+    if dtype.kind not in "biuf" or (is_labels and dtype.kind not in "iu"):
+        raise _refused(
+            f"its voxels are {dtype.name}",
+            "Labels must be whole numbers." if is_labels else "Convert them to numbers first.",
+        )
+    if is_labels and method in ("mean", "gaussian"):
+        raise _refused(f"labels would be mixed by {method!r}", "Choose mode or nearest.")
+
+
+def _refused(why: str, hint: str) -> WriteError:
+    return WriteError("Could not plan the image", why=why, hint=hint)

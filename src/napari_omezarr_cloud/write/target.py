@@ -1,0 +1,156 @@
+"""A place to write to: its store, what is there already, and the notes of a write under way.
+
+Nothing of a user's is lost: what is there is named before it is overwritten, and a write that did
+not end leaves notes (below `WRITE_NOTES`), by which it is taken up again or told as unfinished.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_omezarr_cloud.errors import (
+    AccessRefusedError,
+    NotFoundError,
+    WriteError,
+)
+from napari_omezarr_cloud.pyramid.documents import WRITE_NOTES
+from napari_omezarr_cloud.store import ByteStore, RemoteStore
+from napari_omezarr_cloud.store.credentials import has_credentials
+
+if TYPE_CHECKING:
+    from napari_omezarr_cloud.location import Location
+
+__all__ = ["Found", "delete_tree", "find", "open_target", "tree"]
+
+_DELETIONS = 64
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is at a place that is to be written to."""
+
+    names: tuple[str, ...] = ()
+    """Of the first level below it."""
+    plan: dict[str, Any] | None = None
+    """What an unfinished write was about to write there."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is there."""
+        return not self.names
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether a write began there and did not end."""
+        return self.plan is not None
+
+
+def open_target(location: Location) -> ByteStore:
+    """Return a store to write into; makes a local folder, asks no server.
+
+    Raises
+    ------
+    WriteError
+        If the place is one that nobody can write to, or the folder cannot be made.
+    LinkError
+        As `build_obstore` does.
+    """
+    what = "Could not write"
+    if location.query and location.kind == "http":
+        raise WriteError(
+            what,
+            where=str(location),
+            why="a signed link is good for one object, and for reading",
+            hint="Write to s3://bucket/key?endpoint=… with keys of your own.",
+        )
+    if location.kind == "http":
+        bucket = location.as_s3()
+        if bucket is None or not has_credentials("s3"):
+            raise WriteError(
+                what,
+                where=str(location),
+                why="plain web servers take no files",
+                hint="Write to s3://bucket/key?endpoint=https://…, gs://, az:// or a folder.",
+            )
+        location = bucket
+    if location.kind == "file":
+        try:
+            Path(location.key).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WriteError(
+                what,
+                where=str(location),
+                why=f"the folder cannot be made ({error.strerror})",
+                hint="Choose a folder of your own, on a disk with room.",
+            ) from error
+    anonymous = location.access.anonymous
+    if anonymous is None:
+        anonymous = not (
+            location.access.profile or location.has_secret or has_credentials(location.kind)
+        )
+    return RemoteStore(location, anonymous=anonymous)
+
+
+async def find(location: Location) -> Found:
+    """Look what is at a place; makes nothing there.
+
+    Raises
+    ------
+    CloudError
+        If that cannot be found out.
+    """
+    if location.kind == "file" and not os.path.lexists(location.key):
+        return Found()
+    if location.kind == "file" and not Path(location.key).is_dir():
+        return Found(names=(Path(location.key).name,))
+    store = open_target(location)
+    try:
+        entries = await store.list()
+    except NotFoundError:
+        return Found()
+    except AccessRefusedError:
+        # Without the right to list, what a reader would look for tells.
+        keys = ["zarr.json", ".zgroup", ".zattrs", ".zarray", f"{WRITE_NOTES}/plan.json"]
+        there = await asyncio.gather(*(store.get(key) for key in keys))
+        names = tuple(key for key, data in zip(keys, there, strict=True) if data is not None)
+    else:
+        names = tuple(entry.name for entry in entries)
+    raw = (
+        await store.get(f"{WRITE_NOTES}/plan.json")
+        if any(n.startswith(WRITE_NOTES) for n in names)
+        else None
+    )
+    return Found(names, None if raw is None else _plan(raw))
+
+
+def _plan(raw: Any) -> dict[str, Any]:
+    try:
+        value = json.loads(bytes(raw))
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+async def tree(store: ByteStore, prefix: str = "") -> list[str]:
+    """Return all keys below a prefix; lists folders side by side."""
+    entries = await store.list(prefix)
+    base = f"{prefix.rstrip('/')}/" if prefix else ""
+    keys = [base + entry.name for entry in entries if not entry.is_prefix]
+    below = await asyncio.gather(
+        *(tree(store, base + entry.name) for entry in entries if entry.is_prefix)
+    )
+    return keys + [key for some in below for key in some]
+
+
+async def delete_tree(store: ByteStore, prefix: str = "", *, last: tuple[str, ...] = ()) -> None:
+    """Delete all below a prefix; the keys of ``last`` at the end, in their order."""
+    keys = [key for key in await tree(store, prefix) if key not in last]
+    for first in range(0, len(keys), _DELETIONS):
+        await asyncio.gather(*(store.delete(key) for key in keys[first : first + _DELETIONS]))
+    for key in last:
+        await store.delete(key)

@@ -1,0 +1,260 @@
+"""A whole write: notes, tasks, then the documents that make it an image. Resumable at any point."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from napari_omezarr_cloud.errors import ExistsError, WriteError
+from napari_omezarr_cloud.ngff import Dataset
+from napari_omezarr_cloud.ngff.writing import group_documents, image_attributes, json_bytes
+from napari_omezarr_cloud.pyramid.documents import WRITE_NOTES
+from napari_omezarr_cloud.store import io_thread
+from napari_omezarr_cloud.write.blocks import Blocks, level_document
+from napari_omezarr_cloud.write.target import delete_tree, open_target
+from napari_omezarr_cloud.write.waves import waves
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from napari_omezarr_cloud.location import Location
+    from napari_omezarr_cloud.store import ByteStore
+    from napari_omezarr_cloud.write.blocks import Source
+    from napari_omezarr_cloud.write.plan import Plan
+    from napari_omezarr_cloud.write.target import Found
+    from napari_omezarr_cloud.write.waves import Task, Wave
+
+__all__ = ["Progress", "Writing", "image_documents"]
+
+
+@dataclass
+class Progress:
+    """How far a write is; changed by its threads, read by anyone."""
+
+    task_count: int = 0
+    tasks_done: int = 0
+    tasks_skipped: int = 0
+    """Of those done, which had been done before."""
+    bytes_read: int = 0
+    bytes_written: int = 0
+    """Of voxels, before compression."""
+    is_cancelled: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def add(self, read: int, written: int) -> None:
+        """Count bytes of voxels."""
+        with self._lock:
+            self.bytes_read += read
+            self.bytes_written += written
+
+    def cancel(self) -> None:
+        """Have the write end after the block that it is at."""
+        self.is_cancelled = True
+
+
+def image_documents(
+    plan: Plan,
+    ome: Mapping[str, Any] | None = None,
+    beside: Mapping[str, Any] | None = None,
+) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Return the documents of a plan's levels, and those of its group, by key.
+
+    Parameters
+    ----------
+    plan
+        What was written.
+    ome
+        More OME metadata of the group: ``omero``, ``image-label``.
+    beside
+        Attributes that are no OME metadata, where it came from.
+    """
+    name = "zarr.json" if plan.version == "0.5" else ".zarray"
+    levels = {
+        f"{level.path}/{name}": json_bytes(level_document(plan, level)) for level in plan.levels
+    }
+    attributes = image_attributes(
+        version=plan.version,
+        name=plan.name,
+        axes=plan.axes,
+        datasets=[Dataset(lv.path, lv.scale, lv.translation) for lv in plan.levels],
+        method=None if len(plan.levels) == 1 else plan.method,
+    )
+    own = {**attributes, **(ome or {})}
+    return levels, group_documents(own, version=plan.version, beside=beside)
+
+
+class Writing:
+    """The write of one image to one place.
+
+    Parameters
+    ----------
+    plan
+        What is written.
+    location
+        Root of the image; empty, or with an unfinished write of the same plan.
+    ome, beside
+        As for `image_documents`.
+    origin
+        What the voxels are, as text without secrets: an unfinished write is taken up again only
+        for the same plan and origin.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        location: Location,
+        *,
+        ome: Mapping[str, Any] | None = None,
+        beside: Mapping[str, Any] | None = None,
+        origin: str = "",
+    ) -> None:
+        self.plan = plan
+        self.location = location
+        self.waves: tuple[Wave, ...] = waves(plan)
+        self.progress = Progress(task_count=sum(wave.task_count for wave in self.waves))
+        self._documents = image_documents(plan, ome, beside)
+        self._identity = json.loads(json.dumps({"plan": plan.to_json(), "origin": origin}))
+        self._store: ByteStore = open_target(location)
+        self._done: set[str] = set()
+
+    def begin(self, found: Found) -> None:
+        """Note what is about to be written, or find what was done of it.
+
+        Parameters
+        ----------
+        found
+            What is at the place, as `find` told.
+
+        Raises
+        ------
+        ExistsError
+            If something else is there.
+        CloudError
+            If nothing can be written there.
+        """
+        if found.plan is not None and found.plan == self._identity:
+            self._done = io_thread().wait(self._tasks_done())
+            return
+        if not found.is_empty:
+            names = ", ".join(found.names[:5]) + (" …" if len(found.names) > 5 else "")
+            raise ExistsError(
+                "Nothing was written",
+                where=str(self.location),
+                why="another unfinished write is there"
+                if found.is_unfinished
+                else f"something is there already ({names})",
+                hint="Choose another name, or say that it may be overwritten.",
+            )
+        io_thread().wait(self._store.put(f"{WRITE_NOTES}/plan.json", json_bytes(self._identity)))
+
+    async def _tasks_done(self) -> set[str]:
+        return {entry.name for entry in await self._store.list(f"{WRITE_NOTES}/done")}
+
+    def run(
+        self,
+        source: Source,
+        *,
+        threads: int | None = None,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+    ) -> None:
+        """Write all that was not yet written; waits.
+
+        Parameters
+        ----------
+        source
+            Gives the voxels.
+        threads
+            How many tasks at once; None: as many as there are processors.
+        on_progress
+            Called in this thread after each task.
+
+        Raises
+        ------
+        WriteError
+            If it was cancelled, or the place does not take what is written.
+        CloudError
+            If voxels cannot be read.
+        """
+        blocks = self.blocks(source)
+        with ThreadPoolExecutor(threads or os.cpu_count() or 1, "omezarr-write") as pool:
+            for wave in self.waves:
+                self._run_wave(pool, blocks, wave, on_progress)
+        self.finish()
+
+    def blocks(self, source: Source) -> Blocks:
+        """Return what runs tasks of this write in this process."""
+        return Blocks(
+            self.plan,
+            source,
+            self._store,
+            on_voxels=self.progress.add,
+            is_cancelled=lambda: self.progress.is_cancelled,
+        )
+
+    def left(self, wave: Wave) -> Iterator[Task]:
+        """Yield the tasks of a wave that are still to be done."""
+        for task in wave.tasks():
+            if task.name in self._done:
+                self.progress.tasks_done += 1
+                self.progress.tasks_skipped += 1
+            else:
+                yield task
+
+    def _run_wave(
+        self,
+        pool: ThreadPoolExecutor,
+        blocks: Blocks,
+        wave: Wave,
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        tasks = self.left(wave)
+        running: set[Future[None]] = set()
+        try:
+            # No more are handed out than can run: a plan may have millions.
+            for task in tasks:
+                running.add(pool.submit(self._run_task, blocks, wave, task))
+                if len(running) > pool._max_workers:
+                    running = self._reap(running, on_progress)
+            while running:
+                running = self._reap(running, on_progress)
+        except BaseException:
+            self.progress.cancel()
+            wait(running)
+            raise
+
+    def _run_task(self, blocks: Blocks, wave: Wave, task: Task) -> None:
+        blocks.run(wave, task)
+        self.note_done(task)
+
+    def note_done(self, task: Task) -> None:
+        """Note that a task need not be done again; waits."""
+        io_thread().wait(self._store.put(f"{WRITE_NOTES}/done/{task.name}", b"done"))
+
+    def _reap(
+        self, running: set[Future[None]], on_progress: Callable[[Progress], None]
+    ) -> set[Future[None]]:
+        done, running = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            future.result()
+            self.progress.tasks_done += 1
+            on_progress(self.progress)
+        return running
+
+    def finish(self) -> None:
+        """Write the documents, the one that makes it an image last, and delete the notes."""
+
+        async def end() -> None:
+            levels, group = self._documents
+            await asyncio.gather(*(self._store.put(key, raw) for key, raw in levels.items()))
+            for key, raw in group.items():
+                await self._store.put(key, raw)
+            await delete_tree(self._store, WRITE_NOTES, last=(f"{WRITE_NOTES}/plan.json",))
+
+        if self.progress.is_cancelled:
+            raise WriteError("Writing was cancelled", where=str(self.location))
+        io_thread().wait(end())

@@ -1,0 +1,193 @@
+"""Writing a pyramid: read back by others' libraries, resumed after any end, never over anything."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import zarr
+from ome_zarr.io import parse_url
+from ome_zarr.reader import Reader
+
+import napari_omezarr_cloud as noc
+from napari_omezarr_cloud.errors import ExistsError, NotFoundError, WriteError
+from napari_omezarr_cloud.pyramid.documents import WRITE_NOTES
+from napari_omezarr_cloud.write.downsampling import downsample
+
+from .conftest import ArraySource, begun, planned
+
+if TYPE_CHECKING:
+    from napari_omezarr_cloud.write.plan import Plan
+
+
+def pyramid_of(array: np.ndarray, plan: Plan) -> list[np.ndarray]:
+    found = [array]
+    for level in plan.levels[1:]:
+        found.append(downsample(found[-1], level.factors, plan.method))
+    return found
+
+
+CASES: dict[str, tuple[tuple[int, ...], str, tuple[float, ...], str, dict[str, Any]]] = {
+    "plane": ((1300, 901), "yx", (0.5, 0.5), "u1", {}),
+    "old version": ((2, 700, 900), "cyx", (1, 0.5, 0.5), "u2", {"version": "0.4"}),
+    "anisotropic": ((41, 400, 330), "zyx", (2.0, 0.5, 0.5), "u2", {"codec": "zstd"}),
+    "small shards": (
+        (2, 20, 150, 170),
+        "czyx",
+        (1, 1, 1, 1),
+        "i4",
+        {"chunks": (1, 8, 32, 32), "shards": (1, 16, 64, 64)},
+    ),
+    "flat chunks, deep factors": (
+        (17, 300, 300),
+        "zyx",
+        (1, 1, 1),
+        "u2",
+        {"chunks": (1, 64, 64), "factors": [(2, 2, 2), (3, 2, 2)]},
+    ),
+    "smoothed": ((700, 700), "yx", (1, 1), "f4", {"method": "gaussian", "codec": "gzip"}),
+    "labels": ((2, 520, 600), "tyx", (1, 1, 1), "u4", {"is_labels": True, "codec": "none"}),
+    "flags": ((600, 300), "yx", (1, 1), "?", {"version": "0.4", "method": "nearest"}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_level_is_what_its_method_makes_of_the_one_before(case: str, tmp_path: Path) -> None:
+    shape, names, scale, dtype, options = CASES[case]
+    array = (np.random.default_rng(1).random(shape) * 200).astype(dtype)
+    plan = planned(array, names, scale, **options)
+
+    begun(plan, tmp_path / "a.zarr").run(ArraySource(array))
+
+    image = noc.open(tmp_path / "a.zarr")
+    assert image.notes == ()
+    assert image.name == "cells"
+    for level, truth in zip(image.levels, pyramid_of(array, plan), strict=True):
+        np.testing.assert_allclose(image.read(level.number), truth, atol=1e-4 * (dtype == "f4"))
+        assert level.translation == plan.levels[level.number].translation
+    theirs = zarr.open_group(tmp_path / "a.zarr", mode="r")
+    assert (np.asarray(theirs["0"]) == array).all()
+    node = next(iter(Reader(parse_url(str(tmp_path / "a.zarr")))()))
+    assert [level.shape for level in node.data] == [level.shape for level in plan.levels]
+
+
+def test_blocks_of_nothing_are_not_stored(tmp_path: Path) -> None:
+    array = np.zeros((3000, 3000), "u2")
+    array[100:200, 100:200] = 7
+    plan = planned(array, "yx", (1, 1))
+
+    begun(plan, tmp_path / "a.zarr").run(ArraySource(array))
+
+    stored = [path for path in (tmp_path / "a.zarr" / "0").rglob("*") if path.is_file()]
+    assert len(stored) == 2  # one chunk of 36, and the document
+    assert (noc.open(tmp_path / "a.zarr").read(0) == array).all()
+
+
+def test_what_is_there_is_named_and_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a.zarr").mkdir()
+    (tmp_path / "a.zarr" / "thesis.txt").write_text("ten years")
+    plan = planned(np.ones((9, 9), "u1"), "yx", (1, 1))
+
+    with pytest.raises(ExistsError) as caught:
+        begun(plan, tmp_path / "a.zarr")
+
+    assert "thesis.txt" in str(caught.value)
+    assert [path.name for path in (tmp_path / "a.zarr").iterdir()] == ["thesis.txt"]
+
+
+def test_a_cancelled_write_is_no_image_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    array = np.random.default_rng(2).integers(1, 99, (48, 600, 600), "u2")
+    plan = planned(array, "zyx", (1, 1, 1), chunks=(1, 300, 300), factors=[])
+    source = ArraySource(array)
+    writing = begun(plan, tmp_path / "a.zarr")
+
+    def cancel_midway() -> None:
+        if len(source.regions) == 3:
+            writing.progress.cancel()
+
+    source.before_read = cancel_midway
+    with pytest.raises(WriteError, match="cancelled"):
+        writing.run(source, threads=1)
+
+    with pytest.raises(NotFoundError, match="began and has not ended"):
+        noc.open(tmp_path / "a.zarr")
+    again = ArraySource(array)
+    resumed = begun(plan, tmp_path / "a.zarr")
+    resumed.run(again)
+    assert resumed.progress.tasks_skipped > 0
+    assert not {r.start for r in again.regions} & {r.start for r in source.regions[:3]}
+    assert (noc.open(tmp_path / "a.zarr").read(0) == array).all()
+    assert not (tmp_path / "a.zarr" / WRITE_NOTES).exists()
+
+
+def test_another_plan_or_origin_does_not_take_up_a_write(tmp_path: Path) -> None:
+    array = np.ones((9, 9), "u1")
+    begun(planned(array, "yx", (1, 1)), tmp_path / "a.zarr", origin="this image")
+
+    for plan, origin in [
+        (planned(array, "yx", (1, 1), codec="zstd"), "this image"),
+        (planned(array, "yx", (1, 1)), "another image"),
+    ]:
+        with pytest.raises(ExistsError, match="unfinished write"):
+            begun(plan, tmp_path / "a.zarr", origin=origin)
+
+
+_KILLED = """
+import os, signal, sys
+sys.path.insert(0, {root!r})
+import numpy as np
+from pathlib import Path
+from napari_omezarr_cloud.store import RemoteStore
+from tests.write.conftest import ArraySource, begun, planned
+puts, left = RemoteStore.put, [{puts}]
+async def put(self, key, data):
+    left[0] -= 1
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    await puts(self, key, data)
+RemoteStore.put = put
+array = np.random.default_rng(4).integers(1, 99, (16, 400, 400), "u2")
+plan = planned(array, "zyx", (1, 1, 1), chunks=(4, 200, 200), factors=[(1, 2, 2), (2, 2, 2)])
+begun(plan, Path({folder!r})).run(ArraySource(array))
+"""
+
+
+def test_killed_at_any_moment_it_is_absent_or_whole(tmp_path: Path) -> None:
+    """Put are: the plan, 16 + 4 + 2 chunks, what is done, three levels' documents, the image's."""
+    array = np.random.default_rng(4).integers(1, 99, (16, 400, 400), "u2")
+    folder = tmp_path / "a.zarr"
+    for puts in (2, 9, 24, 4, 0):  # 0: never killed
+        root = str(Path(__file__).parents[2])
+        program = _KILLED.format(root=root, puts=puts, folder=str(folder))
+        ended = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
+        assert ended.returncode == (-signal.SIGKILL if puts else 0), ended.stderr.decode()
+        assert (folder / "zarr.json").exists() == (puts == 0)
+
+    image = noc.open(folder)
+    assert (image.read(0) == array).all()
+    assert image.read(2).shape == (8, 100, 100)
+
+
+def test_the_documents_are_as_the_specification_wants_them(tmp_path: Path) -> None:
+    array = np.ones((2, 9, 300, 300), "u2")
+    plan = planned(array, "czyx", (1, 2, 0.5, 0.5))
+    begun(plan, tmp_path / "a.zarr", beside={"made by": "hand"}).run(ArraySource(array))
+
+    root = json.loads((tmp_path / "a.zarr" / "zarr.json").read_text())
+    level = json.loads((tmp_path / "a.zarr" / "0" / "zarr.json").read_text())
+
+    assert root["attributes"]["made by"] == "hand"
+    assert root["attributes"]["ome"]["version"] == "0.5"
+    multiscale = root["attributes"]["ome"]["multiscales"][0]
+    assert multiscale["axes"][1] == {"name": "z", "type": "space", "unit": "micrometer"}
+    assert multiscale["datasets"][0]["coordinateTransformations"] == [
+        {"type": "scale", "scale": [1, 2, 0.5, 0.5]},
+        {"type": "translation", "translation": [0, 1, 2, 3]},
+    ]
+    assert level["dimension_names"] == ["c", "z", "y", "x"]
