@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from napari.utils.notifications import notification_manager
 
+from napari_omezarr_cloud import settings as settings_module
 from tests.fixtures.images import pattern, pyramid, write_directly
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.fixtures.images import Written
@@ -39,3 +41,17 @@ def stack(tmp_path: Path) -> Written:
     """Two channels over time and depth, of which no two voxels near each other are alike."""
     levels = pyramid(pattern((2, 2, 4, 256, 192)), 3)
     return write_directly(tmp_path / "stack.zarr", "tczyx", levels, chunks=(1, 1, 2, 64, 64))
+
+
+@pytest.fixture
+def ahead(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Switch loading ahead on for this test; called with settings, change them."""
+    monkeypatch.delenv("OMEZARR_PREFETCH")
+
+    def change(**changes: Any) -> None:
+        chosen = replace(settings_module.Settings(), **changes)
+        forced = replace(settings_module.in_force(), settings=chosen)
+        monkeypatch.setattr(settings_module, "_in_force", forced)
+
+    change()
+    return change

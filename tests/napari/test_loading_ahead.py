@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import napari_omezarr_cloud as noc
-from napari_omezarr_cloud import settings as settings_module
 from napari_omezarr_cloud.chunks import ChunkCache, Tier, engine
 from napari_omezarr_cloud.napari.foresight import Foresight
 from napari_omezarr_cloud.napari.look import Look
@@ -18,26 +17,11 @@ from tests.fixtures.images import write_directly
 from tests.napari.test_display import complete
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from tests.fixtures.slow_http import SlowServer
 
 PLUGIN = "napari-omezarr-cloud"
-
-
-@pytest.fixture
-def ahead(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Switch loading ahead on for this test; called with settings, change them."""
-    monkeypatch.delenv("OMEZARR_PREFETCH")
-
-    def change(**changes: Any) -> None:
-        chosen = replace(settings_module.Settings(), **changes)
-        forced = replace(settings_module.in_force(), settings=chosen)
-        monkeypatch.setattr(settings_module, "_in_force", forced)
-
-    change()
-    return change
 
 
 @pytest.fixture
