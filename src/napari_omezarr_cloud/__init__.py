@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         open_async,
     )
     from napari_omezarr_cloud.errors import CloudError
+    from napari_omezarr_cloud.napari.box_view import show_full_resolution, show_whole_volume
     from napari_omezarr_cloud.napari.layer_data import LayerData, to_layers
     from napari_omezarr_cloud.offline import (
         cache_info,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         operations,
     )
     from napari_omezarr_cloud.process.own import operation
+    from napari_omezarr_cloud.saving import SavePlan, plan_save, save
 
 __all__ = [
     "CloudError",
@@ -51,6 +53,7 @@ __all__ = [
     "Parameter",
     "Recipe",
     "RecipeInput",
+    "SavePlan",
     "SeriesEntry",
     "Step",
     "apply",
@@ -64,8 +67,12 @@ __all__ = [
     "operation",
     "operations",
     "plan_offline",
+    "plan_save",
     "release_offline",
+    "save",
     "set_cache",
+    "show_full_resolution",
+    "show_whole_volume",
     "to_layers",
 ]
 
@@ -77,6 +84,7 @@ _HOMES = {
     "Parameter": "process",
     "Recipe": "process",
     "RecipeInput": "process",
+    "SavePlan": "saving",
     "Step": "process",
     "cache_info": "offline",
     "clear_cache": "offline",
@@ -85,8 +93,12 @@ _HOMES = {
     "operation": "process.own",
     "operations": "process",
     "plan_offline": "offline",
+    "plan_save": "saving",
     "release_offline": "offline",
+    "save": "saving",
     "set_cache": "offline",
+    "show_full_resolution": "napari.box_view",
+    "show_whole_volume": "napari.box_view",
     "to_layers": "napari.layer_data",
 }
 

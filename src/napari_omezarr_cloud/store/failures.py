@@ -100,17 +100,20 @@ def _ours(error: Exception, what: str, location: Location, key: str) -> CloudErr
     if isinstance(error, FileNotFoundError):
         return NotFoundError(what, **place, why="there is nothing there", hint="Check the link.")
     if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
-        return _refused(error, what, location, key)
+        status = 401 if isinstance(error, UnauthenticatedError) else 403
+        return _refused(status, what, location, key)
     if isinstance(error, ValueError) and not isinstance(error, BaseError):
         why = "its path holds characters that cannot be asked for"
         return LinkError(what, **place, why=why, hint="Check the link.")
     if isinstance(error, NotSupportedError):
         return NoRangesError(what, **place, why="the server cannot send parts of a file")
-    return _generic(error, what, place)
+    ours = _generic(error, what, place)
+    if ours.status in (401, 403):  # a refused listing comes as any other answer
+        return _refused(ours.status, what, location, key)
+    return ours
 
 
-def _refused(error: Exception, what: str, location: Location, key: str) -> AccessRefusedError:
-    status = 401 if isinstance(error, UnauthenticatedError) else 403
+def _refused(status: int, what: str, location: Location, key: str) -> AccessRefusedError:
     if location.kind == "file":
         return AccessRefusedError(
             what, where=str(location), key=key, why="you may not read this file"

@@ -1,0 +1,242 @@
+"""Saving images: what is open, computed or in memory → one OME-Zarr, in a folder or a bucket."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib.metadata import version as installed_version
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_omezarr_cloud.api import Derived, Image, Labels, locate
+from napari_omezarr_cloud.errors import RegionError, WriteError
+from napari_omezarr_cloud.location import Location
+from napari_omezarr_cloud.ngff import Channel
+from napari_omezarr_cloud.ngff.omero import Rendering
+from napari_omezarr_cloud.ngff.writing import image_label_attributes, omero_attributes
+from napari_omezarr_cloud.pyramid import PyramidView, Region
+from napari_omezarr_cloud.pyramid.channels import channel_axis
+from napari_omezarr_cloud.store import io_thread
+from napari_omezarr_cloud.write.plan import Plan, plan_image
+from napari_omezarr_cloud.write.sources import ViewSource
+from napari_omezarr_cloud.write.target import find
+from napari_omezarr_cloud.write.writing import Progress, Writing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from os import PathLike
+
+__all__ = ["SavePlan", "plan_save", "save"]
+
+_CREATOR = "napari-omezarr-cloud"
+
+
+@dataclass(frozen=True, eq=False)
+class SavePlan:
+    """What would be written and where; nothing has been written yet. ``str()`` shows it."""
+
+    location: Location
+    plan: Plan
+    source: ViewSource
+    ome: Mapping[str, Any]
+    """OME metadata beside ``multiscales``: how channels look, or what the labels are."""
+    provenance: Mapping[str, Any]
+    """Where the voxels came from: the source's link without secrets, the recipe."""
+
+    @property
+    def origin(self) -> str:
+        """What the voxels are, as text: a write that broke off is taken up for the same only."""
+        found = self.source
+        fixed = [view.fixed for view in found.views]
+        return f"{dict(self.provenance)} {fixed} {found.numbers} {found.boxes}"
+
+    def __str__(self) -> str:
+        plan = self.plan
+        axes = "".join(axis.name for axis in plan.axes)
+        lines = [
+            f"OME-Zarr {plan.version}, {axes}, {plan.dtype.lstrip('<|')}, {plan.codec}: "
+            f"{len(plan.levels)} levels, {plan.object_count:,} objects at most, "
+            f"{plan.nbytes / 1e6:,.1f} MB before compression",
+            f"to {self.location}",
+        ]
+        for level in plan.levels:
+            shards = f" in shards of {_by(level.shards)}" if level.shards else ""
+            lines.append(
+                f"  {level.path}: {_by(level.shape)}, chunks of {_by(level.chunks)}{shards}, "
+                f"voxels of {' x '.join(f'{s:.4g}' for s in level.scale)}"
+            )
+        return "\n".join(lines)
+
+
+def _by(values: Sequence[int] | None) -> str:
+    return " x ".join(map(str, values or ()))
+
+
+def plan_save(
+    source: Image | Labels | Derived,
+    target: str | PathLike[str] | Location,
+    *,
+    name: str | None = None,
+    version: Literal["0.4", "0.5"] = "0.5",
+    level: int = 0,
+    region: Sequence[slice | int] | None = None,
+    channels: Sequence[int] | None = None,
+    method: str | None = None,
+    factors: Sequence[Sequence[int]] | None = None,
+    levels: int | None = None,
+    chunks: Sequence[int] | None = None,
+    shards: Sequence[int] | Literal["auto"] | None = "auto",
+    codec: str = "blosc",
+    **access: Any,
+) -> SavePlan:
+    """Return what `save` would write; writes nothing and asks no server.
+
+    Takes what :func:`save` takes, and raises ``WriteError``, ``RegionError`` and ``LinkError`` as
+    it does.
+    """
+    location = target if isinstance(target, Location) else locate(target, **access)
+    pyramid = source.pyramid
+    if not -len(pyramid.levels) <= level < len(pyramid.levels):
+        why = f"there is no level {level}; the image has {len(pyramid.levels)}"
+        raise RegionError("Could not save the image", where=pyramid.source, why=why)
+    number = level % len(pyramid.levels)
+    is_labels = isinstance(source, Labels)
+    # Labels are whole numbers; some tools write masks as booleans.
+    shown_as = np.dtype("u1") if is_labels and pyramid.dtype.kind == "b" else None
+    view = PyramidView.of(pyramid, shown_as=shown_as)
+    box = None
+    if region is not None:
+        box = Region.from_slices(tuple(region), view.grid(number).shape)
+        if box.is_empty:
+            raise RegionError("Could not save the image", where=pyramid.source, why="it is empty")
+    axis = channel_axis(pyramid)
+    views, taken = [view], None
+    if channels is not None and axis is not None:
+        count = pyramid.levels[0].grid.shape[axis]
+        if not channels or any(not 0 <= c < count for c in channels):
+            why = f"channels {list(channels)} were asked for, and it has 0 to {count - 1}"
+            raise WriteError("Could not save the image", where=pyramid.source, why=why)
+        taken = list(channels)
+        views = [PyramidView.of(pyramid, {axis: c}) for c in taken]
+        if box is not None:
+            keep = [a for a in range(pyramid.ndim) if a != axis]
+            box = Region(tuple(box.start[a] for a in keep), tuple(box.stop[a] for a in keep))
+    found = ViewSource.of(views, numbers=(number,), box=box)
+    plan = plan_image(
+        found.grid(),
+        found.axes,
+        found.transform(),
+        name=source.name if name is None else name,
+        version=version,
+        is_labels=is_labels,
+        method=method,
+        factors=factors,
+        level_count=levels,
+        chunks=chunks,
+        shards=shards,
+        codec=codec,
+    )
+    return SavePlan(location, plan, found, _ome(source, taken, version), _provenance(source))
+
+
+def save(
+    source: Image | Labels | Derived,
+    target: str | PathLike[str] | Location,
+    *,
+    threads: int | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    **options: Any,
+) -> Image:
+    """Write an image as OME-Zarr: a folder or a bucket, levels made on the way.
+
+    A write that was cancelled or broke off is taken up again by saving the same once more.
+
+    Parameters
+    ----------
+    source
+        An open image or label image, or the result of a recipe.
+    target
+        Where to: a path, ``s3://bucket/key``, ``gs://…``, ``az://…``.
+    name
+        Of the image; None: as the source is called.
+    version
+        "0.5" (Zarr 3) or "0.4" (Zarr 2).
+    level
+        Of the source, that becomes the finest one.
+    region
+        One slice or index per axis, in voxels of that level; None: all of it.
+    channels
+        Which ones; None: all.
+    method
+        How coarser levels are made: "mean", "gaussian", "nearest", "mode" (the most frequent; for
+        labels). None: "mean", of labels "mode".
+    factors
+        Per coarser level and axis, by how much it is coarser than the one before. None: 2, along
+        the axes that make voxels cubes.
+    levels
+        How many at most; None: down to about 256 voxels.
+    chunks, shards
+        Voxels per axis of the units of compression, and of objects (multiples of chunks; "auto":
+        where there would be more than a thousand objects; None: no shards).
+    codec
+        "blosc", "blosc-lz4", "zstd", "gzip", "none".
+    threads
+        How many blocks at once; None: as many as there are processors.
+    on_progress
+        Called after each block of work.
+    endpoint, region, anonymous, profile
+        How to get into the target, as :func:`open`.
+
+    Returns
+    -------
+    Image
+        What was written, open.
+
+    Raises
+    ------
+    ExistsError
+        If something is there already.
+    WriteError
+        If it cannot be written so, or there.
+    CloudError
+        If the source cannot be read.
+    """
+    planned = plan_save(source, target, **options)
+    writing = Writing(
+        planned.plan,
+        planned.location,
+        ome=planned.ome,
+        beside={_CREATOR: dict(planned.provenance)},
+        origin=planned.origin,
+    )
+    writing.begin(io_thread().wait(find(planned.location)))
+    writing.run(planned.source, threads=threads, on_progress=on_progress or (lambda _: None))
+    from napari_omezarr_cloud.api import open as open_again
+
+    return open_again(planned.location)
+
+
+def _ome(
+    source: Image | Labels | Derived, channels: Sequence[int] | None, version: str
+) -> dict[str, Any]:
+    if isinstance(source, Labels):
+        return image_label_attributes(replace(source.label, source=None), version=version)
+    if not isinstance(source, Image):
+        return {}
+    described = source.channels
+    if channels is not None:
+        described = tuple(described[c] for c in channels)
+    if all(each == Channel() for each in described):
+        return {}
+    image = source.opened.image
+    return omero_attributes(Rendering(described, image.default_z, image.default_t, image.model))
+
+
+def _provenance(source: Image | Labels | Derived) -> dict[str, Any]:
+    found: dict[str, Any] = {"version": installed_version(_CREATOR)}
+    if source.pyramid.source:
+        found["source"] = source.pyramid.source
+    recipe = source.recipe if isinstance(source, Derived) else None
+    if recipe is not None:
+        found["recipe"] = recipe.to_yaml()
+    return found
