@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 import weakref
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,12 @@ from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.chunks.dask_view import reader_of
 from napari_omezarr_cloud.chunks.engine import Hits
 from napari_omezarr_cloud.errors import StoppedError
+from napari_omezarr_cloud.napari.awaited import Awaited
 from napari_omezarr_cloud.napari.foresight import Foresight
+from napari_omezarr_cloud.napari.honest_values import show_honest_values, show_values_of_napari
 from napari_omezarr_cloud.napari.look import Look, first_look, wish_list
 from napari_omezarr_cloud.napari.notices import tell_warning
-from napari_omezarr_cloud.napari.painting import Painter, painter_of
-from napari_omezarr_cloud.napari.plate_place import well_words
+from napari_omezarr_cloud.napari.painting import Painted, Painter, painter_of
 from napari_omezarr_cloud.napari.refresh import refresher
 from napari_omezarr_cloud.napari.slicing import can_hook, hook_slicing, unhook_slicing
 from napari_omezarr_cloud.process.derived import DerivedLevel
@@ -53,17 +55,20 @@ class Display:
         self._engine = engine()
         self._painter = painter_of(view.preview, self._engine)
         self._former: Painter | None = None
+        self._kept: tuple[Look, Painted] | None = None
+        self._shows_kept = False
         self._is_holding = False
         self._shown = 0
         self._token = object()  # what the engine knows us by: it must not keep the layer alive
-        self._awaited: dict[tuple[int, Index], Level] = {}
-        self._arrived = 0
+        self._awaited = Awaited()
         self._has_wishes = False
         self._expected: tuple[str, PyramidView] | None = ("expected", view)
         self.is_stale = False
         self.refreshed_at = 0.0
         self.cost_s = 0.0
         self.look: Look | None = None
+        self.box: Region | None = None
+        """The voxels of level 0 that are shown in 3-D; None: all."""
         self._foresight = Foresight()
         self._told: set[str] = set()
         self.hits = Hits()
@@ -87,6 +92,7 @@ class Display:
         if self._former is None or not self.missing:
             self._former = self._painter
         self._painter = painter_of(view.preview, self._engine)
+        self._kept = None
         layer = self._layer()
         if layer is None or not layer.visible:
             return  # napari paints it when it is shown
@@ -123,18 +129,42 @@ class Display:
         former = self._former
         if former is not None and painter.has_any(look):
             former = self._former = None
-        painted = (former or painter).paint(look, thumbnail)
+        kept = self._picture_to_keep(painter, look) if former is None else None
+        painted = kept or (former or painter).paint(look, thumbnail)
         if former is None and look != self.look:
             found = painted.wanted - painted.missing
             self.hits.add(painted.wanted, found)
             self._engine.hits.add(painted.wanted, found)
-        self.look = look
+        self.look, self._shows_kept = look, kept is not None
         self.wanted, self.missing = painted.wanted, painted.missing
         if former is not None:
             self.missing = self.wanted
+        elif kept is None:
+            is_volume = len(look.displayed) == 3
+            self._kept = (look, painted) if is_volume and painted.is_whole else None
         if wishes and self._engine.has_failures:
             refresher().wake()  # what failed before this layer was there is told as well
+        if self.missing and not wishes and painter.wishes(look):
+            # A full memory lost a chunk in between: nobody asked for it, so nobody would tell.
+            self.is_stale = True
+            refresher().wake()
         return painted.look, painted.pixels, painted.thumbnail
+
+    def _picture_to_keep(self, painter: Painter, look: Look) -> Painted | None:
+        """Return the volume that was painted for another look, if it still stands in for this one.
+
+        It does until any level of this look is whole, or none can be any more: after a failure the
+        picture of another time point must not pass for this one.
+        """
+        if self._kept is None or len(look.displayed) < 3:
+            return None
+        before, painted = self._kept
+        if before == look or before.displayed != look.displayed:
+            return None
+        if painter.has_any(look) or not painter.may_come(look):
+            return None
+        wanted, missing = painter.count(look)
+        return replace(painted, wanted=wanted, missing=missing)
 
     def _ahead(self, look: Look) -> Sequence[Wish]:
         """Return what may be looked at next, now that all of this look is here."""
@@ -150,8 +180,8 @@ class Display:
 
     def _await(self, wishes: Sequence[Wish], ahead: Sequence[Wish] = ()) -> None:
         """Ask for these, and for nothing else; those ahead are not painted when they come."""
-        self._awaited = {(wish.level.key, wish.index): wish.level for wish in wishes}
-        self._arrived = 0
+        self._awaited = Awaited(wishes)
+        self._awaited.leave_out(self._is_settled)
         if wishes or ahead or self._has_wishes:
             self._engine.want(self._token, [*wishes, *ahead])
         self._has_wishes = bool(wishes or ahead)
@@ -159,17 +189,27 @@ class Display:
     def hears(self, level: int, indices: Sequence[Index]) -> bool:
         """Tell whether these chunks are to be painted now, and note that the layer is stale."""
         awaited = self._awaited
-        here = sum((level, index) in awaited for index in indices)
-        self._arrived += here
-        if here and (self.has_all or not self._is_holding):
-            self.is_stale = True
-            return True
-        return False
+        if not awaited.hear(level, indices):
+            return False
+        if self._is_holding and not awaited.has_all:
+            return False
+        if self._shows_volume and not awaited.is_through(level):
+            return False  # it is painted when a level is whole, and each time costs all of it
+        self.is_stale = True
+        return True
+
+    @property
+    def _shows_volume(self) -> bool:
+        return self.look is not None and len(self.look.displayed) == 3
+
+    def _is_settled(self, level: Level, index: Index) -> bool:
+        is_here = (level.key, index) in self._engine.cache
+        return is_here or self._engine.failure(level, index) is not None
 
     @property
     def has_all(self) -> bool:
         """Whether nothing is awaited any more: the next picture is the last."""
-        return self._arrived >= len(self._awaited)
+        return self._awaited.has_all
 
     def refresh(self) -> None:
         """Paint again, now; on the GUI thread."""
@@ -190,14 +230,41 @@ class Display:
         failures = self.failures()
         stopped = sum(isinstance(each, StoppedError) for each in failures)
         state = "stopped" if stopped else "paused" if self._engine.is_paused else "loading"
-        words = f"{state}: {self.wanted - self.missing} of {self.wanted} chunks"
+        words = f"{state}: {self.here} of {self.wanted} chunks"
         failed = len(failures) - stopped
-        return f"{words}, {failed} unreadable" if failed else words
+        words = f"{words}, {failed} unreadable" if failed else words
+        return f"the former volume is still shown; {words}" if self._shows_kept else words
+
+    def count(self, look: Look) -> tuple[int, int]:
+        """Return how many chunks of its level a look has, and how many of them are not here."""
+        return self._painter.count(look)
+
+    @property
+    def here(self) -> int:
+        """How many of the chunks in view are here, painted or not: a volume waits for all."""
+        if self.look is None:
+            return 0
+        shown = self.view.level(self.look.number).key
+        cache = self._engine.cache
+        come = sum(lv.key == shown and (shown, i) in cache for lv, i in self._awaited.chunks)
+        return self.wanted - self.missing + come
+
+    @property
+    def has_settled(self) -> bool:
+        """Whether all is painted that can be: what is missing could not be read."""
+        if not self.missing:
+            return True
+        failures = (self._engine.failure(level, index) for level, index in self._awaited.chunks)
+        return not self.is_stale and all(error is not None for error in failures)
+
+    def wishes(self, look: Look, *, overview: bool = True) -> list[Wish]:
+        """Return what is missing for a look, most urgent first; without stand-ins if one likes."""
+        return self._painter.wishes(look, overview=overview)
 
     @property
     def awaited(self) -> list[tuple[Level, Index]]:
         """Chunks that were not here when it was painted last, on the level shown and coarser."""
-        return [(level, index) for (_, index), level in list(self._awaited.items())]
+        return self._awaited.chunks
 
     @property
     def remark(self) -> str:
@@ -236,8 +303,7 @@ class Display:
 
     def failures(self) -> list[CloudError]:
         """Return why chunks in view could not be read."""
-        awaited = list(self._awaited.items())
-        found = (self._engine.failure(level, index) for (_, index), level in awaited)
+        found = (self._engine.failure(level, index) for level, index in self._awaited.chunks)
         return [error for error in found if error is not None]
 
     def new_failures(self) -> list[str]:
@@ -258,10 +324,12 @@ class Display:
         layer = self._layer()
         if layer is not None and not layer.visible:
             self._await(())
+            self._kept = None  # it is no longer what was shown a moment ago
 
     def close(self) -> None:
         """Withdraw every wish."""
-        self._awaited = {}
+        self._awaited = Awaited()
+        self._kept = None
         self.is_stale = self._is_holding = False
         self._engine.leave(self._token)
 
@@ -298,7 +366,7 @@ def adopt(layer: Any) -> Display | None:
         return None
     display = Display(layer, view)
     hook_slicing(layer, display)
-    _show_honest_values(layer, display)
+    show_honest_values(layer, display)
     _displays[layer] = display
     layer.events.visible.connect(display.on_visible)
     engine().cache.pin(display.view.level(len(view.pyramid.levels) - 1).key)
@@ -315,39 +383,6 @@ def _tell_plain_slicing() -> None:
     )
 
 
-def _show_honest_values(layer: Any, display: Display) -> None:
-    """Make hovering and picking use voxels that are here, and say where there are none yet."""
-    own_value, own_ray_value = type(layer)._get_value, type(layer)._get_value_3d
-    own_status = type(layer).get_status
-    reference = weakref.ref(layer)
-
-    def _get_value(position: Sequence[float]) -> Any:
-        live = reference()
-        if live is None or len(position) != live.ndim:
-            return own_value(live, position)
-        return live.data_level, display.value_at(position)
-
-    def get_status(*args: Any, **kwargs: Any) -> Any:
-        live = reference()
-        status = own_status(live, *args, **kwargs)
-        position = kwargs.get("position", args[0] if args else None)
-        if live is not None and position is not None and status.get("coordinates"):
-            is_world = kwargs.get("world", False)
-            where = well_words(display.view, live.world_to_data(position) if is_world else position)
-            status["coordinates"] += f"; {where}" if where else ""
-        if display.progress and status.get("coordinates"):
-            status["coordinates"] += f" ({display.progress})"
-        return status
-
-    def _get_value_3d(*args: Any, **kwargs: Any) -> Any:
-        # A ray goes through the whole volume: as long as part of it stands in, nothing is picked.
-        return None if display.missing else own_ray_value(reference(), *args, **kwargs)
-
-    layer._get_value = _get_value
-    layer._get_value_3d = _get_value_3d
-    layer.get_status = get_status
-
-
 def release(layer: Any) -> None:
     """Take the display from a layer that was removed, and free its memory if it was the last."""
     display = _displays.pop(layer, None)
@@ -356,8 +391,7 @@ def release(layer: Any) -> None:
     display.close()
     layer.events.visible.disconnect(display.on_visible)
     unhook_slicing(layer)
-    for name in ("_get_value", "_get_value_3d", "get_status"):
-        layer.__dict__.pop(name, None)
+    show_values_of_napari(layer)
     pyramid = display.view.pyramid
     if all(other.view.pyramid is not pyramid for other in _displays.values()):
         engine().forget(pyramid)

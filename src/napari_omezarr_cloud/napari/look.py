@@ -9,20 +9,32 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_omezarr_cloud.chunks import ChunkCache, Tier, Wish, nearest_chunks
+from napari_omezarr_cloud.chunks import ChunkCache, Tier, Wish, chunk_count, nearest_chunks
 from napari_omezarr_cloud.pyramid import PyramidView, Region
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from napari_omezarr_cloud.pyramid import Level
     from napari_omezarr_cloud.store.gate import Rank
 
-__all__ = ["Look", "first_look", "missing_chunks", "same_place", "wish_list"]
+__all__ = [
+    "Look",
+    "first_look",
+    "is_asked_for_whole",
+    "loaded_bytes",
+    "missing_chunks",
+    "same_place",
+    "steps_to",
+    "wish_list",
+]
 
 _MAX_WISHES = 1024
 """More chunks than this are not asked for at once; the next ones when some of these have come."""
 _MAX_IN_VIEW = 1 << 14
 """Chunks beyond this, or beyond a quarter of the cache, are asked for as one comes nearer."""
+_MOST_OF_NEXT = 1 / 3
+"""A level between is shown in 3-D if it costs no more than this part of the next finer one."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +49,50 @@ class Look:
 
 
 def wish_list(view: PyramidView, look: Look, cache: ChunkCache) -> list[Wish]:
-    """Return what a look needs, most urgent first: the coarsest level, then the level itself.
+    """Return what a look needs, most urgent first: coarser levels, then the level itself.
 
-    The coarsest gives every place a stand-in; of the level, the centre comes before the edges.
+    The coarsest gives every place a stand-in; of the level, the centre comes before the edges. A
+    volume is shown when it is whole: the levels between are its way from coarse to fine.
     """
-    last = len(view.pyramid.levels) - 1
+    target = missing_chunks(view, look, cache, rank=(float(Tier.VISIBLE), 1.0))
+    before = steps_to(view, look) if target else _overview(view, look)
     wishes: list[Wish] = []
-    if look.number != last:
-        coarsest = same_place(view, look, last)
-        wishes += missing_chunks(view, coarsest, cache, rank=(float(Tier.VISIBLE), 0.0))
-    return wishes + missing_chunks(view, look, cache, rank=(float(Tier.VISIBLE), 1.0))
+    for order, each in enumerate(before):
+        rank = (float(Tier.VISIBLE), order / len(before))
+        wishes += missing_chunks(view, each, cache, rank=rank)
+    return wishes + target
+
+
+def _overview(view: PyramidView, look: Look) -> list[Look]:
+    last = len(view.pyramid.levels) - 1
+    return [] if look.number == last else [same_place(view, look, last)]
+
+
+def steps_to(view: PyramidView, look: Look) -> list[Look]:
+    """Return the coarser looks that are shown before this one, coarsest first.
+
+    In 2-D, where each chunk is painted as it comes, that is the coarsest level alone. In 3-D it is
+    every level that costs at most a third of the next finer one that is shown: all of them together
+    then at most half of the look itself.
+    """
+    steps = _overview(view, look)
+    if len(look.displayed) < 3 or not steps:
+        return steps
+    finer, between = loaded_bytes(view, look), []
+    for number in range(look.number + 1, len(view.pyramid.levels) - 1):
+        coarse = same_place(view, look, number)
+        nbytes = loaded_bytes(view, coarse)
+        if nbytes <= finer * _MOST_OF_NEXT:
+            between.append(coarse)
+            finer = nbytes
+    return [*steps, *reversed(between)]
+
+
+def loaded_bytes(view: PyramidView, look: Look) -> int:
+    """Return the bytes in memory of all chunks that a look touches."""
+    grid = view.level(look.number).grid
+    count = chunk_count(view.expand(look.region), grid.chunks)
+    return count * math.prod(grid.chunks) * grid.dtype.itemsize
 
 
 def same_place(view: PyramidView, look: Look, number: int) -> Look:
@@ -60,15 +106,24 @@ def missing_chunks(view: PyramidView, look: Look, cache: ChunkCache, *, rank: Ra
     """Return the chunks of a look that are not here; of equal ``rank``, the middle comes first."""
     level = view.level(look.number)
     region = view.expand(look.region)
-    grid = level.grid
-    chunk_bytes = math.prod(grid.chunks) * grid.dtype.itemsize
-    most = min(_MAX_IN_VIEW, max(16, cache.max_bytes // 4 // chunk_bytes))
+    most = _most_chunks(level, cache)
     missing = (
         Wish(level, tuple(row[:-1]), (*rank, float(row[-1])))
-        for row in nearest_chunks(region, grid.chunks, most).tolist()
+        for row in nearest_chunks(region, level.grid.chunks, most).tolist()
         if (level.key, tuple(row[:-1])) not in cache
     )
     return list(itertools.islice(missing, _MAX_WISHES))
+
+
+def is_asked_for_whole(view: PyramidView, look: Look, cache: ChunkCache) -> bool:
+    """Tell whether all chunks of a look are asked for, sooner or later: there may be too many."""
+    level = view.level(look.number)
+    return chunk_count(view.expand(look.region), level.grid.chunks) <= _most_chunks(level, cache)
+
+
+def _most_chunks(level: Level, cache: ChunkCache) -> int:
+    chunk_bytes = math.prod(level.grid.chunks) * level.grid.dtype.itemsize
+    return min(_MAX_IN_VIEW, max(16, cache.max_bytes // 4 // chunk_bytes))
 
 
 def first_look(view: PyramidView, canvas_px: tuple[int, int], planes: Mapping[str, int]) -> Look:

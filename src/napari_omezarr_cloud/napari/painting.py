@@ -9,7 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_omezarr_cloud.chunks import Peeked, Tier, Wish, chunk_count
-from napari_omezarr_cloud.napari.look import Look, same_place, wish_list
+from napari_omezarr_cloud.napari.look import (
+    Look,
+    is_asked_for_whole,
+    same_place,
+    steps_to,
+    wish_list,
+)
 from napari_omezarr_cloud.process.computation import is_patched
 from napari_omezarr_cloud.pyramid import PyramidView, Region
 
@@ -40,6 +46,8 @@ class Painted:
     """Chunks of the level in view."""
     missing: int
     """Of these, how many are stand-ins."""
+    is_whole: bool
+    """Whether every chunk of the level that was painted is here."""
 
 
 class Painter:
@@ -58,11 +66,23 @@ class Painter:
         return [wish for wish in wishes if wish.level.key == wanted]
 
     def has_any(self, look: Look) -> bool:
-        """Tell whether anything of a look could be painted, be it a stand-in."""
+        """Tell whether anything of a look could be painted, be it a stand-in; of a volume, all."""
         last = len(self.view.pyramid.levels) - 1
-        return any(
-            self._present(same_place(self.view, look, number)) for number in {look.number, last}
-        )
+        if len(look.displayed) < 3:
+            ends = {look.number, last}
+            return any(self._present(same_place(self.view, look, number)) for number in ends)
+        coarser = range(look.number + 1, last + 1)
+        places = (same_place(self.view, look, number) for number in coarser)
+        return self._is_whole(look) or any(self._is_whole(place) for place in places)
+
+    def may_come(self, look: Look) -> bool:
+        """Tell whether any level of a look may still come whole: nothing of it has failed."""
+        return any(self._may_be_whole(each) for each in (*steps_to(self.view, look), look))
+
+    def count(self, look: Look) -> tuple[int, int]:
+        """Return how many chunks of its level are in a look, and how many of these are missing."""
+        wanted = self._total(look)
+        return wanted, wanted - self._present(look)
 
     def paint(self, look: Look, thumbnail: Look) -> Painted:
         """Return what can be painted of a look now; never waits."""
@@ -72,9 +92,9 @@ class Painter:
         small = pixels
         if thumbnail != painted:
             small = self.view.reduce(self._peek(thumbnail).pixels)
-        wanted = chunk_count(self.view.expand(look.region), self._chunks(look))
+        wanted = self._total(look)
         missing = seen.missing if painted is look else wanted - self._present(look)
-        return Painted(painted, pixels, small, wanted, missing)
+        return Painted(painted, pixels, small, wanted, missing, seen.is_exact)
 
     def exact(self, look: Look, region: Region) -> Array | None:
         """Return voxels of a look's level if they are here, else None; never a stand-in's."""
@@ -90,19 +110,31 @@ class Painter:
         it each time.
         """
         present = self._present(look)
-        here = chunk_count(self.view.expand(look.region), self._chunks(look)) == present
         last = len(self.view.pyramid.levels) - 1
-        if here or look.number == last or (present and len(look.displayed) == 2):
+        is_here = present == self._total(look)
+        if is_here or look.number == last or (present and len(look.displayed) == 2):
             return None
         for number in range(look.number + 1, last + 1):
             coarse = same_place(self.view, look, number)
-            total = chunk_count(self.view.expand(coarse.region), self._chunks(coarse))
-            if number == last or self._present(coarse) == total:
+            if number == last or self._is_whole(coarse):
                 return coarse
         return None
 
-    def _chunks(self, look: Look) -> tuple[int, ...]:
-        return self.view.level(look.number).grid.chunks
+    def _may_be_whole(self, look: Look) -> bool:
+        if not is_asked_for_whole(self.view, look, self._engine.cache):
+            return False
+        if not self._engine.has_failures:
+            return True
+        level = self.view.level(look.number)
+        chunks = level.grid.touching(self.view.expand(look.region))
+        return all(self._engine.failure(level, index) is None for index in chunks)
+
+    def _is_whole(self, look: Look) -> bool:
+        return self._present(look) == self._total(look)
+
+    def _total(self, look: Look) -> int:
+        """Return how many chunks there are in a look."""
+        return chunk_count(self.view.expand(look.region), self.view.level(look.number).grid.chunks)
 
     def _present(self, look: Look) -> int:
         """Return how many chunks of a look are in memory."""
@@ -150,6 +182,19 @@ class PatchPainter(Painter):
             return super().has_any(look)
         return self._pixels(look) is not None or self._substitute(look) is not None
 
+    def may_come(self, look: Look) -> bool:
+        """Tell whether a patch may still come that can be painted for a look."""
+        if not self._is_patched(look):
+            return super().may_come(look)
+        looks = [each for each in (self._overview(look), look) if each is not None]
+        return any(self._engine.failure(self._patch(each), self._index) is None for each in looks)
+
+    def count(self, look: Look) -> tuple[int, int]:
+        """Return 1, and whether the patch of a look is missing."""
+        if not self._is_patched(look):
+            return super().count(look)
+        return 1, int(self._pixels(look) is None)
+
     def paint(self, look: Look, thumbnail: Look) -> Painted:
         """Return the patch of a look, or what stands in for it."""
         if not self._is_patched(look):
@@ -161,9 +206,10 @@ class PatchPainter(Painter):
             pixels = self._pixels(painted)
         else:
             self._last = look
+        is_whole = pixels is not None
         if pixels is None:
             pixels = np.zeros(painted.region.shape, self.view.dtype)
-        return Painted(painted, pixels, pixels, 1, missing)
+        return Painted(painted, pixels, pixels, 1, missing, is_whole)
 
     def exact(self, look: Look, region: Region) -> Array | None:
         """Return voxels of the patch of a look, if it is here and covers them."""

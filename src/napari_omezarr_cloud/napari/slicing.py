@@ -45,6 +45,11 @@ class Painter(Protocol):
 
 def can_hook(layer: Any) -> bool:
     """Tell whether this napari has what the hook stands on."""
+    @property
+    def box(self) -> Region | None:
+        """The voxels of level 0 that are shown in 3-D; None: all."""
+        ...
+
     state = getattr(layer, "_slicing_state", None)
     request = getattr(state, "_slice_request_class", None)
     needed = ("_call_multi_scale", "_project_slice", "_get_order", "_thick_slice_at_level")
@@ -87,8 +92,8 @@ def _peeking(base: Any, painter: Painter) -> Any:
         """A slice request that never waits."""
 
         def _call_multi_scale(self) -> Any:
-            look = _look(self, painter.view, self.data_level, self.corner_pixels)
-            thumbnail = _look(self, painter.view, self.thumbnail_level, None)
+            look = _look(self, painter.view, self.data_level, self.corner_pixels, painter.box)
+            thumbnail = _look(self, painter.view, self.thumbnail_level, None, None)
             painted, pixels, small = painter.paint(look, thumbnail)
             order = self._get_order()
             from napari.layers._scalar_field._slice import (
@@ -120,7 +125,9 @@ def _project(request: Any, pixels: Array) -> Array:
     return projected
 
 
-def _look(request: Any, view: PyramidView, number: int, corners: Array | None) -> Look:
+def _look(
+    request: Any, view: PyramidView, number: int, corners: Array | None, box: Region | None
+) -> Look:
     shape = view.grid(number).shape
     displayed = tuple(request.slice_input.displayed)
     start, stop = [0] * len(shape), list(shape)
@@ -195,6 +202,8 @@ def _tile_to_data(request: Any, view: PyramidView, look: Look) -> Any:
     """
     from napari.utils.transforms import Affine
 
+    if box is not None and request.slice_input.ndisplay == 3:
+        region = region.along(displayed, from_finest.covering(box, shape))
     to_finest = view.transform(look.number).to(view.transform(0))
     ndim = request.slice_input.ndim
     scale, translate = np.ones(ndim), np.zeros(ndim)

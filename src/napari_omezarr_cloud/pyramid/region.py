@@ -106,6 +106,13 @@ class Region:
             tuple(b + m for b, m in zip(self.stop, margin, strict=True)),
         )
 
+    def along(self, axes: Sequence[int], other: Region) -> Region:
+        """Return the box with the extent of another along some axes."""
+        start, stop = list(self.start), list(self.stop)
+        for axis in axes:
+            start[axis], stop[axis] = other.start[axis], other.stop[axis]
+        return Region(tuple(start), tuple(stop))
+
     def relative_to(self, outer: Region) -> tuple[slice, ...]:
         """Return this box as slices into an array that holds ``outer``."""
         return tuple(
