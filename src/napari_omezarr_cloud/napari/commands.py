@@ -13,6 +13,8 @@ __all__ = [
     "retry_failed",
     "settings_dialog",
     "toggle_source",
+    "show_box",
+    "show_whole_volume",
     "wipe",
 ]
 
@@ -62,7 +64,26 @@ def _extract(viewer: Any) -> None:
     extract_now(viewer)
 
 
-_KEYS = {"Alt-U": _show_open_url, "Q": _toggle_source, "Shift-Q": _wipe, "Alt-X": _extract}
+def _show_box(viewer: Any) -> None:
+    from napari_omezarr_cloud.napari.box_view import show_box_now
+
+    show_box_now(viewer)
+
+
+def _show_whole_volume(viewer: Any) -> None:
+    from napari_omezarr_cloud.napari.box_view import show_whole_volume as show_whole
+
+    show_whole(viewer)
+
+
+_KEYS = {
+    "Alt-U": _show_open_url,
+    "Q": _toggle_source,
+    "Shift-Q": _wipe,
+    "Alt-X": _extract,
+    "Alt-B": _show_box,
+    "Alt-Shift-B": _show_whole_volume,
+}
 """None of them means anything to napari 0.9, in any kind of layer."""
 
 
@@ -130,3 +151,23 @@ def extract() -> None:
     if viewer is not None:
         bind_keys(viewer)
         _extract(viewer)
+
+
+def show_box() -> None:
+    """Show the box in view at full resolution, in the viewer in front; in 3-D."""
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        bind_keys(viewer)
+        _show_box(viewer)
+
+
+def show_whole_volume() -> None:
+    """Show all of the volumes again, in the viewer in front."""
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        bind_keys(viewer)
+        _show_whole_volume(viewer)

@@ -12,8 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_info
-from qtpy.QtCore import QObject, Qt, QTimer, Signal
-from qtpy.QtWidgets import QLabel, QProgressDialog
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_omezarr_cloud.errors import CloudError, OperationError
 from napari_omezarr_cloud.napari.background import Job
@@ -23,6 +22,7 @@ from napari_omezarr_cloud.napari.extract_plan import (
     chosen_layers,
     plan_extracts,
 )
+from napari_omezarr_cloud.napari.loading_dialog import LoadingDialog
 from napari_omezarr_cloud.napari.notices import plain, tell_error
 from napari_omezarr_cloud.napari.region_text import bytes_text, position_text, size_text
 from napari_omezarr_cloud.napari.wiring import is_open
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Extraction", "extract_now", "extracted_text"]
 
-_SHOW_AFTER_MS, _PROGRESS_MS, _FRAME_MS = 500, 80, 35
+_FRAME_MS = 35
 
 _under_way: set[Extraction] = set()
 
@@ -164,7 +164,8 @@ def extract_now(viewer: Any) -> Extraction | None:
 
     extraction.done.connect(tell)
     extraction.failed.connect(tell_error)
-    _ProgressDialog(viewer, extraction)
+    words = "Extracting " + ", ".join(each.name for each in extracts)
+    LoadingDialog(viewer, extraction, "Extract", words)
     extraction.start()
     return extraction
 
@@ -204,52 +205,3 @@ def _add(viewer: Any, extract: Extract, pixels: npt.NDArray[Any], under: Sequenc
     viewer.layers.insert(max(places) + 1 if places else len(viewer.layers), layer)
     viewer.layers.selection = selected
     return layer
-
-
-class _ProgressDialog(QObject):
-    """Shows how far an extraction is, when it takes long; the window stays usable."""
-
-    def __init__(self, viewer: Any, extraction: Extraction) -> None:
-        super().__init__(extraction)
-        dialog = QProgressDialog(
-            "", "Cancel", 0, extraction.chunks, viewer.window.main_menu.window()
-        )
-        text = QLabel("Extracting " + ", ".join(each.name for each in extraction.extracts))
-        text.setTextFormat(Qt.TextFormat.PlainText)  # a layer's name may come from a file
-        text.setWordWrap(True)
-        dialog.setLabel(text)
-        dialog.setWindowTitle("Extract")
-        dialog.setAutoClose(False)
-        dialog.setAutoReset(False)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_ShowWithoutActivating)
-        dialog.setMinimumDuration(_SHOW_AFTER_MS)
-        dialog.setValue(0)
-        dialog.canceled.connect(extraction.cancel)
-        self._dialog: QProgressDialog | None = dialog
-        self._extraction = weakref.ref(extraction)
-        dialog.destroyed.connect(self._forget)  # with the window
-        self._clock = QTimer(self)
-        self._clock.setInterval(_PROGRESS_MS)
-        self._clock.timeout.connect(self._show_progress)
-        self._clock.start()
-        extraction.ended.connect(self._close)
-
-    def _show_progress(self) -> None:
-        extraction = self._extraction()
-        # Not the same value again: a first 0 sets out the time after which the dialog shows.
-        if self._dialog is not None and extraction is not None and extraction.loaded:
-            self._dialog.setValue(extraction.loaded)
-
-    def _close(self) -> None:
-        self._clock.stop()
-        dialog, self._dialog = self._dialog, None
-        if dialog is not None:
-            dialog.hide()
-            dialog.deleteLater()
-
-    def _forget(self) -> None:
-        """Give up with the window."""
-        self._dialog = None
-        extraction = self._extraction()
-        if extraction is not None:
-            extraction.cancel()

@@ -77,8 +77,9 @@ class ViewWatch(QObject):
         if viewer is None:
             return []
         camera, dims, canvas = viewer.scene.camera.events, viewer.dims.events, viewer.canvas.events
-        shown = [camera.zoom, camera.center, dims.point, dims.order, dims.ndisplay, canvas.size]
-        return [*shown, viewer.canvas.grid.events.enabled, *self._layer_emitters()]
+        shown = [camera.zoom, camera.center, camera.angles, camera.perspective, canvas.size]
+        sliders = [dims.point, dims.order, dims.ndisplay]
+        return [*shown, *sliders, viewer.canvas.grid.events.enabled, *self._layer_emitters()]
 
     def _layer_emitters(self) -> list[Any]:
         layer = self._layer() if self._layer else None

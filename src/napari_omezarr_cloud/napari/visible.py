@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_omezarr_cloud.napari.display import view_of
+from napari_omezarr_cloud.napari.display import display_of, view_of
 from napari_omezarr_cloud.pyramid import Region, Transform
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ __all__ = [
     "Spans",
     "VisibleRegion",
     "axis_names",
+    "box_in_data",
     "has_pixels",
     "level_count",
     "level_of",
@@ -93,13 +94,18 @@ def has_pixels(layer: Any) -> bool:
 
 
 def visible_region(
-    viewer: Any, layer: Any, level: int | None = None, spans: Spans | None = None
+    viewer: Any,
+    layer: Any,
+    level: int | None = None,
+    spans: Spans | None = None,
+    box: Region | None = None,
 ) -> VisibleRegion | None:
     """Return which pixels of a layer are on screen; None where none is.
 
     In 2-D it is the smallest box of voxels that holds what the canvas shows; in 3-D the whole
-    extent of the displayed axes. On the other axes it is the plane on which the sliders stand (of
-    a thick slice the middle one). A hidden layer counts as if it were shown.
+    extent of the displayed axes, or the box of it that is shown. On the other axes it is the plane
+    on which the sliders stand (of a thick slice the middle one). A hidden layer counts as if it
+    were shown.
 
     Parameters
     ----------
@@ -111,6 +117,8 @@ def visible_region(
         Which level to take; None is the one that is shown.
     spans
         A box of the world to take instead of what the canvas shows.
+    box
+        Of a layer of ours in 3-D, the voxels of level 0 to take instead.
     """
     offset = viewer.dims.ndim - layer.ndim  # a layer lives in the last axes of the world
     displayed = tuple(sorted(d - offset for d in viewer.dims.displayed if d >= offset))
@@ -119,7 +127,13 @@ def visible_region(
     if level is None:
         level = int(layer.data_level) if layer.multiscale else 0
     found = level_of(layer, level, displayed)
+    if box is None and spans is None and viewer.dims.ndisplay == 3:
+        shown = display_of(layer)
+        box = None if shown is None else shown.box
     region = _region(viewer, layer, found, displayed, spans)
+    if region is not None and box is not None:
+        from_finest = level_of(layer, 0).to_data.to(found.to_data)
+        region = region.along(displayed, from_finest.covering(box, found.shape))
     if region is None:
         return None
     sizes = pixel_sizes_um(layer)
@@ -200,7 +214,7 @@ def _region(
     finest = level_of(layer, 0, displayed).shape
     if spans is None and viewer.dims.ndisplay == 2:
         spans = _spans_on_screen(viewer)
-    box = None if spans is None else _box_in_data(viewer, layer, spans)
+    box = None if spans is None else box_in_data(viewer, layer, spans)
     plane_at = _nearest_plane if view_of(layer) is None else _plane_of_ours
     start, stop = [0] * len(level.shape), list(level.shape)
     for axis in range(layer.ndim):
@@ -228,9 +242,7 @@ def _spans_on_screen(viewer: Any) -> Spans:
     return [(at - half, at + half) for at, half in zip(centre, halves, strict=True)]
 
 
-def _box_in_data(
-    viewer: Any, layer: Any, spans: Spans
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def box_in_data(viewer: Any, layer: Any, spans: Spans) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Return the box, in data coordinates, around the corners of a box of the world."""
     corners = []
     for corner in itertools.product(*spans):

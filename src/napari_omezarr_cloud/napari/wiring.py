@@ -73,7 +73,8 @@ def attach(viewer: Any) -> None:
     _watches[viewer] = watch
     viewer.layers.events.inserted.connect(watch.on_inserted)
     viewer.layers.events.removed.connect(watch.on_removed)
-    viewer.dims.events.ndisplay.connect(watch.on_ndisplay)
+    viewer.dims.events.ndisplay.connect(watch.on_displayed)
+    viewer.dims.events.order.connect(watch.on_displayed)
     refresher().settled.connect(watch.on_settled)
     bind_keys(viewer)
     for layer in list(viewer.layers):
@@ -106,9 +107,10 @@ class _Watch(QObject):
     def on_removed(self, event: Any) -> None:
         display.release(event.value)
 
-    def on_ndisplay(self, event: Any) -> None:
+    def on_displayed(self, event: Any) -> None:
         viewer = self._viewer()
         if viewer is not None:
+            choose_levels(viewer)
             choose_levels(viewer)
 
     def on_settled(self) -> None:
