@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import pytest
 from napari.utils.notifications import notification_manager
+from npe2 import PluginManager
 
 from napari_omezarr_cloud import settings as settings_module
 from tests.fixtures.images import pattern, pyramid, write_directly
@@ -16,6 +19,33 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.fixtures.images import Written
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_collections() -> None:
+    """Spare the garbage collector what is loaded by now, and will be for good.
+
+    napari collects all garbage whenever layers are removed, the tests' fixtures do after each
+    test. Over all modules and collected tests that takes longer than most tests.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plugins_found_once() -> Iterator[None]:
+    """Have each list of plugins look through what is installed once, not for every window."""
+    discover, done = PluginManager.discover, WeakSet[PluginManager]()
+
+    def discover_once(manager: PluginManager, *args: Any, **how: Any) -> int:
+        if manager in done:
+            return 0
+        done.add(manager)
+        return discover(manager, *args, **how)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PluginManager, "discover", discover_once)
+        yield
 
 
 @pytest.fixture
