@@ -12,9 +12,9 @@ __all__ = [
     "open_url_dialog",
     "retry_failed",
     "settings_dialog",
-    "toggle_source",
     "show_box",
     "show_whole_volume",
+    "toggle_source",
     "wipe",
 ]
 

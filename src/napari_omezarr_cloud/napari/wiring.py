@@ -101,6 +101,7 @@ class _Watch(QObject):
         _welcome(event.value)
         if viewer is not None and display.display_of(event.value) is not None:
             show_scale_bar(viewer)
+            choose_levels(viewer)
             if plate_behind(event.value) is not None:
                 listen(viewer)
 
@@ -110,7 +111,6 @@ class _Watch(QObject):
     def on_displayed(self, event: Any) -> None:
         viewer = self._viewer()
         if viewer is not None:
-            choose_levels(viewer)
             choose_levels(viewer)
 
     def on_settled(self) -> None:
