@@ -140,6 +140,8 @@ def _look(
                 from_finest, view, number, axis, int(corners[0, axis]), int(corners[1, axis]) + 1
             )
     region = Region(tuple(start), tuple(stop))
+    if box is not None and request.slice_input.ndisplay == 3:
+        region = region.along(displayed, from_finest.covering(box, shape))
     return Look(number, region, displayed, _stride(region, displayed))
 
 
@@ -202,8 +204,6 @@ def _tile_to_data(request: Any, view: PyramidView, look: Look) -> Any:
     """
     from napari.utils.transforms import Affine
 
-    if box is not None and request.slice_input.ndisplay == 3:
-        region = region.along(displayed, from_finest.covering(box, shape))
     to_finest = view.transform(look.number).to(view.transform(0))
     ndim = request.slice_input.ndim
     scale, translate = np.ones(ndim), np.zeros(ndim)
