@@ -293,7 +293,7 @@ def test_a_plan_says_what_it_takes(link: str, network: Network) -> None:
     assert len(network.data_requests) == 4
     kept = noc.keep_offline(image, BOX, [0])
     assert plan.nbytes == pytest.approx(kept.nbytes, rel=0.2)
-    assert "y 60 to 200, x 0 to 130; levels 0" in (plan.what, kept.what)
+    assert "y=60:200, x=0:130; levels 0" in (plan.what, kept.what)
     assert len(network.data_requests) == 12
 
 
@@ -479,7 +479,7 @@ def test_the_shell_keeps_tells_and_releases(
     (kept,) = json.loads(capsys.readouterr().out)["kept"]
     assert (kept["id"], kept["where"], kept["is_whole"]) == (1, link, True)
     assert main(["cache", "info"]) == 0
-    assert "1  plane, y 60 to 200, x 0 to 130; levels 0, 2" in capsys.readouterr().out
+    assert "1  plane, y=60:200, x=0:130; levels 0, 2" in capsys.readouterr().out
 
     assert main(["cache", "clear"]) == 0
     assert len(noc.kept_offline()) == 1

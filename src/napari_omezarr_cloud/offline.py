@@ -11,6 +11,7 @@ from napari_omezarr_cloud.chunks.keeping import (
     OfflinePlan,
     OfflineProgress,
     keep,
+    lack_of_room,
     level_needs,
     plan,
 )
@@ -25,6 +26,7 @@ from napari_omezarr_cloud.store.disk import (
     KeptWish,
     Usage,
     disk_cache,
+    is_switched_off,
     saved_settings,
     use_settings,
 )
@@ -45,9 +47,11 @@ __all__ = [
     "Usage",
     "cache_info",
     "clear_cache",
+    "is_switched_off",
     "keep_offline",
     "keep_offline_async",
     "kept_offline",
+    "lack_of_room",
     "level_needs",
     "plan_offline",
     "plan_offline_async",

@@ -31,7 +31,7 @@ from napari_omezarr_cloud.store.disk import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from napari_omezarr_cloud.chunks.engine import Engine
     from napari_omezarr_cloud.location import Location
@@ -39,7 +39,15 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.pyramid.plate_opened import FieldChoice
     from napari_omezarr_cloud.store.disk.ledger import Ledger
 
-__all__ = ["LevelNeeds", "OfflinePlan", "OfflineProgress", "keep", "level_needs", "plan"]
+__all__ = [
+    "LevelNeeds",
+    "OfflinePlan",
+    "OfflineProgress",
+    "keep",
+    "lack_of_room",
+    "level_needs",
+    "plan",
+]
 
 T = TypeVar("T")
 
@@ -58,6 +66,8 @@ class LevelNeeds:
 
     number: int
     """Of the level; 0 is the finest."""
+    shape: tuple[int, ...]
+    """Voxels of the region at this level, per axis of the image."""
     chunks: int
     """How many there are, stored or not."""
     decoded_nbytes: int
@@ -132,7 +142,7 @@ def level_needs(pyramid: Pyramid, region: Region | None = None) -> tuple[LevelNe
 def _needs(number: int, level: Level, region: Region, nbytes: int | None = None) -> LevelNeeds:
     count = _count(level, region)
     chunk_nbytes = math.prod(level.grid.chunks) * level.grid.dtype.itemsize
-    return LevelNeeds(number, count, count * chunk_nbytes, nbytes)
+    return LevelNeeds(number, region.shape, count, count * chunk_nbytes, nbytes)
 
 
 async def plan(
@@ -210,6 +220,7 @@ def _summed(number: int, needs: Sequence[LevelNeeds]) -> LevelNeeds:
     own = [each for each in needs if each.number == number]
     return LevelNeeds(
         number,
+        own[0].shape,
         sum(each.chunks for each in own),
         sum(each.decoded_nbytes for each in own),
         sum(each.nbytes or 0 for each in own),
@@ -283,20 +294,42 @@ async def _usage() -> Usage:
 
 
 async def _check_room(planned: OfflinePlan) -> None:
-    where = str(planned.opened.location)
     kept = await _on_disk(lambda ledger: ledger.kept())
-    others = (await _usage()).kept_nbytes
-    # What is gone on with has its place already.
-    others -= sum(each.nbytes for each in kept if (each.where, each.wish) == (where, planned.wish))
-    most = disk_cache().usage.max_bytes
-    if others + planned.nbytes > most:
+    why = lack_of_room(planned, await _usage(), kept)
+    if why:
         raise OperationError(
             _WHAT,
-            where=where,
-            why=f"it takes about {planned.nbytes / 1e6:,.0f} MB, and the disk cache of "
-            f"{most / 1e6:,.0f} MB keeps {others / 1e6:,.0f} MB already",
+            where=str(planned.opened.location),
+            why=why,
             hint="Enlarge the cache, release what is kept, or take fewer levels.",
         )
+
+
+def lack_of_room(planned: OfflinePlan, usage: Usage, kept: Iterable[Kept]) -> str:
+    """Return why a planned region cannot be held on the disk; empty where it can.
+
+    Parameters
+    ----------
+    planned
+        What is to be kept.
+    usage
+        Of the disk cache.
+    kept
+        What is kept already; a part that is gone on with has its place.
+    """
+    here = str(planned.opened.location), planned.wish
+    there = sum(each.nbytes for each in kept if (each.where, each.wish) == here)
+    others, needed = usage.kept_nbytes - there, f"it takes about {_megabytes(planned.nbytes)}"
+    if others + planned.nbytes > usage.max_bytes:
+        most, held = _megabytes(usage.max_bytes), _megabytes(others)
+        return f"{needed}, and the disk cache of {most} keeps {held} already"
+    if planned.nbytes - there > usage.free_nbytes:
+        return f"{needed}, and {_megabytes(usage.free_nbytes)} are free on the disk"
+    return ""
+
+
+def _megabytes(nbytes: int) -> str:
+    return f"{nbytes / 1e6:,.0f} MB"
 
 
 def _pin(number: int, names: set[bytes], ledger: Ledger) -> None:
@@ -444,9 +477,11 @@ def _boxes(
 
 
 def _in_words(pyramid: Pyramid, region: Region, numbers: Sequence[int]) -> str:
+    """Return a box as ``omezarr cache keep --box`` takes it, and the levels."""
     count = len(pyramid.levels)
     which = "all levels" if len(numbers) == count else "levels " + ", ".join(map(str, numbers))
     if region == Region.whole(pyramid.levels[0].grid.shape):
         return f"the whole image, {which}"
-    sides = zip(pyramid.axes, region.start, region.stop, strict=True)
-    return ", ".join(f"{axis.name} {a} to {b}" for axis, a, b in sides) + f"; {which}"
+    sides = zip(pyramid.axes, region.start, region.stop, pyramid.levels[0].grid.shape, strict=True)
+    parts = [f"{axis.name}={a}:{b}" for axis, a, b, size in sides if b - a < size]
+    return f"{', '.join(parts)}; {which}"

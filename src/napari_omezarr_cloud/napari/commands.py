@@ -9,6 +9,7 @@ __all__ = [
     "auto_contrast_visible",
     "bind_keys",
     "extract",
+    "keep_offline",
     "open_url_dialog",
     "retry_failed",
     "settings_dialog",
@@ -121,6 +122,17 @@ def settings_dialog() -> None:
         from napari_omezarr_cloud.napari.widgets.settings_dialog import show_settings
 
         show_settings(viewer)
+
+
+def keep_offline() -> None:
+    """Show what can be kept for offline use, over the viewer in front."""
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        from napari_omezarr_cloud.napari.widgets.offline_dialog import show_offline
+
+        show_offline(viewer)
 
 
 def toggle_source() -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from napari_omezarr_cloud.errors import CloudError
 
-__all__ = ["offer", "plain", "tell_error", "tell_notes", "tell_warning"]
+__all__ = ["offer", "plain", "tell_error", "tell_info", "tell_notes", "tell_warning"]
 
 _PATIENCE_MS, _PAUSE_MS = 5000, 100
 _MOST_NOTES = 3
@@ -54,6 +54,11 @@ def _why_first(error: CloudError) -> str:
 def tell_warning(sentence: str) -> None:
     """Notify about something that went on with a loss; any thread."""
     show_warning(plain(sentence))
+
+
+def tell_info(sentence: str) -> None:
+    """Notify about something that has ended well; any thread."""
+    show_info(plain(sentence))
 
 
 def tell_notes(name: str, notes: Sequence[str]) -> None:

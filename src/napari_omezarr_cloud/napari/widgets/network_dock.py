@@ -90,6 +90,9 @@ class NetworkDock(QWidget):
             "Give up everything that is being loaded now. Moving the view or Retry loads again."
         )
         self.stop_button.clicked.connect(self.stop)
+        self.offline_button = QPushButton("Keep this region offline…")
+        self.offline_button.setToolTip("Download what is in view, and hold it on this disk")
+        self.offline_button.clicked.connect(self._show_offline)
         self.settings_button = QPushButton("Settings…")
         self.settings_button.setToolTip("Memory, disk, loading ahead, 3D")
         self.settings_button.clicked.connect(self._show_settings)
@@ -110,6 +113,7 @@ class NetworkDock(QWidget):
         buttons.addWidget(self.pause_button, 0, 0)
         buttons.addWidget(self.stop_button, 0, 1)
         buttons.addWidget(self.settings_button, 0, 2)
+        buttons.addWidget(self.offline_button, 1, 0, 1, 3)
         form = QFormLayout()
         form.addRow(_REQUESTS.title, self.limit)
         form.addRow("Pixels in memory", self.memory)
@@ -269,6 +273,13 @@ class NetworkDock(QWidget):
         viewer = self._viewer()
         if viewer is not None:
             show_settings(viewer)
+
+    def _show_offline(self) -> None:
+        from napari_omezarr_cloud.napari.widgets.offline_dialog import show_offline
+
+        viewer = self._viewer()
+        if viewer is not None:
+            show_offline(viewer)
 
 
 class _Tree(QTreeWidget):

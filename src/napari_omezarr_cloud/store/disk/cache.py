@@ -66,6 +66,8 @@ class Usage:
     kept_nbytes: int = 0
     """Of ``nbytes``: kept for offline use, not given up for want of room."""
     kept_entries: int = 0
+    free_nbytes: int = 0
+    """What is left on the disk."""
     private: bool = False
     """Whether what needs credentials is kept, too."""
     hits: int = 0
@@ -488,6 +490,7 @@ class DiskCache:
                 entries=totals.entries,
                 kept_nbytes=totals.kept_nbytes,
                 kept_entries=totals.kept_entries,
+                free_nbytes=shutil.disk_usage(self.folder).free,
                 private=self._settings.private,
                 problem="",
             )
