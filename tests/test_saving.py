@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 import napari_omezarr_cloud as noc
-from napari_omezarr_cloud.errors import AccessRefusedError, ExistsError, RegionError, WriteError
+from napari_omezarr_cloud.api import locate
+from napari_omezarr_cloud.errors import (
+    AccessRefusedError,
+    ExistsError,
+    NotFoundError,
+    RegionError,
+    ServerError,
+    WriteError,
+)
+from napari_omezarr_cloud.store import RemoteStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,3 +124,64 @@ def test_to_a_private_bucket_and_back(
 def test_a_plain_web_server_takes_nothing(volume: noc.Image) -> None:
     with pytest.raises(WriteError, match="plain web servers take no files"):
         noc.save(volume, "https://example.org/data/a.zarr")
+
+
+@pytest.mark.parametrize("on", ["disk", "S3"])
+def test_overwriting_leaves_the_old_until_the_new_is_whole(
+    volume: noc.Image, on: str, tmp_path: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    if on == "S3":
+        place = locate(f"s3://{s3.private}/over/old.zarr", endpoint=s3.endpoint)
+    else:
+        place = locate(tmp_path / "old.zarr")
+    noc.save(volume, place, chunks=(1, 4, 16, 16), levels=3)
+    new = noc.from_array(np.full((2, 300, 280), 7, "u1"), "cyx", name="new")
+    seen = []
+
+    def look(_: object) -> None:
+        seen.append((noc.open(place).read(0) == VOLUME).all())
+
+    saved = noc.save(new, place, overwrite=True, on_progress=look)
+
+    assert seen
+    assert all(seen)
+    assert (saved.read(0) == 7).all()
+    assert len(saved.levels) == 2
+    if on == "S3":
+        prefix = s3.client.list_objects_v2(Bucket=s3.private, Prefix="over/")
+        kept = [each["Key"] for each in prefix["Contents"]]
+        assert {key.split("/")[1] for key in kept} == {"old.zarr"}
+        assert not [key for key in kept if "/2/" in key]  # the old one's third level
+    else:
+        assert {path.name for path in tmp_path.iterdir()} == {"old.zarr", "volume.zarr"}
+
+
+def test_a_replacement_that_broke_off_is_finished_by_saving_again(
+    volume: noc.Image, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    place = locate(f"s3://{s3.private}/broken/old.zarr", endpoint=s3.endpoint)
+    noc.save(volume, place)
+    new = noc.from_array(np.arange(300 * 280, dtype="u4").reshape(300, 280), "yx", name="new")
+    copies = RemoteStore.copy
+
+    async def break_off(self: RemoteStore, key: str, to: str) -> None:
+        if key.endswith("zarr.json") and "/1/" in key:
+            raise ServerError("Could not copy", key=key, status=500)
+        await copies(self, key, to)
+
+    monkeypatch.setattr(RemoteStore, "copy", break_off)
+    with pytest.raises(ServerError):
+        noc.save(new, place, overwrite=True)
+    with pytest.raises(NotFoundError, match="began and has not ended"):
+        noc.open(place)
+    monkeypatch.setattr(RemoteStore, "copy", copies)
+
+    again: list[object] = []
+    saved = noc.save(new, place, overwrite=True, on_progress=again.append)
+
+    assert (saved.read(0) == np.arange(300 * 280).reshape(300, 280)).all()
+    assert not again  # nothing was written a second time

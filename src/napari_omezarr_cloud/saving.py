@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_omezarr_cloud.api import Derived, Image, Labels, locate
+from napari_omezarr_cloud.api import open as open_image
 from napari_omezarr_cloud.errors import RegionError, WriteError
 from napari_omezarr_cloud.location import Location
 from napari_omezarr_cloud.ngff import Channel
@@ -18,15 +19,16 @@ from napari_omezarr_cloud.pyramid import PyramidView, Region
 from napari_omezarr_cloud.pyramid.channels import channel_axis
 from napari_omezarr_cloud.store import io_thread
 from napari_omezarr_cloud.write.plan import Plan, plan_image
+from napari_omezarr_cloud.write.replacing import finish_replacing, put_in_place, staging_of
 from napari_omezarr_cloud.write.sources import ViewSource
-from napari_omezarr_cloud.write.target import find
+from napari_omezarr_cloud.write.target import Found, find
 from napari_omezarr_cloud.write.writing import Progress, Writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from os import PathLike
 
-__all__ = ["SavePlan", "plan_save", "save"]
+__all__ = ["SavePlan", "plan_save", "save", "write_planned"]
 
 _CREATOR = "napari-omezarr-cloud"
 
@@ -42,6 +44,11 @@ class SavePlan:
     """OME metadata beside ``multiscales``: how channels look, or what the labels are."""
     provenance: Mapping[str, Any]
     """Where the voxels came from: the source's link without secrets, the recipe."""
+
+    def writing(self, location: Location) -> Writing:
+        """Return the write of it to a place; nothing begins."""
+        beside = {_CREATOR: dict(self.provenance)}
+        return Writing(self.plan, location, ome=self.ome, beside=beside, origin=self.origin)
 
     @property
     def origin(self) -> str:
@@ -143,6 +150,7 @@ def save(
     source: Image | Labels | Derived,
     target: str | PathLike[str] | Location,
     *,
+    overwrite: bool = False,
     threads: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     **options: Any,
@@ -180,6 +188,8 @@ def save(
         where there would be more than a thousand objects; None: no shards).
     codec
         "blosc", "blosc-lz4", "zstd", "gzip", "none".
+    overwrite
+        Whether what is there is deleted, once the new is whole beside it.
     threads
         How many blocks at once; None: as many as there are processors.
     on_progress
@@ -195,25 +205,43 @@ def save(
     Raises
     ------
     ExistsError
-        If something is there already.
+        If something is there already, and is not to be overwritten.
     WriteError
         If it cannot be written so, or there.
     CloudError
         If the source cannot be read.
     """
     planned = plan_save(source, target, **options)
-    writing = Writing(
-        planned.plan,
-        planned.location,
-        ome=planned.ome,
-        beside={_CREATOR: dict(planned.provenance)},
-        origin=planned.origin,
-    )
-    writing.begin(io_thread().wait(find(planned.location)))
-    writing.run(planned.source, threads=threads, on_progress=on_progress or (lambda _: None))
-    from napari_omezarr_cloud.api import open as open_again
+    write_planned(planned, overwrite=overwrite, threads=threads, on_progress=on_progress)
+    return open_image(planned.location)
 
-    return open_again(planned.location)
+
+def write_planned(
+    planned: SavePlan,
+    *,
+    overwrite: bool = False,
+    threads: int | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> None:
+    """Write what was planned; waits. Takes what :func:`save` takes and raises as it does."""
+    place = planned.location
+    found, identity = io_thread().wait(_found(place))
+    writing = planned.writing(place)
+    if identity == writing.identity:
+        return  # it broke off when it had only to be put in its place
+    replaces = overwrite and not found.is_empty and found.plan != writing.identity
+    if replaces:
+        staging = staging_of(place)
+        writing = planned.writing(staging)
+        found = io_thread().wait(find(staging))
+    writing.begin(found)
+    writing.run(planned.source, threads=threads, on_progress=on_progress or (lambda _: None))
+    if replaces:
+        io_thread().wait(put_in_place(writing.location, place, writing.identity))
+
+
+async def _found(location: Location) -> tuple[Found, dict[str, Any] | None]:
+    return await finish_replacing(location, await find(location))
 
 
 def _ome(

@@ -121,8 +121,9 @@ async def open_what_is_there(
         group = parse_group(top_documents(opened.documents), where=str(opened.location))
     except NotFoundError as nothing:
         guessed = group_of_guesses(opened, is_one=bool(labels_alone(opened)))
-        if guessed is None and depth == 0:
+        if depth == 0:
             await _refuse_unfinished(opened, nothing)
+        if guessed is None and depth == 0:
             return await open_folder(opened, nothing, open_in_folder)
         if guessed is None:
             raise

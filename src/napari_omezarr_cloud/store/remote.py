@@ -347,6 +347,10 @@ class RemoteStore:
         except NotFoundError:
             return  # as object stores do
 
+    async def copy(self, key: str, to: str) -> None:
+        """Copy one object below this root; an object store does it without sending it to us."""
+        await self._ask("Could not copy", key, lambda: obstore.copy_async(self._store, key, to))
+
     async def list(self, prefix: str = "") -> Sequence[Entry]:
         found = await self._ask(
             "Could not list",

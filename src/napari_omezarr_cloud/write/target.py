@@ -19,11 +19,12 @@ from napari_omezarr_cloud.errors import (
     WriteError,
 )
 from napari_omezarr_cloud.pyramid.documents import WRITE_NOTES
-from napari_omezarr_cloud.store import ByteStore, RemoteStore
+from napari_omezarr_cloud.store import RemoteStore
 from napari_omezarr_cloud.store.credentials import has_credentials
 
 if TYPE_CHECKING:
     from napari_omezarr_cloud.location import Location
+    from napari_omezarr_cloud.store import ByteStore
 
 __all__ = ["Found", "delete_tree", "find", "open_target", "tree"]
 
@@ -50,7 +51,7 @@ class Found:
         return self.plan is not None
 
 
-def open_target(location: Location) -> ByteStore:
+def open_target(location: Location) -> RemoteStore:
     """Return a store to write into; makes a local folder, asks no server.
 
     Raises
@@ -147,10 +148,10 @@ async def tree(store: ByteStore, prefix: str = "") -> list[str]:
     return keys + [key for some in below for key in some]
 
 
-async def delete_tree(store: ByteStore, prefix: str = "", *, last: tuple[str, ...] = ()) -> None:
-    """Delete all below a prefix; the keys of ``last`` at the end, in their order."""
-    keys = [key for key in await tree(store, prefix) if key not in last]
+async def delete_tree(store: ByteStore, prefix: str = "", *, last: str = "", but: str = "") -> None:
+    """Delete all below a prefix: the key ``last`` at the end, the key ``but`` not at all."""
+    keys = [key for key in await tree(store, prefix) if key not in (last, but)]
     for first in range(0, len(keys), _DELETIONS):
         await asyncio.gather(*(store.delete(key) for key in keys[first : first + _DELETIONS]))
-    for key in last:
-        await store.delete(key)
+    if last:
+        await store.delete(last)

@@ -118,7 +118,9 @@ class Writing:
         self.waves: tuple[Wave, ...] = waves(plan)
         self.progress = Progress(task_count=sum(wave.task_count for wave in self.waves))
         self._documents = image_documents(plan, ome, beside)
-        self._identity = json.loads(json.dumps({"plan": plan.to_json(), "origin": origin}))
+        self.identity: dict[str, Any] = json.loads(
+            json.dumps({"plan": plan.to_json(), "origin": origin})
+        )
         self._store: ByteStore = open_target(location)
         self._done: set[str] = set()
 
@@ -137,7 +139,7 @@ class Writing:
         CloudError
             If nothing can be written there.
         """
-        if found.plan is not None and found.plan == self._identity:
+        if found.plan is not None and found.plan == self.identity:
             self._done = io_thread().wait(self._tasks_done())
             return
         if not found.is_empty:
@@ -150,7 +152,7 @@ class Writing:
                 else f"something is there already ({names})",
                 hint="Choose another name, or say that it may be overwritten.",
             )
-        io_thread().wait(self._store.put(f"{WRITE_NOTES}/plan.json", json_bytes(self._identity)))
+        io_thread().wait(self._store.put(f"{WRITE_NOTES}/plan.json", json_bytes(self.identity)))
 
     async def _tasks_done(self) -> set[str]:
         return {entry.name for entry in await self._store.list(f"{WRITE_NOTES}/done")}
@@ -253,7 +255,7 @@ class Writing:
             await asyncio.gather(*(self._store.put(key, raw) for key, raw in levels.items()))
             for key, raw in group.items():
                 await self._store.put(key, raw)
-            await delete_tree(self._store, WRITE_NOTES, last=(f"{WRITE_NOTES}/plan.json",))
+            await delete_tree(self._store, WRITE_NOTES, last=f"{WRITE_NOTES}/plan.json")
 
         if self.progress.is_cancelled:
             raise WriteError("Writing was cancelled", where=str(self.location))
