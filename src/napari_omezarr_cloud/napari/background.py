@@ -69,33 +69,32 @@ def wait_for(future: Future[T], label: str) -> T:
     loop, landing = QEventLoop(), _Landing()
     landing.done.connect(loop.quit, Qt.ConnectionType.QueuedConnection)  # type: ignore[call-arg]
     landing.watch(future)
+    patience = QTimer()
+    patience.setSingleShot(True)
+    patience.timeout.connect(loop.quit)
+    patience.start(_SHOW_AFTER_MS)
+    # Until a dialog is modal, the loop itself keeps user input out: it would be re-entrant as well.
+    loop.exec(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)
+    patience.stop()
+    if not future.done():
+        dialog = _dialog(label, future)
+        dialog.show()
+        loop.exec()
+        dialog.reset()
+        dialog.deleteLater()
+    return future.result()
+
+
+def _dialog(label: str, future: Future[Any]) -> QProgressDialog:
+    """Return a modal dialog that says what is waited for, and can cancel it."""
     dialog = QProgressDialog("", "Cancel", 0, 0, _window())
     text = QLabel(_shortened(label))
     text.setTextFormat(Qt.TextFormat.PlainText)  # a link may look like HTML
     dialog.setLabel(text)
     dialog.setWindowModality(Qt.WindowModality.ApplicationModal)
-    dialog.setMinimumDuration(_SHOW_AFTER_MS)
     dialog.setWindowTitle("Opening")
     dialog.canceled.connect(future.cancel)
-    # With a range of 0 the dialog never decides by itself to show; a timer does.
-    timer = QTimer()
-    timer.setSingleShot(True)
-    timer.timeout.connect(dialog.show)
-    timer.start(_SHOW_AFTER_MS)
-    # Until it shows, user input is kept out by the loop itself: it would be re-entrant as well.
-    excluded = QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents
-    shown = QTimer()
-    shown.setSingleShot(True)
-    shown.timeout.connect(loop.quit)
-    shown.start(_SHOW_AFTER_MS)
-    loop.exec(excluded)
-    shown.stop()
-    if not future.done():
-        loop.exec()
-    timer.stop()
-    dialog.reset()
-    dialog.deleteLater()
-    return future.result()
+    return dialog
 
 
 def _window() -> QWidget | None:

@@ -65,7 +65,6 @@ class Display:
         self._expected: tuple[str, PyramidView] | None = ("expected", view)
         self.is_stale = False
         self.refreshed_at = 0.0
-        self.cost_s = 0.0
         self.look: Look | None = None
         self.box: Region | None = None
         """The voxels of level 0 that are shown in 3-D; None: all."""
@@ -193,10 +192,14 @@ class Display:
             return False
         if self._is_holding and not awaited.has_all:
             return False
-        if self._shows_volume and not awaited.is_through(level):
+        if self._shows_volume and not self.is_through(level):
             return False  # it is painted when a level is whole, and each time costs all of it
         self.is_stale = True
         return True
+
+    def is_through(self, level: int) -> bool:
+        """Tell whether nothing more is awaited of a level."""
+        return self._awaited.is_through(level)
 
     @property
     def _shows_volume(self) -> bool:
@@ -217,10 +220,8 @@ class Display:
         layer = self._layer()
         if layer is None:
             return
-        started = time.perf_counter()
         layer.refresh(extent=False, thumbnail=self.missing == 0, highlight=False)
         self.refreshed_at = time.perf_counter()
-        self.cost_s = self.refreshed_at - started
 
     @property
     def progress(self) -> str:

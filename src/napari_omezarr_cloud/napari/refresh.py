@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import statistics
 import threading
 import time
 import weakref
+from collections import deque
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -19,13 +21,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Refresher", "refresher"]
 
-_RHYTHM_MS = 33
+_RHYTHM_MS, _MOST_MS = 33, 500
+_FIRST_COST_S = 0.03
+"""Of painting, as long as it was not measured."""
+_TURN_S = 0.02
+"""Layers are refreshed one after the other for so long before the window answers and paints them:
+one painting shows them all, and costs more than most refreshes."""
 
 
 class Refresher(QObject):
     """Brings the engine's news to the GUI thread: in a rhythm, and the last of them at once."""
 
-    arrived = Signal(bool)
+    arrived = Signal(int)
     settled = Signal()
     """A layer was painted with the last chunk it waited for."""
     failed = Signal(str)
@@ -35,10 +42,11 @@ class Refresher(QObject):
         super().__init__()
         self._displays: weakref.WeakSet[Display] = weakref.WeakSet()
         self._lock = threading.Lock()
-        self._is_told = self._is_hurried = False
+        self._told_ms: int | None = None
+        self._costs_s = deque([_FIRST_COST_S], maxlen=3)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._refresh_next)
+        self._timer.timeout.connect(self._refresh_stale)
         self.arrived.connect(self._plan)
         self._end = source.subscribe(self._hear)
 
@@ -53,54 +61,73 @@ class Refresher(QObject):
 
     def _hear(self, level: int, indices: Sequence[Index]) -> None:
         """On the engine's loop: mark who is concerned, and wake the GUI thread."""
-        concerned = [d for d in self._all() if d.hears(level, indices)]
-        if concerned:
-            self.wake(at_once=any(d.has_all for d in concerned))
-
-    def wake(self, *, at_once: bool = False) -> None:
-        """Have the GUI thread look for news, in the next beat or at once; any thread."""
-        if self._is_told and (self._is_hurried or not at_once):
+        displays = self._all()
+        concerned = [display for display in displays if display.hears(level, indices)]
+        if not concerned:
             return
-        self._is_told = True
-        self._is_hurried |= at_once
+        if all(display.has_all for display in displays):
+            self.wake(0)
+        elif any(display.is_through(level) for display in concerned):
+            self.wake(_RHYTHM_MS)  # other layers may be about to come so far as well
+        else:
+            self.wake(self._beat_ms)
+
+    @property
+    def _beat_ms(self) -> int:
+        """How long chunks are gathered before a level that is not complete is painted.
+
+        Painting may take a third of the time. Where it is slow (software OpenGL), a burst of chunks
+        is over before it would begin, and shown as a whole.
+        """
+        return min(max(_RHYTHM_MS, int(2000 * statistics.median(self._costs_s))), _MOST_MS)
+
+    def wake(self, within_ms: int = _RHYTHM_MS) -> None:
+        """Have the GUI thread look for news; any thread."""
+        if self._told_ms is not None and self._told_ms <= within_ms:
+            return
+        self._told_ms = within_ms
         try:
-            self.arrived.emit(at_once)
+            self.arrived.emit(within_ms)
         except RuntimeError:  # the application is gone, and this object with it
             self._end()
 
-    def _plan(self, at_once: bool) -> None:
-        if at_once:
-            self._timer.start(0)
-        elif not self._timer.isActive():
-            self._timer.start(_RHYTHM_MS)
+    def _plan(self, within_ms: int) -> None:
+        if not self._timer.isActive() or self._timer.remainingTime() > within_ms:
+            self._timer.start(within_ms)
 
-    def _refresh_next(self) -> None:
-        """Refresh one layer, and come back for the next: between two the window answers."""
-        self._is_told = self._is_hurried = False
+    def _refresh_stale(self) -> None:
+        """Refresh what has changed, for a moment, and come back for the rest."""
+        self._told_ms = None
         for sentence in [s for d in self._all() for s in d.new_failures()]:
             self.failed.emit(sentence)
         stale = [d for d in self._all() if d.is_stale]
         if not stale:
             return
+        started = time.perf_counter()
         # Complete ones first: theirs is the last picture, the others will be painted again.
-        first = min(stale, key=lambda d: (not d.has_all, d.refreshed_at))
-        first.refresh()
-        if not first.missing:
-            self.settled.emit()
+        for display in sorted(stale, key=lambda d: (not d.has_all, d.refreshed_at)):
+            self._refresh(display)
+            if time.perf_counter() - started > _TURN_S:
+                break
+        # What Qt has been asked to paint by now comes before a timer: it ends when that is done.
+        QTimer.singleShot(0, lambda: self._costs_s.append(time.perf_counter() - started))
         stale = [d for d in self._all() if d.is_stale]
         if stale:
-            self._timer.start(self._pause(stale, first.cost_s))
+            self._plan(0 if any(d.has_all for d in stale) else self._beat_ms)
 
-    @staticmethod
-    def _pause(stale: list[Display], cost_s: float) -> int:
-        """Return how long to wait before the next layer is painted, in ms."""
-        if any(d.has_all for d in stale):
-            return 0
-        if cost_s * 1000 > _RHYTHM_MS:
-            # A big volume, or software OpenGL: painting must leave as much time as it takes.
-            return int(cost_s * 1000)
-        waited_ms = (time.perf_counter() - min(d.refreshed_at for d in stale)) * 1000
-        return max(0, int(_RHYTHM_MS - waited_ms))
+    def _refresh(self, display: Display) -> None:
+        display.refresh()
+        if not display.missing:
+            self.settled.emit()
+
+    def show_complete(self) -> None:
+        """Refresh at once the layers of which all is here; on the GUI thread.
+
+        For those who know that a painting is about to come: a later refresh would need another one.
+        """
+        for display in self._all():
+            if display.is_stale and display.has_all:
+                self._refresh(display)
 
 
 _refresher: Refresher | None = None

@@ -104,6 +104,7 @@ class _Watch(QObject):
             choose_levels(viewer)
             if plate_behind(event.value) is not None:
                 listen(viewer)
+        refresher().show_complete()  # while this layer was made, chunks came for those before it
 
     def on_removed(self, event: Any) -> None:
         display.release(event.value)
