@@ -35,6 +35,11 @@ class Painter(Protocol):
         """What is painted; may be another one later, on the same grid."""
         ...
 
+    @property
+    def box(self) -> Region | None:
+        """The voxels of level 0 that are shown in 3-D; None: all."""
+        ...
+
     def paint(self, look: Look, thumbnail: Look) -> tuple[Look, Array, Array]:
         """Return the look that was painted, its pixels and the thumbnail's, without waiting.
 
@@ -45,11 +50,6 @@ class Painter(Protocol):
 
 def can_hook(layer: Any) -> bool:
     """Tell whether this napari has what the hook stands on."""
-    @property
-    def box(self) -> Region | None:
-        """The voxels of level 0 that are shown in 3-D; None: all."""
-        ...
-
     state = getattr(layer, "_slicing_state", None)
     request = getattr(state, "_slice_request_class", None)
     needed = ("_call_multi_scale", "_project_slice", "_get_order", "_thick_slice_at_level")
