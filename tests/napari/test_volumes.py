@@ -14,8 +14,12 @@ import napari_omezarr_cloud as noc
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.errors import OperationError, RegionError
 from napari_omezarr_cloud.napari.display import display_of
+from napari_omezarr_cloud.napari.look import Look, steps_to
 from napari_omezarr_cloud.napari.visible import visible_region
 from napari_omezarr_cloud.napari.widgets.box_dock import BoxDock
+from napari_omezarr_cloud.ngff import Axis
+from napari_omezarr_cloud.pyramid import PyramidView, Region, Transform
+from napari_omezarr_cloud.pyramid.in_memory import array_pyramid
 from napari_omezarr_cloud.settings import Settings, choose
 from tests.fixtures.images import pattern, write_directly
 from tests.fixtures.slow_http import SlowServer
@@ -30,6 +34,22 @@ PLUGIN = "napari-omezarr-cloud"
 STEP = (2.0, 0.5, 0.25)
 PLACE = (10.0, -3.0, 7.0)
 ALL = {0, 1, 2, 3}
+
+
+def test_levels_between_are_shown_where_they_are_cheap() -> None:
+    def steps(*shapes: tuple[int, ...]) -> list[int]:
+        axes = [Axis(name, "space") for name in "zyx"]
+        scales = [tuple(a / b for a, b in zip(shapes[0], s, strict=True)) for s in shapes]
+        transforms = [Transform(scale, (0.0,) * 3) for scale in scales]
+        arrays = [np.zeros(shape, "u1") for shape in shapes]
+        view = PyramidView.of(array_pyramid(arrays, axes, transforms, "steps"))
+        look = Look(0, Region.whole(shapes[0]), (0, 1, 2), (1, 1, 1))
+        return [each.number for each in steps_to(view, look)]
+
+    halved = [(64, 4096 >> n, 4096 >> n) for n in range(4)]
+    assert steps(*halved) == [3, 2, 1], "a quarter each, where z stays"
+    narrowed = [(64, 4096, 4096 >> n) for n in range(4)]
+    assert steps(*narrowed) == [3, 2], "half of the target is too much for what is soon replaced"
 
 
 class HeldServer(SlowServer):
@@ -213,7 +233,7 @@ def test_a_box_in_view_is_shown_in_full_at_its_place_and_moves(
         assert box.stop[axis] == min(np.ceil(last + 0.5), 190)
     assert (box.start[1], box.stop[1]) == (0, 33), "all of the depth is in view"
     assert layer.locked_data_level == 0
-    assert told.startswith("Level 0 (full resolution)") and "chunks to load" in told
+    assert told.startswith("In view: full resolution, level 0 · ") and "chunks to load" in told
     coarse = shown.pictures[-1]
     assert coarse.shape[0] == 17 and coarse.min() > 0, "meanwhile it is shown coarser"
     server.held = set()
@@ -221,6 +241,8 @@ def test_a_box_in_view_is_shown_in_full_at_its_place_and_moves(
     qtbot.waitUntil(lambda: shown.shows(expected), timeout=20000)
     corner = np.array(PLACE) + np.array(STEP) * box.start[1:]
     np.testing.assert_allclose(first_voxel(viewer, layer), corner)
+    frame = layer._display_bounding_box_at_level([1, 2, 3], 0)
+    np.testing.assert_allclose(frame, [[0, n - 1] for n in expected.shape])
     assert visible_region(viewer, layer).region.shape[1:] == expected.shape
     inside = np.add([0.0, *box.start[1:]], [0, 5.5, 6.5, 7.5])
     along = np.array([0, 1, 0, 0])
@@ -287,13 +309,17 @@ def test_the_dock_tells_what_it_costs_shows_how_far_it_is_and_can_cancel(
     qtbot.waitUntil(lambda: shown.shows(truth[1][0]), timeout=20000)
     qtbot.waitUntil(lambda: "Full resolution would be 2.4 MB" in dock.region.text(), timeout=20000)
     assert "1 MB is the most" in dock.region.text()
+    assert dock.run_bar.apply_button.text() == "Show at level 1"
     box = viewer.add_shapes(
         [[[0, 10, 0, 10], [0, 10, 0, 20], [0, 10, 20, 20], [0, 10, 20, 10]]], ndim=4
     )
     viewer.layers.selection = {box}
-    qtbot.waitUntil(lambda: "Taken: the rectangle of" in dock.region.text(), timeout=20000)
-    assert dock.region.text().startswith("Level 0 (full resolution) · 41 × 41 × 33 px")
-    assert "3 of 3 chunks to load" in dock.region.text()
+    qtbot.waitUntil(lambda: "The rectangle of" in dock.region.text(), timeout=20000)
+    told = dock.region.text().split("\n")
+    assert told[0] == "The rectangle of “Shapes”: full resolution, level 0"
+    assert told[1].startswith("41 × 41 × 33 px")
+    assert told[2:] == ["111 kB", "3 of 3 chunks to load"]
+    assert dock.run_bar.apply_button.text() == "Show at full resolution"
     server.held = {0}
 
     dock.show_box()

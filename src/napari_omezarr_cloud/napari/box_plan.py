@@ -66,26 +66,37 @@ class BoxPlan:
         return sum(part.missing for part in self.parts)
 
     @property
-    def text(self) -> str:
-        """Which level, how large, how much is to be loaded, and why it is no more."""
-        first = self.parts[0].seen
+    def level(self) -> int:
+        """The level that is shown; of several, the coarsest."""
+        return max(part.seen.level.number for part in self.parts)
+
+    @property
+    def action(self) -> str:
+        """What showing it is called, on a button."""
+        return "Show at full resolution" if self.is_full else f"Show at level {self.level}"
+
+    @property
+    def costs(self) -> str:
+        """Which level it is, how large, and how much is to be loaded."""
         levels = sorted({part.seen.level.number for part in self.parts})
-        name = f"Level {' and '.join(map(str, levels))}"
-        count = f" · {len(self.parts)} layers" if len(self.parts) > 1 else ""
+        name = f"level {' and '.join(map(str, levels))}"
+        count = f" in {len(self.parts)} layers" if len(self.parts) > 1 else ""
         nbytes = bytes_text(sum(part.seen.nbytes for part in self.parts))
         chunks = sum(part.chunks for part in self.parts)
-        sentences = [
-            f"{name}{' (full resolution)' if self.is_full else ''} · {size_text(first)}{count} · "
-            f"{nbytes} · {self.missing} of {chunks} chunks to load."
-        ]
-        if self.is_cut:
-            sentences.append(
-                "Only as deep as the view is wide, around the middle: all of the depth does not "
-                "fit at this level."
-            )
-        if not self.is_full:
-            sentences.append(self._why_not_full())
-        return " ".join(sentences)
+        return (
+            f"{'full resolution, ' if self.is_full else ''}{name} · "
+            f"{size_text(self.parts[0].seen)} · {nbytes}{count} · "
+            f"{self.missing} of {chunks} chunks to load"
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why it is no more and no finer, in sentences."""
+        cut = (
+            "It is as deep as the view is wide, around the middle: the whole depth does not fit "
+            "at this level."
+        )
+        return (*([cut] if self.is_cut else []), *([] if self.is_full else [self._why_not_full()]))
 
     def _why_not_full(self) -> str:
         most = settings().volume_mb
@@ -146,7 +157,7 @@ def plan_box(viewer: Any, spans: Spans | None = None) -> BoxPlan:
         if found.parts and not found.is_full:
             depth = max(sight.half_height, sight.half_width)
             cut = _plan_in_sight(viewer, volumes, replace(sight, half_depth=depth))
-            if cut.parts and _coarsest(cut) < _coarsest(found):
+            if cut.parts and cut.level < found.level:
                 found = replace(cut, is_cut=True)
     if not found.parts:
         raise RegionError(
@@ -154,10 +165,6 @@ def plan_box(viewer: Any, spans: Spans | None = None) -> BoxPlan:
             hint="Move it there.",
         )
     return found
-
-
-def _coarsest(plan: BoxPlan) -> int:
-    return max(part.seen.level.number for part in plan.parts)
 
 
 def _plan_in_sight(viewer: Any, volumes: list[tuple[Any, Display]], sight: Sight) -> BoxPlan:

@@ -63,7 +63,7 @@ def show_full_resolution(viewer: Any, box: Spans | None = None) -> str:
     """
     plan = plan_box(viewer, box)
     _show(viewer, plan)
-    return plan.text
+    return _sentences("In view" if box is None else "The box", plan)
 
 
 def show_whole_volume(viewer: Any) -> None:
@@ -82,14 +82,14 @@ def shows_box(viewer: Any) -> bool:
     return any(shown.box is not None for _, shown in volumes_on_screen(viewer))
 
 
-def chosen_plan(viewer: Any) -> tuple[BoxPlan, str]:
+def chosen_plan(viewer: Any) -> tuple[str, BoxPlan]:
     """Plan what the person means: the rectangle of a selected shapes layer, else what is in view.
 
     Returns
     -------
+    what : str
+        Which of the two it is, in words.
     plan : BoxPlan
-    text : str
-        In words, with the name of the shapes layer.
 
     Raises
     ------
@@ -98,10 +98,13 @@ def chosen_plan(viewer: Any) -> tuple[BoxPlan, str]:
     """
     shapes = chosen_layers(viewer).shapes
     if shapes is None or viewer.dims.ndisplay != 3:
-        plan = plan_box(viewer)
-        return plan, plan.text
-    plan = plan_box(viewer, rectangle_spans(viewer, shapes))
-    return plan, f"{plan.text} Taken: the rectangle of “{shapes.name}”."
+        return "In view", plan_box(viewer)
+    spans = rectangle_spans(viewer, shapes)
+    return f"The rectangle of “{shapes.name}”", plan_box(viewer, spans)
+
+
+def _sentences(what: str, plan: BoxPlan) -> str:
+    return " ".join([f"{what}: {plan.costs}.", *plan.notes])
 
 
 def show_box_now(viewer: Any) -> BoxLoading | None:
@@ -115,7 +118,7 @@ def show_box_now(viewer: Any) -> BoxLoading | None:
         What is under way; None where nothing could be shown.
     """
     try:
-        plan, text = chosen_plan(viewer)
+        what, plan = chosen_plan(viewer)
     except CloudError as error:
         tell_error(error)
         return None
@@ -124,7 +127,7 @@ def show_box_now(viewer: Any) -> BoxLoading | None:
         words = "Loading the box; what has come is shown meanwhile. Cancel shows the whole volume."
         LoadingDialog(viewer, loading, "Full resolution", words)
     loading.start()
-    show_info(plain(f"{text} “Show whole volume” brings back the rest."))
+    show_info(plain(f"{_sentences(what, plan)} “Show whole volume” brings back the rest."))
     return loading
 
 

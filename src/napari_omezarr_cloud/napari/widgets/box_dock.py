@@ -65,7 +65,7 @@ class BoxDock(QWidget):
         """Show the box that is in view, or was drawn; returns at once."""
         try:
             viewer = self._live_viewer()
-            plan, _ = chosen_plan(viewer)
+            _, plan = chosen_plan(viewer)
         except CloudError as error:
             self.run_bar.show_error(str(error), self._viewer())
             return
@@ -102,12 +102,14 @@ class BoxDock(QWidget):
         try:
             viewer = self._live_viewer()
             self.whole_button.setEnabled(shows_box(viewer))
-            _, text = chosen_plan(viewer)
+            what, plan = chosen_plan(viewer)
         except CloudError as error:
             self.region.setText(str(error))
             self.run_bar.allow(False)
             return
-        self.region.setText(text)
+        lines = f"{what}: {plan.costs}".split(" · ")
+        self.region.setText("\n\n".join(["\n".join(lines), *plan.notes]))
+        self.run_bar.apply_button.setText(plan.action)
         self.run_bar.allow(True)
 
     # ---- building -----------------------------------------------------------------------------
@@ -182,8 +184,7 @@ class BoxDock(QWidget):
             words = f"{len(failures)} chunks could not be read, so it stays coarser. {failures[0]}"
             self.run_bar.show_error(words, self._viewer())
         else:
-            level = max(part.seen.level.number for part in plan.parts)
-            self.run_bar.show_idle(f"Level {level} of the box is shown.")
+            self.run_bar.show_idle(f"Level {plan.level} of the box is shown.")
         self.look()
         self.ended.emit()
 
