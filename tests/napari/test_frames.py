@@ -65,7 +65,7 @@ def course(count: int, thick: int = 1) -> Course:
     look = Look(0, Region((0, 0, 0), (1, 40, 70)), (1, 2), (1, 1, 1))
     start = np.zeros((count, 3), int)
     start[:, 0] = np.minimum(np.arange(count), 9)
-    stop = start + [thick, 40, 70]
+    stop = np.add(start, [thick, 40, 70])
     return Course(look, start, np.minimum(stop, [10, 40, 70]), np.arange(count) < 10)
 
 

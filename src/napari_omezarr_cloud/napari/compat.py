@@ -5,9 +5,20 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-__all__ = ["scale_bar", "show_scale_bar", "unwrapped"]
+import numpy as np
+
+__all__ = ["renew_status", "scale_bar", "show_scale_bar", "unwrapped"]
 
 _shown: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def renew_status(viewer: Any) -> None:
+    """Have the status line say what is under the cursor now."""
+    if not hasattr(viewer, "update_status_from_cursor"):
+        return
+    # In 3-D napari fails on a layer with features until the mouse has moved there once.
+    if viewer.dims.ndisplay == 2 or np.ndim(viewer.cursor._view_direction):
+        viewer.update_status_from_cursor()
 
 
 def scale_bar(viewer: Any) -> Any:

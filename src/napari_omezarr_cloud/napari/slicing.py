@@ -8,11 +8,14 @@ stays what it was. When napari loads progressively by itself (napari#9067), this
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_omezarr_cloud.napari.frames import Course
 from napari_omezarr_cloud.napari.look import Look
 from napari_omezarr_cloud.pyramid import PyramidView, Region, Transform
 
@@ -22,7 +25,14 @@ if TYPE_CHECKING:
 _LIMITS = {1: (8192, 8192), 2: (8192, 40_000_000), 3: (2048, 48_000_000)}
 """Most pixels along one displayed axis, and in all, by the number of displayed axes."""
 
-__all__ = ["Painter", "can_hook", "hook_slicing", "replace_data", "unhook_slicing"]
+__all__ = [
+    "Painter",
+    "can_hook",
+    "course_along",
+    "hook_slicing",
+    "replace_data",
+    "unhook_slicing",
+]
 
 Array = npt.NDArray[Any]
 
@@ -53,9 +63,11 @@ def can_hook(layer: Any) -> bool:
     state = getattr(layer, "_slicing_state", None)
     request = getattr(state, "_slice_request_class", None)
     needed = ("_call_multi_scale", "_project_slice", "_get_order", "_thick_slice_at_level")
+    makers = ("make_slice_input", "_slice_indices", "_make_slice_request_internal")
     return (
         request is not None
         and all(hasattr(request, name) for name in needed)
+        and all(hasattr(state, name) for name in makers)
         and hasattr(layer, "_level_materializer")
     )
 
@@ -71,6 +83,54 @@ def hook_slicing(layer: Any, painter: Painter) -> None:
 def unhook_slicing(layer: Any) -> None:
     """Give a layer back to napari's own slicing."""
     layer._slicing_state.__dict__.pop("_slice_request_class", None)
+
+
+def course_along(
+    layer: Any, painter: Painter, dims: Any, axis: int, positions: Sequence[int]
+) -> Course:
+    """Return what a hooked layer will be looked at with a slider on each of some positions.
+
+    Parameters
+    ----------
+    layer, painter
+        The layer, and what it takes its pixels from.
+    dims
+        Of its window; all but this slider stay as they are.
+    axis
+        Of the window.
+    positions
+        In steps of the slider.
+    """
+    state = layer._slicing_state
+    slice_input = state.make_slice_input(dims)
+    point = np.array(slice_input.world_slice.point, float)
+    moving = axis - (dims.ndim - layer.ndim)
+    start, _, step = dims.range[axis]
+    ends = []
+    for position in (0, 1):
+        if moving >= 0:  # else the layer does not have this axis
+            point[moving] = start + step * position
+        there = slice_input.world_slice.copy_with(point=tuple(point))
+        moved = replace(slice_input, world_slice=there)
+        ends.append(state._slice_indices(moved, dims))
+    request = state._make_slice_request_internal(
+        slice_input=slice_input, data_slice=ends[0], dask_indexer=nullcontext
+    )
+    view = painter.view
+    look = _look(request, view, request.data_level, request.corner_pixels, painter.box)
+    at = np.asarray(positions, float)
+    region_start = np.tile(look.region.start, (len(at), 1))
+    region_stop = np.tile(look.region.stop, (len(at), 1))
+    is_drawn = np.ones(len(at), bool)
+    from_finest = view.transform(0).to(view.transform(look.number))
+    for each in slice_input.not_displayed:
+        first, second = (float(end.point[each]) for end in ends)
+        points = first + at * (second - first)
+        size = view.grid(look.number).shape[each]
+        planes = _planes(request, from_finest, each, size, points)
+        region_start[:, each], region_stop[:, each] = planes
+        is_drawn &= _is_drawn(request, each, points)
+    return Course(look, region_start, region_stop, is_drawn)
 
 
 def replace_data(layer: Any, levels: Sequence[Any]) -> None:
@@ -133,7 +193,9 @@ def _look(
     start, stop = [0] * len(shape), list(shape)
     from_finest = view.transform(0).to(view.transform(number))
     for axis in request.slice_input.not_displayed:
-        start[axis], stop[axis] = _planes(request, from_finest, axis, shape[axis])
+        point = np.array([request.data_slice.point[axis]], float)
+        planes = _planes(request, from_finest, axis, shape[axis], point)
+        start[axis], stop[axis] = (int(edge[0]) for edge in planes)
     if corners is not None and request.slice_input.ndisplay == 2:
         for axis in displayed:
             start[axis], stop[axis] = _columns(
@@ -159,21 +221,37 @@ def _stride(region: Region, displayed: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(step.get(axis, 1) for axis in range(len(shape)))
 
 
-def _planes(request: Any, from_finest: Transform, axis: int, size: int) -> tuple[int, int]:
-    """Return the planes of a level that the slider stands on; several where it is thick."""
-    point = request.data_slice.point[axis]
+def _planes(
+    request: Any, from_finest: Transform, axis: int, size: int, points: Array
+) -> tuple[Array, Array]:
+    """Return the planes of a level, half-open, that a slider stands on; several where it is thick.
+
+    It stands on each of ``points``, in voxels of level 0.
+    """
     left, right = request.data_slice.margin_left[axis], request.data_slice.margin_right[axis]
     if str(request.projection_mode) == "none" or (left == 0 and right == 0):
-        nearest = _at(from_finest, axis, float(point), size)
+        nearest = _at(from_finest, axis, points, size)
         return nearest, nearest + 1
-    low = _at(from_finest, axis, float(point - left), size)
-    high = _at(from_finest, axis, float(point + right), size)
-    return low, max(high, low) + 1
+    low = _at(from_finest, axis, points - left, size)
+    high = _at(from_finest, axis, points + right, size)
+    return low, np.maximum(high, low) + 1
 
 
-def _at(transform: Transform, axis: int, position: float, size: int) -> int:
-    where = transform.scale[axis] * position + transform.translation[axis]
-    return int(np.clip(math.ceil(where - 0.5 - 1e-9), 0, size - 1))
+def _at(transform: Transform, axis: int, positions: Array, size: int) -> Array:
+    where = transform.scale[axis] * positions + transform.translation[axis]
+    return np.clip(np.ceil(where - 0.5 - 1e-9), 0, size - 1).astype(np.intp)
+
+
+def _is_drawn(request: Any, axis: int, points: Array) -> npt.NDArray[np.bool_]:
+    """Tell where napari draws anything of a layer: as its slice request does."""
+    last = request.level_shapes[0][axis] - 1
+    left, right = request.data_slice.margin_left[axis], request.data_slice.margin_right[axis]
+    if str(request.projection_mode) == "none":
+        left = right = 0
+    found: npt.NDArray[np.bool_] = (np.round(points + right) >= 0) & (
+        np.round(points - left) <= last
+    )
+    return found
 
 
 def _columns(

@@ -6,18 +6,19 @@ import weakref
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QObject, QTimer
 
 from napari_omezarr_cloud.napari import display
 from napari_omezarr_cloud.napari.commands import bind_keys
-from napari_omezarr_cloud.napari.compat import show_scale_bar
+from napari_omezarr_cloud.napari.compat import renew_status, show_scale_bar
 from napari_omezarr_cloud.napari.contrast import correct_guess
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, LayerData
 from napari_omezarr_cloud.napari.linked_level import lock_linked_level
+from napari_omezarr_cloud.napari.loaded_marks import mark_sliders
 from napari_omezarr_cloud.napari.notices import tell_warning
 from napari_omezarr_cloud.napari.plate_clicks import listen, plate_behind
 from napari_omezarr_cloud.napari.plate_notes import tell_found
+from napari_omezarr_cloud.napari.playing import conduct
 from napari_omezarr_cloud.napari.refresh import refresher
 from napari_omezarr_cloud.napari.volume import choose_levels
 
@@ -77,6 +78,8 @@ def attach(viewer: Any) -> None:
     viewer.dims.events.order.connect(watch.on_displayed)
     refresher().settled.connect(watch.on_settled)
     bind_keys(viewer)
+    conduct(viewer)
+    mark_sliders(viewer)
     for layer in list(viewer.layers):
         _welcome(layer)
 
@@ -117,12 +120,9 @@ class _Watch(QObject):
     def on_settled(self) -> None:
         """Let the status line say the value that is here now."""
         viewer = self._viewer()
-        if viewer is None or not hasattr(viewer, "update_status_from_cursor"):
-            return
-        # In 3-D napari fails on a layer with features until the mouse has moved there once.
-        if viewer.dims.ndisplay == 2 or np.ndim(viewer.cursor._view_direction):
-            viewer.update_status_from_cursor()
-        tell_found(viewer)
+        if viewer is not None:
+            renew_status(viewer)
+            tell_found(viewer)
 
 
 def _welcome(layer: Any) -> None:
