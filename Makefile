@@ -11,7 +11,7 @@ PIP := $(RUN) -m pip install --disable-pip-version-check
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := test
-.PHONY: demo test test-all bench check clean distclean system-demo system-test
+.PHONY: demo test test-all bench check clean distclean system-demo system-test system-bench
 # The machine's libraries come before the environment (python3-venv is one of them).
 .NOTPARALLEL:
 
@@ -24,7 +24,7 @@ test: system-test $(VENV)/.installed
 test-all: system-test
 	$(PYTHON) scripts/test_all.py $(PYTEST_ARGS)
 
-bench: system-test $(VENV)/.installed-bench
+bench: system-bench $(VENV)/.installed-bench
 	$(RUN) -m benchmarks
 
 check: system-test $(VENV)/.installed-dev
@@ -39,6 +39,9 @@ system-demo:
 
 system-test:
 	@$(PYTHON) scripts/system_libraries.py test
+
+system-bench:
+	@$(PYTHON) scripts/system_libraries.py bench
 
 $(RUN):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 …")'

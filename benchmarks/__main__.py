@@ -1,4 +1,4 @@
-"""Ask all questions and print the tables: ``python -m benchmarks [--quick] [--rounds N]``."""
+"""Ask all questions and print the tables: ``python -m benchmarks [--quick] [--only QUESTION]…``."""
 
 from __future__ import annotations
 
@@ -10,34 +10,93 @@ import platform
 import shutil
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import images, live, reading, threads, viewing
+from benchmarks import (
+    ahead,
+    browser,
+    first_view,
+    images,
+    live,
+    playing,
+    reading,
+    starting,
+    threads,
+    viewing,
+)
+from benchmarks.lines import LINES, ROOT, USUAL, Line, slow_server
+from benchmarks.setup import Setup
+from benchmarks.table import Table, put_into_page, show
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-ROOT = Path(__file__).resolve().parents[1]
-LATENCY_S = 0.1
+    from benchmarks.table import Row
+
+QUESTIONS = (
+    "viewing", "first-view", "play", "ahead", "throughput", "live", "memory", "imports"
+)  # fmt: skip
+THREADS = "threads"
+"""Asked by name only: it takes many minutes, and is of another page."""
+
+PEERS = ("napari", "napari-ome-zarr", "obstore", "tensorstore", "neuroglancer")
 
 
-@contextlib.contextmanager
-def slow_server(folder: Path, latency_s: float) -> Iterator[str]:
-    """Serve a folder from a process of its own, whose work does not slow down ours."""
-    program = [sys.executable, "-m", "tests.fixtures.slow_http", str(folder)]
-    server = subprocess.Popen(
-        [*program, "--latency", str(latency_s)],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
-    try:
-        assert server.stdout is not None
-        yield server.stdout.readline().strip()
-    finally:
-        server.terminate()
-        server.wait()
+class Asker:
+    """Makes the table of each question; servers run as long as it does."""
+
+    def __init__(
+        self, given: argparse.Namespace, setup: Setup, servers: contextlib.ExitStack
+    ) -> None:
+        self._setup = setup
+        self._servers = servers
+        self._urls: dict[Line, str] = {}
+        self._scenes = given.image or list(viewing.SCENES)
+        self._chosen = [Line(ms / 1000) for ms in given.latency]
+
+    def _url(self, line: Line) -> str:
+        if line not in self._urls:
+            server = slow_server(self._setup.folder, line)
+            self._urls[line] = self._servers.enter_context(server)
+        return self._urls[line]
+
+    def _lines(self, usual: Sequence[Line]) -> list[tuple[Line, str]]:
+        """Return those that were asked for, else the usual ones of a question."""
+        lines = self._chosen or ([USUAL] if self._setup.quick else usual)
+        return [(line, self._url(line)) for line in lines]
+
+    def table(self, question: str) -> Table:
+        """Return the table of a question; it is measured as its rows are taken."""
+        setup, near = self._setup, Line(0.0)
+        rows: Iterable[Row]
+        if question == "viewing":
+            lines = self._lines([USUAL])
+            rows = chain(*(viewing.ask(url, line, setup, self._scenes) for line, url in lines))
+            return Table("Looking", viewing.COLUMNS, rows)
+        if question == "first-view":
+            places = [(*place, "plane05.zarr") for place in self._lines(LINES)]
+            if not setup.quick:
+                places += [(*place, "sharded.zarr") for place in self._lines([USUAL])]
+            rows = first_view.ask(places, setup)
+            return Table("The first view on any line", first_view.COLUMNS, rows)
+        if question == "play":
+            rows = chain(*(playing.ask(url, line, setup) for line, url in self._lines([USUAL])))
+            return Table("Playing", playing.COLUMNS, rows)
+        if question == "ahead":
+            rows = chain(*(ahead.ask(url, line, setup) for line, url in self._lines([USUAL])))
+            return Table("Loading ahead", ahead.COLUMNS, rows)
+        if question == "live":
+            rows = live.ask(self._url(near), setup.rounds, quick=setup.quick)
+            return Table("Living layers", live.COLUMNS, rows)
+        if question == "throughput":
+            rows = reading.ask(self._lines(LINES), setup.rounds)
+            return Table("Loading", reading.COLUMNS, rows)
+        if question == "memory":
+            return Table("Opening", starting.COLUMNS, starting.ask_memory(self._url(near)))
+        return Table("Starting", starting.COLUMNS, starting.ask_imports(setup.rounds))
 
 
 @contextlib.contextmanager
@@ -64,61 +123,65 @@ def screen() -> Iterator[None]:
         server.wait()
 
 
-def show(title: str, rows: Iterator[viewing.Row]) -> bool:
-    """Print a table as its rows come; tell whether all targets were met."""
-    print(f"\n### {title}\n", flush=True)
-    print("| question | this plugin | in memory | the other way | target | |")
-    print("|---|---|---|---|---|---|", flush=True)
-    good = True
-    for row in rows:
-        mark = {None: "", True: "ok", False: "**missed**"}[row.is_met]
-        good &= row.is_met is not False
-        cells = (row.question, row.ours, row.memory, row.baseline, row.target, mark)
-        print("| " + " | ".join(cells) + " |", flush=True)
-    return good
+def machine() -> str:
+    """Return when, and on and with what it was measured."""
+    words = [f"{datetime.date.today()}", platform.machine(), f"{os.cpu_count()} cores",
+             f"Python {platform.python_version()}"]  # fmt: skip
+    for name in PEERS:
+        with contextlib.suppress(PackageNotFoundError):
+            words.append(f"{name} {version(name)}")
+    return ", ".join(words)
 
 
-QUESTIONS = ("viewing", "live", "throughput", "memory", "imports", "threads")
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return what was asked on the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small images, one round")
+    parser.add_argument("--alone", action="store_true", help="this plugin without its peers")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured")
+    parser.add_argument(
+        "--only", choices=[*QUESTIONS, THREADS], action="append", help="one of the questions"
+    )
+    parser.add_argument(
+        "--latency", type=float, metavar="MS", action="append", default=[],
+        help="milliseconds per request, instead of the usual lines",
+    )  # fmt: skip
+    parser.add_argument(
+        "--image", choices=list(viewing.SCENES), action="append", help="what to look at"
+    )
+    parser.add_argument("--operation", action="append", default=[], help="whose threads to watch")
+    parser.add_argument("--folder", type=Path, help="where test images are kept")
+    parser.add_argument("--page", type=Path, help="a page whose tables are to be replaced")
+    return parser.parse_args(arguments)
 
 
 def main() -> int:
     """Return 0; a missed target is a line in a table, for machines are noisy."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small images, one round")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", choices=QUESTIONS, action="append")
-    parser.add_argument("--image", choices=list(viewing.SCENES), action="append")
-    parser.add_argument("--operation", action="append", default=[], help="one of those measured")
-    parser.add_argument("--folder", type=Path, help="where test images are kept")
-    given = parser.parse_args()
-    rounds = 1 if given.quick else given.rounds
+    given = parse(sys.argv[1:])
+    asked = given.only or QUESTIONS
     # Every round is a first one, but where the next program is what is asked about.
     os.environ["OMEZARR_DISK_CACHE_MB"] = "0"
     folder = given.folder or ROOT / "build" / ("bench-quick" if given.quick else "bench")
-    asked = given.only or QUESTIONS
-    print(f"{datetime.date.today()}, {platform.machine()}, {os.cpu_count()} cores, Python "
-          f"{platform.python_version()}, {LATENCY_S * 1000:.0f} ms per request, medians of "
-          f"{rounds}")  # fmt: skip
-    if "threads" in asked:
-        threads.show(rounds, quick=given.quick, names=given.operation)
-    if set(asked) == {"threads"}:
-        return 0  # the only question that needs no images
-    folder.mkdir(parents=True, exist_ok=True)
-    images.write_all(folder, quick=given.quick)
-    with slow_server(folder, LATENCY_S) as far, slow_server(folder, 0) as near:
-        if "viewing" in asked:
-            scenes = given.image or list(viewing.SCENES)
-            with screen():
-                show("Looking", viewing.ask(far, folder, LATENCY_S, rounds, scenes))
-        if "live" in asked:
-            with screen():
-                show("Living layers", live.ask(near, rounds, quick=given.quick))
-        if "throughput" in asked:
-            show("Loading", reading.ask_throughput({"100 ms": far, "0 ms": near}, rounds))
-        if "memory" in asked:
-            show("Opening", reading.ask_memory(near))
-        if "imports" in asked:
-            show("Starting", reading.ask_imports(rounds))
+    measured_on = machine()
+    if "first-view" in asked and (lacks := browser.missing()):
+        print(f"neuroglancer is not measured. {lacks}")
+    if set(asked) - {THREADS, "imports"}:
+        folder.mkdir(parents=True, exist_ok=True)
+        images.write_all(folder, quick=given.quick)
+    setup = Setup(folder, 1 if given.quick else given.rounds, given.quick, given.alone)
+    with screen(), contextlib.ExitStack() as servers:
+        asker = Asker(given, setup, servers)
+        for question in asked:
+            if question == THREADS:
+                threads.show(setup.rounds, quick=setup.quick, names=given.operation)
+                continue
+            command = f"python -m benchmarks --only {question} "
+            command += "--quick" if setup.quick else f"--rounds {setup.rounds}"
+            command += "".join(f" --latency {ms:g}" for ms in given.latency)
+            table = asker.table(question)
+            lines = show(table, f"`{command}`, {measured_on}:")
+            if given.page is not None:
+                put_into_page(given.page, table.title, lines)
     return 0
 
 

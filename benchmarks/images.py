@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import shutil
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
 
+from tests.fixtures.plates import write_bare_plate
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["write_all"]
+__all__ = ["FRAMES", "frame_of", "load", "write_all"]
+
+FRAMES = 40
+"""Time points of the series."""
+_STEP = 100
+"""Between the pixels of two time points, which differ by less among themselves."""
 
 _OMERO = {
     "channels": [
@@ -34,7 +44,9 @@ def write_all(folder: Path, *, quick: bool) -> None:
     Parameters
     ----------
     folder
-        Gets ``plane04.zarr``, ``plane05.zarr``, ``stack.zarr``, ``tiny.zarr``, ``huge.zarr``.
+        Gets ``NAME.zarr``: planes of two channels as OME-Zarr 0.4 and 0.5 and in shards, a stack, a
+        series, a plate of 384 wells, a five-fold pyramid through time and depth, a tiny one and one
+        of 10⁸ chunks.
     quick
         Small ones, to see that the benchmarks run.
     """
@@ -42,11 +54,19 @@ def write_all(folder: Path, *, quick: bool) -> None:
     plane, tiny = (2, width, width), (2, 256, 256)
     stack = (2, depth, width // 8, width // 8)
     planar, deep = (1, 512, 512), (1, 16, 128, 128)
+    frame, piece = (176, 88) if quick else (704, 352)
+    rows, columns = (2, 3) if quick else (16, 24)
     writers: dict[str, Callable[[Path], None]] = {
         "plane04.zarr": lambda at: _write(at, plane, "cyx", planar, zarr_format=2),
         "plane05.zarr": lambda at: _write(at, plane, "cyx", planar, zarr_format=3),
         "stack.zarr": lambda at: _write(at, stack, "czyx", deep, zarr_format=3),
         "tiny.zarr": lambda at: _write(at, tiny, "cyx", (1, 128, 128), zarr_format=3),
+        "sharded.zarr": lambda at: _write(
+            at, plane, "cyx", (1, 256, 256), zarr_format=3, shards=(1, 2048, 2048)
+        ),
+        "series.zarr": lambda at: _write_series(at, frame, piece),
+        "plate.zarr": lambda at: write_bare_plate(at, rows, columns, size=512, chunk=128),
+        "journey.zarr": lambda at: _write_journey(at, 2048 if quick else 8192),
         "huge.zarr": _write_huge,
     }
     for name, write in writers.items():
@@ -69,15 +89,35 @@ def _texture(shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
 
 
 def _write(
-    path: Path, shape: tuple[int, ...], axes: str, chunks: tuple[int, ...], *, zarr_format: int
+    path: Path,
+    shape: tuple[int, ...],
+    axes: str,
+    chunks: tuple[int, ...],
+    *,
+    zarr_format: int,
+    shards: tuple[int, ...] | None = None,
+) -> None:
+    _write_levels(path, _texture(shape), axes, chunks, zarr_format=zarr_format, shards=shards)
+
+
+def _write_levels(
+    path: Path,
+    level: np.ndarray[Any, Any],
+    axes: str,
+    chunks: tuple[int, ...],
+    *,
+    zarr_format: int = 3,
+    shards: tuple[int, ...] | None = None,
 ) -> None:
     group = zarr.open_group(path, mode="w", zarr_format=zarr_format)  # type: ignore[arg-type]
     keys: dict[str, Any] = {"encoding": {"name": "v2", "separator": "/"}}
-    datasets = []
-    level, factor = _texture(shape), 1
+    datasets: list[Any] = []
+    factor = 1
     while True:
         name = str(len(datasets))
         extra = {} if zarr_format == 3 else {"chunk_key_encoding": keys["encoding"]}
+        if shards is not None and all(n >= s for n, s in zip(level.shape, shards, strict=True)):
+            extra["shards"] = shards
         group.create_array(name, data=level, chunks=chunks, **extra)
         scale = [0.1 * factor if axis in "yx" else 1.0 for axis in axes]
         datasets.append(
@@ -90,7 +130,7 @@ def _write(
 
 
 def _describe(group: Any, axes: str, datasets: list[Any], zarr_format: int) -> None:
-    kinds = {"c": {"type": "channel"}}
+    kinds = {"c": {"type": "channel"}, "t": {"type": "time", "unit": "second"}}
     space = {"type": "space", "unit": "micrometer"}
     listed = [{"name": axis, **kinds.get(axis, space)} for axis in axes]
     about: dict[str, Any] = {"multiscales": [{"axes": listed, "datasets": datasets}]}
@@ -101,6 +141,55 @@ def _describe(group: Any, axes: str, datasets: list[Any], zarr_format: int) -> N
     else:
         about["multiscales"][0]["version"] = "0.4"
         group.attrs.update(about)
+
+
+def _write_series(path: Path, side: int, piece: int) -> None:
+    """Write frames of which each pixel says to which time point it belongs, on each level."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, _STEP, (1, 2, side, side), dtype=np.uint16)
+    numbers = np.arange(1, FRAMES + 1, dtype=np.uint16).reshape(-1, 1, 1, 1)
+    _write_levels(path, noise + _STEP * numbers, "tcyx", (1, 1, piece, piece))
+
+
+def frame_of(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return for each pixel of the series its time point; -1 for what is of no time point."""
+    return pixels.astype(np.int64) // _STEP - 1
+
+
+def _write_journey(path: Path, width: int) -> None:
+    """Write 8 time points of 10 planes, all of them one plane: links to its chunks."""
+    times, planes = 8, 10
+    _write_levels(path, _texture((1, 1, width, width)), "tzyx", (1, 1, 512, 512))
+    for level in sorted(each for each in path.iterdir() if each.is_dir()):
+        about = level / "zarr.json"
+        document = json.loads(about.read_text())
+        document["shape"][:2] = times, planes
+        about.write_text(json.dumps(document))
+        for t, z in product(range(times), range(planes)):
+            if (t, z) != (0, 0):
+                there = level / "c" / str(t) / str(z)
+                shutil.copytree(level / "c" / "0" / "0", there, copy_function=os.link)
+
+
+def load(path: Path) -> tuple[str, list[np.ndarray[Any, Any]]]:
+    """Return the axes of an image and its levels in memory; of a plate, wells side by side."""
+    group = zarr.open_group(path, mode="r")
+    about: Any = group.attrs.get("ome", group.attrs)
+    if "plate" not in about:
+        axes = "".join(axis["name"] for axis in about["multiscales"][0]["axes"])
+        return axes, [group[key][...] for key in sorted(group.array_keys())]
+    rows, columns = (
+        [each["name"] for each in about["plate"][kind]] for kind in ("rows", "columns")
+    )
+
+    def well(row: str, column: str) -> list[np.ndarray[Any, Any]]:
+        return load(path / row / column / "0")[1]
+
+    wells = [[well(row, column) for column in columns] for row in rows]
+    return "yx", [
+        np.block([[levels[number] for levels in row] for row in wells])
+        for number in range(len(wells[0][0]))
+    ]
 
 
 def _write_huge(path: Path) -> None:

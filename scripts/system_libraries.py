@@ -1,10 +1,11 @@
 """See that this machine has what Qt, OpenGL and a virtual screen need; on Debian, install it.
 
-Run as ``python3 scripts/system_libraries.py [test|demo]`` before there is a virtual environment,
-so it uses the standard library alone. Each thing is probed for itself, not by package name:
-names differ between Debian 12 and 13, and a library may have come some other way.
+Run as ``python3 scripts/system_libraries.py [test|demo|bench]`` before there is a virtual
+environment, so it uses the standard library alone. Each thing is probed for itself, not by package
+name: names differ between Debian 12 and 13, and a library may have come some other way.
 
-As root on Debian it installs what is missing. Elsewhere it names it and exits with 1.
+As root on Debian it installs what is missing. Elsewhere it names it and exits with 1. The browser
+that benchmarks compare with is installed where that is possible, and never insisted on.
 """
 
 from __future__ import annotations
@@ -42,15 +43,19 @@ LIBRARIES = {
 # Mesa's software renderer: a driver of its own, and part of one library since Mesa 24.
 DRIVERS = ("dri/swrast_dri.so", "libgallium-*.so")
 DRIVER_FOLDERS = ("usr/lib", "usr/lib64", "usr/lib/*")
+BROWSERS = ("chromium", "google-chrome")
 
 
 def main(purpose: str) -> int:
-    """Install or name what is missing for ``"test"`` or ``"demo"``; return an exit status."""
+    """Install or name what is missing for a test, demo or bench; return an exit status."""
     missing = missing_packages(purpose) if sys.platform == "linux" else {}
     if missing and can_install():
         print(f"Installing with apt: {', '.join(missing.values())}", flush=True)
         install(sorted(set(missing.values())))
         missing = missing_packages(purpose)
+    if purpose == "bench" and not any(map(shutil.which, BROWSERS)) and can_install():
+        print("Installing with apt: chromium", flush=True)
+        install(["chromium"])
     if not missing:
         return 0
     print(explain(missing), file=sys.stderr)
@@ -72,7 +77,7 @@ def missing_packages(purpose: str) -> dict[str, str]:
 
 def needs_virtual_screen(purpose: str) -> bool:
     """Tell whether Xvfb is needed: tests never use a person's screen, the demo likes to."""
-    return purpose == "test" or not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return purpose != "demo" or not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def is_loadable(library: str) -> bool:

@@ -24,6 +24,7 @@ def test_nothing_is_missing_where_these_tests_run(system: dict[str, Any]) -> Non
     ("purpose", "display", "needed"),
     [
         pytest.param("test", ":0", {"Xvfb"}, id="tests never use a person's screen"),
+        pytest.param("bench", ":0", {"Xvfb"}, id="nor do benchmarks"),
         pytest.param("demo", ":0", set(), id="the demo does"),
         pytest.param("demo", "", {"Xvfb"}, id="where there is one"),
     ],
