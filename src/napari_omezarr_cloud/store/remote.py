@@ -6,12 +6,13 @@ import asyncio
 import os
 import stat
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import obstore
-from obstore.exceptions import NotSupportedError
+from obstore.exceptions import AlreadyExistsError, NotSupportedError, PreconditionError
 from obstore.store import AzureStore, GCSStore, HTTPStore, LocalStore, S3Store
 
 from napari_omezarr_cloud.errors import (
@@ -20,6 +21,7 @@ from napari_omezarr_cloud.errors import (
     LinkError,
     NotFoundError,
     ServerError,
+    UnsupportedError,
 )
 from napari_omezarr_cloud.settings import settings
 from napari_omezarr_cloud.store.counting import Traffic
@@ -38,7 +40,10 @@ if TYPE_CHECKING:
 
     from napari_omezarr_cloud.location import Location
 
-__all__ = ["GATE", "RemoteStore", "build_obstore"]
+__all__ = ["GATE", "RemoteStore", "Version", "build_obstore"]
+
+Version = Mapping[str, str]
+"""Which version of an object: its ETag, and its generation where the service counts them."""
 
 GATE = Gate(settings().requests)
 """Requests in flight of this process, as set. The default of 64 is measured: 16 is
@@ -340,6 +345,52 @@ class RemoteStore:
     async def put(self, key: str, data: Bytes) -> None:
         raw = bytes(data)
         await self._ask("Could not write", key, lambda: obstore.put_async(self._store, key, raw))
+
+    async def read_version(self, key: str) -> tuple[bytes, Version] | None:
+        """Return an object and which version of it was read; None where there is none."""
+
+        async def read() -> tuple[bytes, Version]:
+            answer = await obstore.get_async(self._store, key)
+            known = {name: answer.meta.get(name) for name in ("e_tag", "version")}
+            found = {name: str(value) for name, value in known.items() if value}
+            return bytes(await answer.bytes_async()), found
+
+        try:
+            return await self._ask("Could not read", key, read)  # type: ignore[no-any-return]
+        except NotFoundError:
+            return None
+
+    async def put_version(self, key: str, data: Bytes, version: Version | None) -> bool:
+        """Write an object if it is still what was read; tell whether it was.
+
+        Parameters
+        ----------
+        key, data
+            What is written where.
+        version
+            Of what was read; None: there was nothing. A server that does not know
+            conditions writes in any case.
+
+        Raises
+        ------
+        UnsupportedError
+            If this kind of place knows no conditions: a local folder.
+        """
+        mode: Any = "create" if version is None else dict(version)
+        raw = bytes(data)
+
+        async def put() -> bool:
+            try:
+                await obstore.put_async(self._store, key, raw, mode=mode, use_multipart=False)
+            except (AlreadyExistsError, PreconditionError):
+                return False
+            except (NotImplementedError, NotSupportedError) as error:
+                raise UnsupportedError(
+                    "Could not write", where=self.where, key=key, why="it knows no conditions"
+                ) from error
+            return True
+
+        return await self._ask("Could not write", key, put)  # type: ignore[no-any-return]
 
     async def delete(self, key: str) -> None:
         try:
