@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_omezarr_cloud.errors import ChunkError, CloudError, ServerError
+from napari_omezarr_cloud.errors import ChunkError, ServerError
 from napari_omezarr_cloud.pyramid.level import ABSENT, Chunk, Grid, Runner, new_key
 from napari_omezarr_cloud.pyramid.sharding import MISSING
 from napari_omezarr_cloud.store import ByteRange, Bytes, ByteStore
 from napari_omezarr_cloud.store.gate import Gate
+from napari_omezarr_cloud.store.once import Once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -57,10 +58,10 @@ class StoredLevel:
         self.description = description
         self.transform = transform
         self.grid: Grid = description.grid
-        self._other_separator: asyncio.Future[bool] | None = None
-        self._indices: OrderedDict[str, asyncio.Future[npt.NDArray[np.uint64] | None]] = (
-            OrderedDict()
-        )
+        self._other_separator: Once[bool] | None = None
+        """Whether chunks have another separator than stated; asked for the first that is absent."""
+        self._has_stated_separator = False
+        self._indices: OrderedDict[str, Once[npt.NDArray[np.uint64] | None]] = OrderedDict()
 
     @property
     def name(self) -> str:
@@ -70,8 +71,7 @@ class StoredLevel:
     @property
     def found(self) -> tuple[str, ...]:
         """What turned out to be odd when chunks were read, in sentences."""
-        asked = self._other_separator
-        if asked is None or not asked.done() or not asked.result():
+        if self._other_separator is None or not self._other_separator.value:
             return ()
         return (f"Level {self.path!r} has its chunks under another separator than it states.",)
 
@@ -91,16 +91,8 @@ class StoredLevel:
     async def _produced(self, index: Index, runner: Runner) -> Chunk:
         key = self._key(index)
         raw = await self._fetch(key, index, runner)
-        if self._other_separator is None:
-            self._other_separator = asyncio.get_running_loop().create_future()
-            try:
-                found = raw is None and await self._is_under_other_separator(index, runner)
-                self._other_separator.set_result(found)
-            except BaseException:  # cancelled or failed: the next chunk tries again
-                self._other_separator.set_result(False)
-                self._other_separator = None
-                raise
-        if raw is None and await asyncio.shield(self._other_separator):
+        self._has_stated_separator |= raw is not None
+        if raw is None and await self._is_under_other_separator(index, runner):
             key = self._key(index, other=True)
             raw = await self._fetch(key, index, runner)
         if raw is None:
@@ -119,7 +111,7 @@ class StoredLevel:
         if sharding is None:
             await self.store.distrust(key, self._whole)
             return
-        table = await asyncio.shield(self._indices[key]) if key in self._indices else None
+        table = self._indices[key].value if key in self._indices else None
         if table is not None:
             offset, nbytes = map(int, table[self.description.place_in_shard(index)])
             await self.store.distrust(key, ByteRange(offset, nbytes))
@@ -136,13 +128,18 @@ class StoredLevel:
 
     async def _is_under_other_separator(self, index: Index, runner: Runner) -> bool:
         """Ask once a level: some writers name chunks 0.0 and say 0/0, or the reverse."""
+        if self._has_stated_separator and self._other_separator is None:
+            return False
         key = self._key(index, other=True)
         if key == self._key(index):
             return False
-        try:
-            return await self._fetch(key, index, runner) is not None
-        except CloudError:
-            return False
+        if self._other_separator is None:
+
+            async def begin() -> bool:
+                return await self._fetch(key, index, runner) is not None
+
+            self._other_separator = Once(begin)
+        return await self._other_separator
 
     async def _fetch(self, key: str, index: Index, runner: Runner) -> Bytes | None:
         sharding = self.description.sharding
@@ -175,20 +172,17 @@ class StoredLevel:
         """Return a shard's index; read once, shared by all who ask meanwhile, kept."""
         known = self._indices.get(key)
         if known is None:
-            known = self._indices[key] = asyncio.ensure_future(
-                self._read_index(key, sharding, runner)
-            )
+
+            async def begin() -> npt.NDArray[np.uint64] | None:
+                return await self._read_index(key, sharding, runner)
+
+            known = self._indices[key] = Once(begin)
             most = max(2, min(_KEPT_INDICES, _KEPT_INDEX_BYTES // sharding.index_nbytes))
             if len(self._indices) > most:
                 self._indices.popitem(last=False)
         else:
             self._indices.move_to_end(key)
-        try:
-            # Shielded: the next chunk of this shard needs it too, whoever is cancelled meanwhile.
-            return await asyncio.shield(known)
-        except CloudError:
-            self._indices.pop(key, None)
-            raise
+        return await known
 
     async def _read_index(
         self, key: str, sharding: Sharding, runner: Runner
