@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from benchmarks.lines import reset, traffic, wait_for_quiet
@@ -75,8 +74,6 @@ def look(task: dict[str, Any]) -> dict[str, float]:
         )
         try:
             log = wait_for_quiet(task["url"], task["quiet"])
-            if shot := task.get("screenshot"):
-                Path(shot).write_bytes(viewer.screenshot().screenshot.image)
         finally:
             running.terminate()
             running.wait()

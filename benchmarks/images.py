@@ -6,7 +6,6 @@ import json
 import math
 import os
 import shutil
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,7 +65,7 @@ def write_all(folder: Path, *, quick: bool) -> None:
         ),
         "series.zarr": lambda at: _write_series(at, frame, piece),
         "plate.zarr": lambda at: write_bare_plate(at, rows, columns, size=512, chunk=128),
-        "journey.zarr": lambda at: _write_journey(at, 2048 if quick else 8192),
+        "journey.zarr": lambda at: _write_journey(at, 2048 if quick else 16384),
         "huge.zarr": _write_huge,
     }
     for name, write in writers.items():
@@ -116,8 +115,8 @@ def _write_levels(
     while True:
         name = str(len(datasets))
         extra = {} if zarr_format == 3 else {"chunk_key_encoding": keys["encoding"]}
-        if shards is not None and all(n >= s for n, s in zip(level.shape, shards, strict=True)):
-            extra["shards"] = shards
+        if shards is not None:
+            extra["shards"] = tuple(map(min, level.shape, shards))
         group.create_array(name, data=level, chunks=chunks, **extra)
         scale = [0.1 * factor if axis in "yx" else 1.0 for axis in axes]
         datasets.append(
@@ -157,18 +156,17 @@ def frame_of(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _write_journey(path: Path, width: int) -> None:
-    """Write 8 time points of 10 planes, all of them one plane: links to its chunks."""
-    times, planes = 8, 10
+    """Write 8 time points of 10 planes, as far as the session goes: links to the chunks of one."""
+    times, planes, stop = 8, 10, 6
     _write_levels(path, _texture((1, 1, width, width)), "tzyx", (1, 1, 512, 512))
     for level in sorted(each for each in path.iterdir() if each.is_dir()):
         about = level / "zarr.json"
         document = json.loads(about.read_text())
         document["shape"][:2] = times, planes
         about.write_text(json.dumps(document))
-        for t, z in product(range(times), range(planes)):
-            if (t, z) != (0, 0):
-                there = level / "c" / str(t) / str(z)
-                shutil.copytree(level / "c" / "0" / "0", there, copy_function=os.link)
+        for t, z in [(0, z) for z in range(1, planes)] + [(t, stop) for t in range(1, times)]:
+            there = level / "c" / str(t) / str(z)
+            shutil.copytree(level / "c" / "0" / "0", there, copy_function=os.link)
 
 
 def load(path: Path) -> tuple[str, list[np.ndarray[Any, Any]]]:
