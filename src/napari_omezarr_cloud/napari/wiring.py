@@ -139,13 +139,18 @@ def _welcome(layer: Any) -> None:
 
 
 def add_layers(viewer: Any, layers: Sequence[LayerData], *, source: str) -> list[Any]:
-    """Add layers under a display form of their source, which holds no secret."""
+    """Add layers under a display form of their source, which holds no secret.
+
+    What is to be seen is hidden until its display is there: napari would slice it before, and wait.
+    """
     from napari.layers import Layer
     from napari.layers._source import layer_source
 
     added = []
     with layer_source(path=source, reader_plugin="napari-omezarr-cloud"):
         for data, attributes, kind in layers:
+            if attributes.get("visible", True):
+                attributes = {**attributes, "visible": HIDDEN_UNTIL_ADOPTED}
             layer = Layer.create(data, attributes, kind)
             viewer.add_layer(layer)
             added.append(layer)

@@ -1,0 +1,99 @@
+"""A person at the window while the line fails in every way: what is shown is true, always."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import napari_omezarr_cloud as noc
+from napari_omezarr_cloud.chunks import engine
+from napari_omezarr_cloud.napari.display import display_of
+from napari_omezarr_cloud.napari.opening import show_image
+from tests.fixtures.soak import Player, script
+from tests.fixtures.soak_images import faulty_line, read_truth, write_images
+from tests.napari.test_display import complete
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.fixtures.images import Written
+    from tests.fixtures.slow_http import SlowServer
+
+_STEPS = 14
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_faulty_line_shows_no_wrong_pixel_and_leaves_nothing_behind(
+    viewer: Any, qtbot: Any, tmp_path: Path, slow_server: Callable[..., SlowServer]
+) -> None:
+    write_images(tmp_path, 512)
+    line = faulty_line(7, worse=3.0, hang=0.0)
+    server = slow_server(tmp_path, line=line)
+    for name in ("plane.zarr/0/c", "film.zarr/0/c"):
+        server.fault(name, "hang", times=1)
+    player = Player(viewer, server.url, read_truth(tmp_path), lambda: qtbot.wait(1))
+    before = engine().cache.nbytes
+
+    for step in itertools.islice(script(7), _STEPS):
+        player.do(step)
+        player.settle()
+        player.check()
+    viewer.layers.clear()
+    gc.collect()
+
+    assert player.counts["pictures compared"] > _STEPS
+    assert set(line.counts) == {503, "reset", "truncate", "bit", "trickle", "lost"}
+    qtbot.waitUntil(lambda: engine().jobs_under_way == 0, timeout=20000)
+    assert engine().cache.nbytes <= before
+    assert not engine().has_failures
+
+
+def test_a_chunk_that_memory_loses_while_it_is_painted_comes_again(
+    viewer: Any, qtbot: Any, stack: Written
+) -> None:
+    layer = viewer.open(str(stack.path), plugin="napari-omezarr-cloud")[0]
+    shown = display_of(layer)
+    qtbot.waitUntil(lambda: complete(layer), timeout=20000)
+    painter = shown._painter
+    paint, lost = painter.paint, [painter.view.level(shown.look.number).key]
+
+    def lose_then_paint(*looks: Any) -> Any:
+        engine().cache.drop([lost.pop()] if lost else [])  # as a full memory does at any time
+        return paint(*looks)
+
+    painter.paint = lose_then_paint
+    layer.refresh(extent=False)
+
+    assert shown.missing > 0
+    qtbot.waitUntil(lambda: complete(layer), timeout=20000)
+
+
+def test_labels_that_come_late_are_not_waited_for_and_may_fail(
+    viewer: Any,
+    qtbot: Any,
+    tmp_path: Path,
+    slow_server: Callable[..., SlowServer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_images(tmp_path, 512)
+    server = slow_server(tmp_path)
+    server.fault("labels/cells/0/0/", "short")
+    image = noc.open(f"{server.url}/stack.zarr")
+    wait, waited = engine().io.wait, []
+
+    def note(work: Any, *args: Any) -> Any:
+        waited.append(work)  # in a thread of dask's, as long as the GUI thread waits for it
+        return wait(work, *args)
+
+    monkeypatch.setattr(engine().io, "wait", note)
+    show_image(viewer, image)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=20000)
+    viewer.dims.set_current_step(0, 0)
+    cells = display_of(viewer.layers[1])
+    qtbot.waitUntil(lambda: bool(cells.failures()), timeout=20000)
+
+    assert not waited
