@@ -249,11 +249,19 @@ class Image(_Leveled):
         """One per index of the channel axis, in its order; one where there is no such axis."""
         return channels_of(self.opened.image, self.pyramid)
 
-    @cached_property
+    @property
     def labels(self) -> tuple[Labels, ...]:
-        """Label images beside the image; waits until their metadata are here."""
+        """Label images beside the image; waits until their metadata are here.
+
+        Of a plate whose first wells have none, those that were found in others since.
+        """
+        late = () if self.plate is None else self.plate.labels.late
+        return (*self._first_labels, *map(_labels, late))
+
+    @cached_property
+    def _first_labels(self) -> tuple[Labels, ...]:
         found, _ = self._label_results()
-        return tuple(_labels(each) for each in found)
+        return tuple(map(_labels, found))
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from napari.utils.interactions import mouse_double_click_callbacks
 from qtpy.QtCore import Qt
 from skimage.filters import gaussian
 
+from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.napari.display import display_of
 from napari_omezarr_cloud.napari.live import add_live, plan_live, start_live
 from napari_omezarr_cloud.napari.open_url import show_dialog
@@ -18,7 +21,13 @@ from napari_omezarr_cloud.napari.plate_clicks import plate_behind
 from napari_omezarr_cloud.napari.widgets.plate_dock import PlateDock
 from napari_omezarr_cloud.process import Step
 from napari_omezarr_cloud.store.remote import GATE
-from tests.fixtures.plates import field_pixels, row_names, write_bare_plate, write_plate
+from tests.fixtures.plates import (
+    field_pixels,
+    row_names,
+    write_bare_plate,
+    write_field,
+    write_plate,
+)
 from tests.fixtures.rounds import rounds
 
 if TYPE_CHECKING:
@@ -419,3 +428,88 @@ def test_zooming_to_a_well_gives_up_what_the_whole_plate_asked_for(
     server.clear_log()
     qtbot.wait(400)
     assert len(wells_asked(server)) < 40  # its neighbours, at most
+
+
+def test_a_link_that_leads_to_four_wells_asks_for_no_others(
+    viewer: Any, qtbot: Any, serve: Any
+) -> None:
+    server, link = serve(32, 48)
+    state = {
+        "layers": [{"name": "plate", "type": "image", "source": f"zarr://{link}"}],
+        "position": [4 * 524, 8 * 524],  # where H4, H5, I4 and I5 meet; x, then y
+        "crossSectionScale": 1,
+        "layout": "xy",
+    }
+
+    place = quote(json.dumps(state))
+    viewer.open(f"https://neuroglancer-demo.appspot.com/#!{place}", plugin=PLUGIN)
+    (layer,) = viewer.layers
+    qtbot.waitUntil(lambda: is_settled(layer), timeout=20000)
+
+    assert layer.visible
+    shown = {f"{row}/{column}" for row in "HI" for column in (4, 5)}
+    asked = {
+        path.partition("plate.zarr/")[2]
+        for path in server.paths
+        if "/labels/" not in path  # a few wells are asked for those
+    }
+    wells = {"/".join(path.split("/")[:2]) for path in asked if path[:1].isupper()}
+    assert shown <= wells
+    # The first well says what a well is like; what loads ahead comes when all on screen is here.
+    around = {f"{row}/{column}" for row in "GHIJ" for column in (3, 4, 5, 6)}
+    assert wells - {"A/1"} <= around
+    assert len(asked) < 150
+
+
+def test_a_plate_is_shown_whole_with_little_memory(
+    viewer: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bare_plate(tmp_path / "plate.zarr", 12, 16, size=1024, chunk=512, levels=1)
+    cache = engine().cache
+    monkeypatch.setattr(cache, "max_bytes", 2**24)  # of 192 wells, 16 would fill it
+    for row, column in ((0, 0), (11, 15)):
+        chunk = tmp_path / "plate.zarr" / row_names(12)[row] / str(column + 1) / "0" / "0" / "c"
+        for n in range(4):
+            (chunk / str(n // 2)).mkdir(parents=True, exist_ok=True)
+            (chunk / str(n // 2) / str(n % 2)).write_bytes(bytes([250]) * 512**2)
+
+    (layer,) = viewer.open(str(tmp_path / "plate.zarr"), plugin=PLUGIN)
+    qtbot.waitUntil(lambda: is_settled(layer), timeout=60000)
+
+    pixels = np.asarray(layer.data[-1])
+    assert max(pixels.shape) <= 2048
+    height, width = pixels.shape[0] // 12, pixels.shape[1] // 16
+    middles = pixels[height // 2 :: height, width // 2 :: width]
+    expected = 40 + np.add.outer(7 * np.arange(12), 13 * np.arange(16)) % 150
+    expected[0, 0] = expected[11, 15] = 250
+    np.testing.assert_array_equal(middles, expected)
+    assert cache.nbytes <= 2**24
+
+
+def test_labels_of_one_well_are_found_when_it_is_looked_at(
+    viewer: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    wells = {
+        f"{row}/{column}": [np.full((1, 700, 700), 100, "u2")] for row in "ABCD" for column in "123"
+    }
+    path = tmp_path / "plate.zarr"
+    write_plate(path, wells, rows="ABCD", chunk=700)
+    labels = path / "D" / "3" / "0" / "labels"
+    write_field(labels / "cells", np.full((1, 700, 700), 7, "u2"), chunk=700)
+    listing = {"zarr_format": 3, "node_type": "group"}
+    (labels / "zarr.json").write_text(
+        json.dumps({**listing, "attributes": {"ome": {"version": "0.5", "labels": ["cells"]}}})
+    )
+    dock = PlateDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Plate")
+    (layer,) = viewer.open(str(path), plugin=PLUGIN)
+    qtbot.waitUntil(lambda: is_settled(layer), timeout=20000)
+
+    dock.well.setText("D3")
+    dock.go.click()
+
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=20000)
+    found = viewer.layers[1]
+    assert found.name == "plate: labels cells"
+    assert set(np.unique(np.asarray(found.data[-1]))) == {0, 7}
+    assert [str(unit) for unit in found.units] == ["micrometer", "micrometer"]

@@ -7,9 +7,23 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["renew_status", "scale_bar", "show_scale_bar", "unwrapped"]
+__all__ = ["aim", "renew_status", "scale_bar", "show_scale_bar", "unwrapped"]
 
 _shown: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def aim(viewer: Any, layer: Any) -> None:
+    """Let a layer know what the camera shows before the canvas is drawn, which tells it."""
+    if viewer.dims.ndisplay != 2 or not hasattr(layer, "_update_draw"):
+        return
+    zoom = float(viewer.scene.camera.zoom)
+    center = np.array(viewer.scene.camera.center[-2:], float)
+    size = np.array(viewer.canvas.viewbox_size(viewer.layers), float)
+    layer._update_draw(
+        scale_factor=1 / zoom,
+        corner_pixels_displayed=np.array([center - size / zoom / 2, center + size / zoom / 2]),
+        shape_threshold=tuple(size),
+    )
 
 
 def renew_status(viewer: Any) -> None:

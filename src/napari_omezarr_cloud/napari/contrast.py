@@ -1,19 +1,30 @@
-"""Contrast from the pixels of the coarsest level, where the file says nothing of it."""
+"""Contrast from the pixels of the coarsest level, where the file says nothing of it.
+
+Of a plate only wells on screen are asked for, so it is from the first of those, and then from all.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from qtpy.QtCore import QObject, QTimer
 
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.napari.background import Job
 from napari_omezarr_cloud.napari.display import display_of
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY
+from napari_omezarr_cloud.napari.refresh import refresher
 from napari_omezarr_cloud.pyramid import Region
+from napari_omezarr_cloud.pyramid.plate_opened import plate_of
+
+if TYPE_CHECKING:
+    from napari_omezarr_cloud.napari.look import Look
+    from napari_omezarr_cloud.pyramid import PyramidView
 
 __all__ = ["correct_guess", "limits_of"]
 
@@ -38,6 +49,9 @@ def correct_guess(layer: Any) -> None:
     if not about.get("guess_contrast") or shown is None:
         return
     view = shown.view
+    if plate_of(view.pyramid) is not None:
+        _FromWells(layer)
+        return
     number = len(view.pyramid.levels) - 1
     region = _middle(view.grid(number).shape)
     reference = weakref.ref(layer)
@@ -47,17 +61,70 @@ def correct_guess(layer: Any) -> None:
         live = reference()
         _jobs.discard(job)
         limits = limits_of(view.reduce(pixels))
-        if live is None or limits is None or list(live.contrast_limits) != guessed:
-            return
-        low, high = live.contrast_limits_range
-        live.contrast_limits_range = [min(low, limits[0]), max(high, limits[1])]
-        live.contrast_limits = limits
+        if live is not None and limits is not None and list(live.contrast_limits) == guessed:
+            _set(live, limits)
 
     future = engine().start(view.level(number), view.expand(region))
     job: Job[Any] = Job(future, apply, lambda _: _jobs.discard(job))
     _jobs.add(job)
 
 
+def _set(layer: Any, limits: list[float]) -> None:
+    low, high = layer.contrast_limits_range
+    layer.contrast_limits_range = [min(low, limits[0]), max(high, limits[1])]
+    layer.contrast_limits = limits
+
+
+class _FromWells(QObject):
+    """Sets the contrast of a plate's layer when some wells have come, and when all in view have."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__(refresher())
+        self._layer = weakref.ref(layer)
+        self._limits = list(layer.contrast_limits)
+        self._is_first = True
+        self._timer = QTimer(self)
+        self._timer.timeout.connect(self._look)
+        self._timer.start(_BEAT_MS)
+
+    def _look(self) -> None:
+        layer = self._layer()
+        shown = None if layer is None else display_of(layer)
+        if layer is None or shown is None or list(layer.contrast_limits) != self._limits:
+            self.deleteLater()  # removed, or the person was faster
+        elif shown.look is not None and (self._is_first or not shown.missing):
+            pixels = _here(shown.view, shown.look)
+            if pixels is not None and (not shown.missing or len(pixels) >= _FEW_WELLS):
+                self._apply(layer, limits_of(np.concatenate(pixels)))
+            if not shown.missing:
+                self.deleteLater()
+
+    def _apply(self, layer: Any, limits: list[float] | None) -> None:
+        self._is_first = False
+        if limits is not None:
+            _set(layer, limits)
+        self._limits = list(layer.contrast_limits)
+
+
+def _here(view: PyramidView, look: Look) -> list[npt.NDArray[Any]] | None:
+    """Return pixels of the chunks of a look that are in memory, of many some; None: there are none.
+
+    What is blank is no part of them.
+    """
+    level, region = view.level(look.number), view.expand(look.region)
+    cache = engine().cache
+    found = []
+    for index in itertools.islice(level.grid.touching(region), _MOST_CHUNKS):
+        if isinstance(cache.get(level.key, index), np.ndarray):
+            part = level.grid.region_of(index).intersect(region)
+            found.append(view.reduce(engine().peek(view.pyramid, look.number, part).pixels))
+    step = max(1, sum(each.size for each in found) // _MOST)
+    return [each.reshape(-1)[::step] for each in found] or None
+
+
+_BEAT_MS = 200
+_FEW_WELLS = 12
+_MOST_CHUNKS = 1 << 14
 _MOST = 1 << 22
 """Pixels that are looked at: enough for percentiles, few enough to come at once."""
 

@@ -6,6 +6,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, LayerData
+from napari_omezarr_cloud.napari.wiring import show_placed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,6 +73,7 @@ def go_there_with(viewer: Any, view: View, count: int) -> None:
         live.layers.events.inserted.disconnect(on_inserted)
         if layer is not None:
             go_there(live, view, layer)
+        show_placed(live)
 
     # Last, as napari fits its view to the first layer on the same event.
     viewer.layers.events.inserted.connect(on_inserted, position="last")

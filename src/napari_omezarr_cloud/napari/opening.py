@@ -19,7 +19,12 @@ from napari_omezarr_cloud.napari.background import (
     wait_for,
 )
 from napari_omezarr_cloud.napari.choosing import chooser_for, is_to_be_chosen
-from napari_omezarr_cloud.napari.late_labels import early_notes, labels_later, note_later
+from napari_omezarr_cloud.napari.late_labels import (
+    early_notes,
+    labels_later,
+    labels_of_wells,
+    note_later,
+)
 from napari_omezarr_cloud.napari.layer_data import (
     METADATA_KEY,
     LayerData,
@@ -145,7 +150,8 @@ def open_layers(link: str, *, rgb: bool | None = None) -> list[Any]:
     layers = []
     for each, is_shown in images:
         own = _shown(is_shown, own_layers(each, number))
-        _expect(each, own, viewer)
+        if found.view is None:
+            _expect(each, own, viewer)
         layers += own
     for other, each in beside:
         layers += own_layers(each, other)
@@ -154,6 +160,7 @@ def open_layers(link: str, *, rgb: bool | None = None) -> list[Any]:
             labels_later(viewer, each)
         else:
             layers += _shown(is_shown, _label_layers(each))
+        labels_of_wells(viewer, each)
         note_later(viewer, each, aloud=asker.is_by_hand)
     if found.view is not None:
         go_there_with(viewer, found.view, len(layers))
@@ -163,7 +170,8 @@ def open_layers(link: str, *, rgb: bool | None = None) -> list[Any]:
         tell_notes(found.viewer, found.notes)
     if location.kind != "file":
         recent.remember(found)
-    return _handed_over(asker, [_hidden(layer) for layer in layers], found)
+    until = wiring.HIDDEN_UNTIL_ADOPTED if found.view is None else wiring.HIDDEN_UNTIL_PLACED
+    return _handed_over(asker, [_hidden(layer, until) for layer in layers], found)
 
 
 def _open_all(link: Link) -> tuple[int, Image, list[tuple[int, Image]], Link]:
@@ -357,22 +365,25 @@ def show_image(
     has_labels: bool = True,
     as_labels: bool = False,
     dress: Callable[[list[LayerData]], list[LayerData]] = list,
+    is_placed: bool = True,
     then: Callable[[], None] = lambda: None,
 ) -> None:
     """Add an open image to a viewer, layer by layer, labels last; on the GUI thread.
 
     The other images of its scene follow. ``as_labels`` shows integers as labels; ``dress`` may
-    change how the layers look. ``then`` is called when the images' own layers are there;
-    labels may come later.
+    change how the layers look; where they are not ``is_placed``, ``wiring.show_placed`` shows
+    them. ``then`` is called when the images' own layers are there; labels may come later.
     """
     rest = list(image.together)
     wiring.attach(viewer)
     layers = dress(image_layers(image, rgb=rgb, as_labels=as_labels))
-    _expect(image, layers, viewer)
+    if is_placed:
+        _expect(image, layers, viewer)
 
     def after() -> None:
         if has_labels:
             labels_later(viewer, image)
+            labels_of_wells(viewer, image)
             note_later(viewer, image, aloud=True)
         show_next()
 
@@ -382,7 +393,8 @@ def show_image(
         else:
             then()
 
-    hidden = [_hidden(layer) for layer in layers]
+    until = wiring.HIDDEN_UNTIL_ADOPTED if is_placed else wiring.HIDDEN_UNTIL_PLACED
+    hidden = [_hidden(layer, until) for layer in layers]
     wiring.add_one_by_one(viewer, hidden, source=str(image.location), then=after)
 
 
@@ -393,11 +405,11 @@ def _label_layers(image: Image) -> list[LayerData]:
     ]
 
 
-def _hidden(layer: LayerData) -> LayerData:
+def _hidden(layer: LayerData, until: int) -> LayerData:
     """Hide a layer until its display is there: a visible one is sliced before it can be adopted."""
     data, attributes, kind = layer
     if attributes.get("visible", True):
-        attributes = {**attributes, "visible": wiring.HIDDEN_UNTIL_ADOPTED}
+        attributes = {**attributes, "visible": until}
     return data, attributes, kind
 
 

@@ -12,6 +12,7 @@ from qtpy.QtCore import QTimer
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.napari import wiring
 from napari_omezarr_cloud.napari.display import display_of, view_of
+from napari_omezarr_cloud.napari.late_labels import labels_of_wells
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, labels_layer, pyramid_layer
 from napari_omezarr_cloud.napari.opening import show_image
 from napari_omezarr_cloud.napari.plate_notes import layers_of, state_again
@@ -102,6 +103,7 @@ def _exchange_labels(viewer: Any, layers: Sequence[Any], image: Image) -> None:
                 if found is not None:
                     new[found.name] = found
         _add_labels(window, image, list(new.values()), layers)
+        labels_of_wells(window, image)
 
     _when_labels_are_known(viewer, image, exchange)
 
@@ -145,6 +147,7 @@ def _replace_layers(
             if layer in window.layers:
                 window.layers.remove(layer)
         _add_labels(window, image, image.labels, labels)
+        labels_of_wells(window, image)
 
     show_image(viewer, image, has_labels=False, dress=dress, then=added)
     _when_labels_are_known(viewer, image, labels_known)

@@ -128,6 +128,7 @@ class Showing(QObject):
             rgb=self._rgb,
             as_labels=source.is_labels,
             dress=lambda layers: dressed(layers, self.link.view, self._number),
+            is_placed=self.link.view is None or self._is_placed,
             then=shown,
         )
         tell_about(viewer, image)
@@ -135,10 +136,12 @@ class Showing(QObject):
     def _go_to_place(self, first: int) -> None:
         """Go where the view says, once: the person may move on while other images come."""
         viewer, view = self._live_viewer, self.link.view
-        if viewer is None or view is None or self._is_placed or first >= len(viewer.layers):
+        if viewer is None or view is None or self._is_placed:
             return
-        self._is_placed = True
-        go_there(viewer, view, viewer.layers[first])
+        if first < len(viewer.layers):
+            self._is_placed = True
+            go_there(viewer, view, viewer.layers[first])
+        wiring.show_placed(viewer)
 
     def _choose(self, viewer: Any, image: Image) -> None:
         """Ask which images of a series to show, and show them one after the other."""

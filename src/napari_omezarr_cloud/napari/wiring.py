@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_omezarr_cloud.napari import display
 from napari_omezarr_cloud.napari.commands import bind_keys
-from napari_omezarr_cloud.napari.compat import renew_status, show_scale_bar
+from napari_omezarr_cloud.napari.compat import aim, renew_status, show_scale_bar
 from napari_omezarr_cloud.napari.contrast import correct_guess
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, LayerData
 from napari_omezarr_cloud.napari.linked_level import lock_linked_level
@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HIDDEN_UNTIL_ADOPTED",
+    "HIDDEN_UNTIL_PLACED",
     "add_layers",
     "add_one_by_one",
     "attach",
     "attach_all",
     "is_open",
+    "show_placed",
 ]
 
 
@@ -40,7 +42,12 @@ class _Hidden(int):
     """A False that only we give: who finds it knows that the person did not ask to hide."""
 
 
+class _Unplaced(_Hidden):
+    """Of a layer that would be asked for as a whole before the camera is in its place."""
+
+
 HIDDEN_UNTIL_ADOPTED = _Hidden(0)
+HIDDEN_UNTIL_PLACED = _Unplaced(0)
 
 _FRAME_MS = 35
 
@@ -125,13 +132,22 @@ class _Watch(QObject):
             tell_found(viewer)
 
 
+def show_placed(viewer: Any) -> None:
+    """Show the layers that waited until the camera is where a link says."""
+    for layer in viewer.layers:
+        if isinstance(layer.visible, _Unplaced):
+            aim(viewer, layer)
+            layer.visible = True
+
+
 def _welcome(layer: Any) -> None:
     """Put a display behind a layer of ours, then let it be seen."""
     is_ours = display.adopt(layer) is not None
     if isinstance(layer.visible, _Hidden):
         lock_linked_level(layer)
         # Shown even if it could not be adopted (another napari): slow beats invisible.
-        layer.visible = True
+        if not isinstance(layer.visible, _Unplaced):
+            layer.visible = True
     elif is_ours:
         layer.refresh(extent=False)  # a copy made by napari: it was sliced before it was ours
     if is_ours:

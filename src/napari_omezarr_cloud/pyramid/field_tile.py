@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.ngff import Image
     from napari_omezarr_cloud.pyramid.documents import Documents
     from napari_omezarr_cloud.pyramid.field_places import Position
-    from napari_omezarr_cloud.pyramid.level import Level
 
 __all__ = ["AnyField", "FieldTile", "LabelTile"]
 
@@ -67,14 +66,6 @@ class FieldTile(ImageTile):
         """Return what the well says of itself; None: it is not there."""
         return await self._well
 
-    async def level(self, number: int) -> tuple[tuple[str, ...], Level] | None:
-        """Return axes and the level to show on this level of the mosaic; None: it is not there."""
-        found = await super().level(number)
-        model = self._model
-        if found is not None and number + 1 < len(model.datasets) and model.on_close_look:
-            model.on_close_look(self)
-        return found
-
     async def position(self) -> Position:
         """Return where the field begins, as it states; None: it does not, or cannot be read."""
         try:
@@ -83,11 +74,16 @@ class FieldTile(ImageTile):
             return None  # told with its pixels
         return None if found is None else _position(found[2])
 
-    async def read_first(self) -> None:
-        """Ask at once for the well and, guessing, its field and the field's levels."""
+    async def first_level(self) -> str | None:
+        """Return the path of the field's first level below it; None: the field is not there."""
+        found = await self._group
+        return None if found is None else found[2].datasets[0].path
+
+    async def read_first(self, level: str = "0") -> None:
+        """Ask at once for the well and, guessing, its field and the field's first level."""
         zarr_format = self._holder.zarr_format
         array, guess = ARRAY_KEY[zarr_format], self.guess()
-        keys = [join(guess, key) for key in (GROUP_KEY[zarr_format], f"0/{array}")]
+        keys = [join(guess, key) for key in (GROUP_KEY[zarr_format], f"{level}/{array}")]
         await self._read([*self._listing(), *keys])
 
     async def path(self) -> str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from napari_omezarr_cloud.errors import CloudError, NotFoundError
 from napari_omezarr_cloud.ngff.units import micrometres
 from napari_omezarr_cloud.pyramid.field_places import FieldGrid, field_grid, field_places
-from napari_omezarr_cloud.pyramid.image_tile import Holder, Model, OpenedField
+from napari_omezarr_cloud.pyramid.image_tile import Holder, OpenedField
 from napari_omezarr_cloud.pyramid.mosaic import MosaicNotes, lay_out, plane_axes
 from napari_omezarr_cloud.pyramid.opened import OpenedImage
 from napari_omezarr_cloud.pyramid.plate_labels import PlateLabels
@@ -121,7 +121,6 @@ async def laid_out(
 def assembled(
     opened: OpenedStore,
     holder: Holder,
-    model: Model,
     first: OpenedField,
     tile_in: Callable[[Cell], AnyField | None],
     counts: Cell,
@@ -131,7 +130,7 @@ def assembled(
 
     Parameters
     ----------
-    opened, holder, model, first
+    opened, holder, first
         Of the tiles, and the first of them.
     tile_in
         (row, column) of a cell → what lies there.
@@ -141,9 +140,7 @@ def assembled(
         Voxels along y and x that a cell must hold.
     """
     mosaic = lay_out(tile_in, first.pyramid, counts, at_least=at_least, notes=holder.notes)
-    labels = PlateLabels(opened, holder, first, mosaic, tile_in, counts)
-    model.on_close_look = labels.look_at
-    return mosaic, labels
+    return mosaic, PlateLabels(opened, holder, first, mosaic, tile_in, counts)
 
 
 def cell_length(mosaic: Pyramid, counts: Cell) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from napari_omezarr_cloud.ngff.units import micrometres
 from napari_omezarr_cloud.pyramid.consolidated import NOTHING, Consolidated
 from napari_omezarr_cloud.pyramid.documents import ARRAY_KEY, GROUP_KEY, join, read_documents
 from napari_omezarr_cloud.pyramid.first_image import first_image
+from napari_omezarr_cloud.pyramid.guessed import GuessedLevel
 from napari_omezarr_cloud.pyramid.levels_opening import open_pyramid
 from napari_omezarr_cloud.pyramid.mosaic import MosaicNotes, plane_axes
 from napari_omezarr_cloud.pyramid.resampled import ResampledLevel
@@ -22,7 +23,7 @@ from napari_omezarr_cloud.store.caching import KEEPING
 from napari_omezarr_cloud.store.once import Once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from napari_omezarr_cloud.ngff import Axis, Group, Image
     from napari_omezarr_cloud.pyramid.alike import Alike
@@ -82,8 +83,6 @@ class Model:
         """Whether wells have one field each, so that one that is there is the one."""
         self.alike: Alike | None = None
         """Whether other tiles' arrays are described as these; None: each tile is asked."""
-        self.on_close_look: Callable[[Any], None] | None = None
-        """Told of a tile whose finer levels are looked at."""
         self.pyramid: Pyramid | None = None
 
     def take(self, first: OpenedField, known: Documents) -> None:
@@ -180,7 +179,7 @@ class ImageTile(ABC):
             return None
         if key is None:
             return None if await self._group is None else False
-        return _same_array(self._documents.get(key), self._model.arrays[number])
+        return _same_chunks(self._documents.get(key), self._model.arrays[number])
 
     async def _borrow(self, number: int) -> None:
         """Take the model's description of an array for this one's, until it proves wrong."""
@@ -205,12 +204,12 @@ class ImageTile(ABC):
     async def _read_borrowed(self) -> bool:
         key = self._borrowed
         read = await read_documents(self._holder.store, [key], {})
-        is_other = not _same_array(read[key], self._documents[key])
+        taken = self._documents[key]
         self._documents.update(read)
         self._levels.clear()
-        if is_other and self._model.alike is not None:
+        if self._model.alike is not None and not _same_chunks(read[key], taken):
             self._model.alike.refute()
-        return is_other
+        return not _same_array(read[key], taken)
 
     async def _read(self, keys: Sequence[str]) -> None:
         """Have these documents: what the plate was opened with, copies of it, then the files."""
@@ -296,6 +295,8 @@ class ImageTile(ABC):
         self, pyramid: Pyramid, nearest: int, wanted: tuple[float, ...]
     ) -> tuple[tuple[str, ...], Level]:
         level: Level = pyramid.levels[nearest]
+        if self._borrowed and self._own.value is None:
+            level = GuessedLevel(level, self.is_other)
         own = _voxel_um(pyramid.axes, level.transform.scale)
         ratios = {
             axis: want / length
@@ -309,19 +310,27 @@ class ImageTile(ABC):
         return tuple(axis.name for axis in pyramid.axes), level
 
 
+def _same_chunks(one: Bytes | None, other: Bytes | None) -> bool:
+    """Tell whether the chunks of two arrays are read alike; what is not stored may differ."""
+    first, second = _content(one), _content(other)
+    return first is not None and {**first, "fill_value": 0} == {**(second or {}), "fill_value": 0}
+
+
 def _same_array(one: Bytes | None, other: Bytes | None) -> bool:
     """Tell whether two documents describe arrays alike: all but their attributes."""
-    if one is None or other is None:
-        return False
-    if bytes(one) == bytes(other):
-        return True
+    first = _content(one)
+    return first is not None and first == _content(other)
+
+
+def _content(raw: Bytes | None) -> dict[str, Any] | None:
+    if raw is None:
+        return None
     try:
-        contents = [parse_json(bytes(raw), where="", key="") for raw in (one, other)]
+        content = parse_json(bytes(raw), where="", key="")
     except MetadataError:
-        return False
-    for content in contents:
-        content.pop("attributes", None)
-    return contents[0] == contents[1]
+        return None
+    content.pop("attributes", None)
+    return content
 
 
 def _nearest_dataset(image: Image, wanted: tuple[float, ...]) -> int | None:

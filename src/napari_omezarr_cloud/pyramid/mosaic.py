@@ -55,7 +55,7 @@ class Tile(Protocol):
     async def is_other(self) -> bool:
         """Tell whether the level given was a guess that was wrong; from now on it is the right one.
 
-        Asked where its chunk is not there or cannot be decoded.
+        Asked where a chunk of it cannot be had.
         """
         ...
 
@@ -146,15 +146,12 @@ class MosaicLevel:
         if tile is None or found is None:
             return ABSENT
         try:
-            chunk = await self._taken(tile, inside, *found, runner)
+            return await self._taken(tile, inside, *found, runner)
         except ChunkError:
             if not await tile.is_other():
                 raise
-            chunk = ABSENT
-        if isinstance(chunk, Absent) and await tile.is_other():
-            found = await tile.level(self._number)
-            chunk = ABSENT if found is None else await self._taken(tile, inside, *found, runner)
-        return chunk
+        found = await tile.level(self._number)
+        return ABSENT if found is None else await self._taken(tile, inside, *found, runner)
 
     async def _taken(
         self, tile: Tile, inside: Region, axes: tuple[str, ...], level: Level, runner: Runner

@@ -73,7 +73,7 @@ class PlateLabels:
         self._looking: set[asyncio.Task[None]] = set()
         self._has_any = False
         self.late: tuple[OpenedLabels, ...] = ()
-        """What was found when wells were looked at closely, after `find`."""
+        """What was found of fields that were asked later."""
 
     @property
     def is_looking(self) -> bool:

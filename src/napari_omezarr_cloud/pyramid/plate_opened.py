@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from dataclasses import field as field_of
@@ -52,7 +53,9 @@ class OpenedPlate:
     found: MosaicNotes
     """What is seen of wells when they are opened."""
     labels: PlateLabels = field_of(repr=False)
-    """Finds the labels of wells that are looked at closely."""
+    """What was found of labels in wells that were asked later."""
+    ask_for_labels: Callable[[PlateWell], None] = field_of(repr=False)
+    """Asks a well whether it has labels, unless some are known; on the I/O loop."""
     numbers: Callable[[PlateWell], Mapping[tuple[int, int], int] | None] = field_of(repr=False)
     """Of a well whose fields are all shown: (row, column) in it → number of the field, counted from
     0; None as long as nobody has looked."""
@@ -62,6 +65,26 @@ class OpenedPlate:
     def well_at(self, y: float, x: float) -> PlateWell | None:
         """Return the well (of a well: the field) at a position, in the units of the axes."""
         return self._by_place.get((int(y // self.cell[0]), int(x // self.cell[1])))
+
+    def wells_in(
+        self, start: tuple[float, float], stop: tuple[float, float], most: int
+    ) -> list[PlateWell]:
+        """Return the wells that a box touches; none, if it touches more than ``most`` cells.
+
+        Parameters
+        ----------
+        start, stop
+            Along y and x, in the units of the axes.
+        most
+            Cells, of wells that are listed and of others.
+        """
+        first = [int(max(0, at) // length) for at, length in zip(start, self.cell, strict=True)]
+        last = [math.ceil(at / length) for at, length in zip(stop, self.cell, strict=True)]
+        spans = [range(a, b) for a, b in zip(first, last, strict=True)]
+        if len(spans[0]) * len(spans[1]) > most:
+            return []
+        found = (self._by_place.get((row, column)) for row in spans[0] for column in spans[1])
+        return [well for well in found if well is not None]
 
     def field_at(self, y: float, x: float) -> int | None:
         """Return the number of the field at a position; None: none is there, as far as is known."""

@@ -7,14 +7,14 @@ Round 1 brought the plate's document, round 2 that of the first well and (guesse
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.errors import CloudError, NotFoundError
 from napari_omezarr_cloud.ngff import parse_group
 from napari_omezarr_cloud.ngff.plate import Plate, PlateWell, parse_plate
-from napari_omezarr_cloud.ngff.well import Well
+from napari_omezarr_cloud.ngff.well import Well, WellImage
 from napari_omezarr_cloud.pyramid.alike import Alike
 from napari_omezarr_cloud.pyramid.consolidated import NOTHING, Consolidated
 from napari_omezarr_cloud.pyramid.documents import read_documents, top_documents
@@ -30,7 +30,7 @@ from napari_omezarr_cloud.pyramid.fields_opening import (
 )
 from napari_omezarr_cloud.pyramid.image_tile import Holder, Model, OpenedField
 from napari_omezarr_cloud.pyramid.plate_opened import FieldChoice, OpenedPlate
-from napari_omezarr_cloud.pyramid.well_fields import MOST_MEASURED, PlacedTile, WellFields
+from napari_omezarr_cloud.pyramid.well_fields import MOST_MEASURED, PlacedTile, WellFields, quietly
 
 if TYPE_CHECKING:
     from napari_omezarr_cloud.ngff import Group
@@ -51,6 +51,7 @@ _ASKED = 6
 
 Cell = tuple[int, int]
 TileOf = Callable[[PlateWell, int], FieldTile]
+Also = Callable[[FieldTile, PlateWell], Awaitable[None]]
 
 
 async def open_plate(
@@ -88,13 +89,26 @@ async def open_plate(
     check_choice(group, number, acquisition, [a.id for a in plate.acquisitions])
     holder, model = holder_of(opened, group), Model()
     tile_of = _tiles_of(holder, model, acquisition, is_all=field == "all")
-    there, first, holder.consolidated = await _first(opened, group, plate, tile_of, number)
+    is_alone = plate.field_count == 1 and len(plate.acquisitions) < 2 and acquisition is None
+
+    async def other_fields(tile: FieldTile, there: PlateWell) -> None:
+        """Read what the first well's other fields take, in the same round trip as its levels."""
+        fields = await _fields_of(tile, acquisition)
+        model.paths = tuple(each.path for each in fields)
+        finest = await tile.first_level()
+        others = [tile_of(there, n) for n in range(1, min(len(fields), MOST_MEASURED))]
+        counted = [] if plate.field_count is not None else _some(plate, tile_of)
+        await asyncio.gather(
+            *(quietly(each.read_first(finest)) for each in others if finest),
+            *(quietly(each.well()) for each in counted),
+        )
+
+    also = other_fields if field == "all" and not is_alone else None
+    there, first, holder.consolidated = await _first(opened, group, plate, tile_of, number, also)
     model.take(first, tile_of(there, number).documents)
-    well = await tile_of(there, number).well()
-    fields = well.fields(acquisition) if well is not None else ()
+    fields = await _fields_of(tile_of(there, number), acquisition)
     model.paths = tuple(each.path for each in fields)
-    is_alone = plate.field_count == 1 and len(plate.acquisitions) < 2
-    model.is_single = is_alone and len(fields) == 1 and acquisition is None
+    model.is_single = is_alone and len(fields) == 1
     model.alike = Alike() if len(plate.wells) > _MANY_WELLS else None
     wells = {(each.row, each.column): each for each in plate.wells}
     notes, across, at_least = [*plate.notes], (1, 1), (0, 0)
@@ -132,7 +146,6 @@ async def open_plate(
     mosaic, labels = assembled(
         opened,
         holder,
-        model,
         first,
         cache(tile_in),
         (counts[0] * across[0], counts[1] * across[1]),
@@ -151,6 +164,7 @@ async def open_plate(
         across,
         holder.notes,
         labels,
+        lambda well: labels.look_at(tile_of(well, number)),
         lambda well: inside[well.path].numbers if well.path in inside else None,
         lambda field, acquisition: open_plate(opened, group, field=field, acquisition=acquisition),
     )
@@ -186,12 +200,22 @@ async def _most_fields(plate: Plate, count: int, tile_of: TileOf, acquisition: i
     if plate.field_count is not None and acquisition is None:
         is_likely = plate.field_count <= _MOST_MORE * max(count, 1)
         return max(count, plate.field_count) if is_likely else count
-    picked = {n * len(plate.wells) // _ASKED for n in range(_ASKED)}
     found = await asyncio.gather(
-        *(tile_of(plate.wells[n], 0).well() for n in sorted(picked)), return_exceptions=True
+        *(each.well() for each in _some(plate, tile_of)), return_exceptions=True
     )
     counts = [len(each.fields(acquisition)) for each in found if isinstance(each, Well)]
     return min(max(count, *counts, 1), max(count, MOST_MEASURED))
+
+
+def _some(plate: Plate, tile_of: TileOf) -> list[FieldTile]:
+    """Return the first fields of a few wells, all over the plate."""
+    picked = {n * len(plate.wells) // _ASKED for n in range(_ASKED)}
+    return [tile_of(plate.wells[n], 0) for n in sorted(picked)]
+
+
+async def _fields_of(tile: FieldTile, acquisition: int | None) -> tuple[WellImage, ...]:
+    well = await tile.well()
+    return () if well is None else well.fields(acquisition)
 
 
 async def _first(
@@ -200,8 +224,11 @@ async def _first(
     plate: Plate,
     tile_of: TileOf,
     number: int,
+    also: Also | None,
 ) -> tuple[PlateWell, OpenedField, Consolidated]:
     """Open the first well that is there, looking at ever more at once.
+
+    ``also`` is done in the same round trip as its levels are read.
 
     Returns
     -------
@@ -215,7 +242,10 @@ async def _first(
         batch = plate.wells[begin : begin + size]
         begin += size
         tiles = [tile_of(well, number) for well in batch]
-        found = await asyncio.gather(*map(_opened_first, tiles), return_exceptions=True)
+        found = await asyncio.gather(
+            *(_opened_first(*each, also) for each in zip(tiles, batch, strict=True)),
+            return_exceptions=True,
+        )
         for well, tile, each in zip(batch, tiles, found, strict=True):
             if isinstance(each, OpenedField):
                 consolidated = await copies
@@ -249,6 +279,9 @@ async def _consolidated(opened: OpenedStore, group: Group) -> Consolidated:
     return Consolidated.of(again)
 
 
-async def _opened_first(tile: FieldTile) -> OpenedField | None:
+async def _opened_first(tile: FieldTile, well: PlateWell, also: Also | None) -> OpenedField | None:
     await tile.read_first()
-    return await tile.whole()
+    if also is None:
+        return await tile.whole()
+    opened, _ = await asyncio.gather(tile.whole(), also(tile, well))
+    return opened

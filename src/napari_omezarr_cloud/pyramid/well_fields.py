@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.pyramid.level import Level
     from napari_omezarr_cloud.pyramid.mosaic import MosaicNotes
 
-__all__ = ["MOST_MEASURED", "PlacedTile", "WellFields"]
+__all__ = ["MOST_MEASURED", "PlacedTile", "WellFields", "quietly"]
 
 MOST_MEASURED = 400
 """Fields of a well whose positions are read; of more, all lie in the order listed."""
@@ -76,8 +76,7 @@ class WellFields:
 
     async def _find(self) -> Mapping[Place, int]:
         likely = [self._tile(number) for number in range(min(len(self._likely), MOST_MEASURED))]
-        # What cannot be had is asked for again, and told, with its field.
-        await asyncio.gather(*(_quietly(each.read_ahead(None)) for each in likely))
+        await asyncio.gather(*(quietly(each.read_ahead(None)) for each in likely))
         well = await self._tile(0).well()
         if well is None:
             self._notes.add("Not there, and blank", self.name)
@@ -97,7 +96,8 @@ class WellFields:
         return {place: number for number, place in enumerate(places) if place is not None}
 
 
-async def _quietly(reading: Awaitable[None]) -> None:
+async def quietly(reading: Awaitable[object]) -> None:
+    """Read ahead: what cannot be had is asked for again, and told, by whoever needs it."""
     with contextlib.suppress(CloudError):
         await reading
 
@@ -127,7 +127,7 @@ class PlacedTile:
         if likely is None or self._fields.numbers is not None:
             found = await self._field()
         else:  # all that it takes in one round trip, if the well is like the first
-            found, _ = await asyncio.gather(self._field(), _quietly(likely.prepare(number)))
+            found, _ = await asyncio.gather(self._field(), quietly(likely.prepare(number)))
         return None if found is None else await found.level(number)
 
     async def is_other(self) -> bool:

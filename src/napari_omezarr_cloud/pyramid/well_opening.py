@@ -76,9 +76,7 @@ async def open_well(
     places = [place for place in laid.places if place is not None]
     at = dict(zip(places, tiles, strict=True))
     model.take(first, {})
-    mosaic, labels = assembled(
-        opened, holder, model, first, at.get, laid.grid.counts, laid.at_least
-    )
+    mosaic, labels = assembled(opened, holder, first, at.get, laid.grid.counts, laid.at_least)
     about = OpenedPlate(
         True,
         (),
@@ -92,6 +90,7 @@ async def open_well(
         (1, 1),
         holder.notes,
         labels,
+        lambda well: labels.look_at(at[well.row, well.column]),
         lambda well: None,
         lambda field, acquisition: open_well(opened, group, field=field, acquisition=acquisition),
     )
