@@ -108,11 +108,12 @@ class Settings:
         ),
     )
     requests: int = _describe(
-        64,
+        128,
         Description(
             "Requests at a time",
-            "How many pieces are asked for at the same time. More is faster on a line with a long "
-            "delay; fewer is kinder to a small server.",
+            "How many pieces are asked for at the same time, at most: on a slow line there are "
+            "fewer, so that the first ones come soon. More is faster where every answer takes "
+            "long; fewer is kinder to a small server.",
             "OMEZARR_REQUESTS",
             low=1,
             high=512,

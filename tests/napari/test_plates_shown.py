@@ -370,6 +370,7 @@ def test_the_first_picture_of_a_plate_is_five_round_trips_deep(
     viewer: Any, qtbot: Any, serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(GATE, "slots", 200)  # so that nothing waits but for an answer
+    monkeypatch.setattr(GATE, "line", None)
     server, link = serve(6, 8)
     server.latency_s = 0.5
 

@@ -83,7 +83,8 @@ def test_layers_that_are_complete_are_painted_together(
     qtbot.waitUntil(lambda: all(map(complete, layers)), timeout=20000)
     qtbot.waitUntil(lambda: story[-1:] == ["painting"], timeout=20000)
 
-    assert story[:3] == ["new pixels", "new pixels", "painting"]
+    since = story.index("new pixels")  # a painting of the stand-ins may have come before
+    assert story[since : since + 3] == ["new pixels", "new pixels", "painting"]
     for number, layer in enumerate(layers):
         box = display_of(layer).look.region.slices
         truth = pattern((2, 2048, 2048))[number][box]

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from napari_omezarr_cloud.store.line import Line
+
 __all__ = ["RANK", "Gate", "Queue", "Rank"]
 
 Rank = tuple[float, ...]
@@ -36,11 +38,12 @@ class Gate:
     """Let ``slots`` coroutines in at a time, the most urgent of the waiting first.
 
     What is asked for ahead of time may hold half of them, so that there is room for what is wanted
-    now.
+    now. Where a ``line`` is given, there are no more slots than it bears.
     """
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, line: Line | None = None) -> None:
         self.slots = slots
+        self.line = line
         self.inside = 0
         self.is_paused = False
         self._count = itertools.count()
@@ -88,7 +91,13 @@ class Gate:
     def _has_room_for(self, rank: Rank) -> bool:
         if self.is_paused and rank[0] >= 0:
             return False
-        return self.inside < (self.slots if rank[0] < AHEAD else (self.slots + 1) // 2)
+        slots = self.slots if self.line is None else min(self.slots, self.line.window)
+        return self.inside < (slots if rank[0] < AHEAD else (slots + 1) // 2)
+
+    def note(self, nbytes: int, body_s: float, together: int) -> None:
+        """Let the line learn from an answer; see `Line.note`."""
+        if self.line is not None:
+            self.line.note(nbytes, body_s, together)
 
     async def _queue(self, queue: Queue | None) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
