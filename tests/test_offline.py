@@ -27,6 +27,7 @@ from napari_omezarr_cloud.errors import (
 )
 from napari_omezarr_cloud.store import caching, remote
 from tests.fixtures.images import pattern, pyramid, write_directly
+from tests.fixtures.plates import write_bare_plate
 from tests.fixtures.slow_http import SlowServer
 
 if TYPE_CHECKING:
@@ -282,6 +283,44 @@ def test_keeping_all_of_an_image_keeps_all_it_takes_to_show_it(
     for labels in image.labels:
         for number, level in enumerate(written.labels[labels.name]):
             np.testing.assert_array_equal(labels.read(number), level)
+
+
+@pytest.mark.parametrize("field", [1, "all"])
+def test_a_few_wells_of_a_plate_are_kept_with_all_it_takes_to_open_them(
+    plug: Callable[[Path], Network], tmp_path: Path, field: Any
+) -> None:
+    """Of a plate so large that wells are taken for alike: what is kept does not rely on that."""
+    write_bare_plate(
+        tmp_path / "server" / "plate.zarr", 8, 13, size=64, chunk=64, levels=2, fields=2
+    )
+    network = plug(tmp_path / "server")
+    link = f"{network.url}/plate.zarr"
+    image = noc.open(link, field=field)
+    truth = image.read(1)
+    assert image.plate is not None
+    height, width = (round(n / image.levels[0].scale[-1]) for n in image.plate.cell)
+    box = np.s_[2 * height : 4 * height, 5 * width : 7 * width]  # C6, C7, D6, D7
+    network.server.clear_log()
+
+    kept = noc.keep_offline(image, box)
+
+    assert kept.is_whole
+    wells = {"/".join(path.split("/")[2:4]) for path in network.data_requests}
+    # A voxel more on each side lies in the gap of a neighbour.
+    assert {"C/6", "C/7", "D/6", "D/7"} <= wells
+    assert len(wells) <= 16
+    noc.clear_cache()  # not what is kept
+    network.unplug()
+    again = noc.open(link, field=field)
+    for level, each in enumerate(image.levels):
+        part = tuple(slice(side.start >> level, side.stop >> level) for side in box)
+        pixels = again.read(level, part)
+        assert len(np.unique(pixels)) == (5 if field == 1 else 9)  # each field's own, and blank
+        if level == 1:
+            np.testing.assert_array_equal(pixels, truth[part])
+        assert each.shape == again.levels[level].shape
+    with pytest.raises(UnreachableError):
+        again.read(1)
 
 
 def test_a_plan_says_what_it_takes(link: str, network: Network) -> None:
