@@ -7,11 +7,13 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from zarr.codecs import Crc32cCodec, ZstdCodec
 
 import napari_omezarr_cloud as noc
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.napari.display import display_of
 from napari_omezarr_cloud.napari.opening import show_image
+from tests.fixtures.images import pattern, pyramid, write_directly
 from tests.fixtures.soak import Player, script
 from tests.fixtures.soak_images import faulty_line, read_truth, write_images
 from tests.napari.test_display import complete
@@ -97,3 +99,20 @@ def test_labels_that_come_late_are_not_waited_for_and_may_fail(
     qtbot.waitUntil(lambda: bool(cells.failures()), timeout=20000)
 
     assert not waited
+
+
+def test_one_cause_is_told_once_though_every_checksum_is_another(
+    viewer: Any, qtbot: Any, tmp_path: Path, slow_server: Callable[..., SlowServer], told: list[str]
+) -> None:
+    levels = pyramid(pattern((128, 128)), 1)
+    checked = {"compressors": (ZstdCodec(), Crc32cCodec())}
+    write_directly(tmp_path / "a.zarr", "yx", levels, chunks=(32, 32), **checked)
+    server = slow_server(tmp_path)
+    server.fault("0/c/", "flip")
+
+    layer = viewer.open(f"{server.url}/a.zarr", plugin="napari-omezarr-cloud")[0]
+    qtbot.waitUntil(lambda: len(display_of(layer).failures()) == 16, timeout=20000)
+    qtbot.waitUntil(lambda: bool(told), timeout=20000)
+    qtbot.wait(100)  # so that others had time to be told
+
+    assert len([sentence for sentence in told if "crc32c" in sentence]) == 1

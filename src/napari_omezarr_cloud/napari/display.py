@@ -6,6 +6,7 @@ wanted, and refreshes the layer when chunks arrive.
 
 from __future__ import annotations
 
+import re
 import time
 import weakref
 from dataclasses import replace
@@ -311,8 +312,9 @@ class Display:
         """Return a sentence for each cause of failure that was not told before."""
         fresh = {}
         for error in self.failures():
-            if error.why not in self._told and not isinstance(error, StoppedError):
-                fresh[error.why] = str(error)
+            cause = re.sub(r"\d+", "", error.why)  # each broken chunk has other checksums
+            if cause not in self._told and not isinstance(error, StoppedError):
+                fresh[cause] = str(error)
         self._told |= set(fresh)
         return list(fresh.values())
 
