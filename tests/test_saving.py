@@ -18,6 +18,7 @@ from napari_omezarr_cloud.errors import (
     ServerError,
     WriteError,
 )
+from napari_omezarr_cloud.ngff import ImageLabel
 from napari_omezarr_cloud.store import RemoteStore
 
 if TYPE_CHECKING:
@@ -185,3 +186,41 @@ def test_a_replacement_that_broke_off_is_finished_by_saving_again(
 
     assert (saved.read(0) == np.arange(300 * 280).reshape(300, 280)).all()
     assert not again  # nothing was written a second time
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_labels_of_a_part_lie_beside_their_image_and_are_listed(
+    volume: noc.Image, version: str, tmp_path: Path
+) -> None:
+    image = noc.save(volume, tmp_path / "image.zarr", version=version)
+    before = {
+        path: path.read_bytes() for path in (tmp_path / "image.zarr").rglob("*") if path.is_file()
+    }
+    part = noc.save(
+        volume, tmp_path / "p.zarr", channels=[1], region=(slice(None), 4, slice(8, 50), slice(9))
+    )
+    label = noc.Labels(part.pyramid, "cells", ImageLabel(colors={1: (255, 0, 0, 255)}))
+
+    image, notes = noc.save_labels(label, image, "cells")
+    image, _ = noc.save_labels(label, image, "more cells")
+
+    assert notes == ()
+    assert [each.name for each in image.labels] == ["cells", "more cells"]
+    saved = image.labels[0]
+    assert (saved.read(0) == part.read(0)).all()
+    assert saved.levels[0].translation == part.levels[0].translation
+    assert saved.label.colors == {1: (255, 0, 0, 255)}
+    assert saved.label.source == "../../"
+    assert all(path.read_bytes() == raw for path, raw in before.items())
+    with pytest.raises(ExistsError):
+        noc.save_labels(label, image, "cells")
+
+
+def test_names_and_places_that_labels_cannot_have(volume: noc.Image) -> None:
+    for name in ("", "a/b", "..", ".hidden"):
+        with pytest.raises(WriteError, match="no name for a folder of labels"):
+            noc.save_labels(noc.Labels(volume.pyramid, "x", ImageLabel()), volume, name)
+    with pytest.raises(WriteError, match="labels would be mixed"):
+        noc.save_labels(
+            noc.Labels(volume.pyramid, "x", ImageLabel()), volume, "cells", method="mean"
+        )

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         operations,
     )
     from napari_omezarr_cloud.process.own import operation
-    from napari_omezarr_cloud.saving import SavePlan, plan_save, save
+    from napari_omezarr_cloud.saving import SavePlan, plan_save, save, save_labels
 
 __all__ = [
     "CloudError",
@@ -70,6 +70,7 @@ __all__ = [
     "plan_save",
     "release_offline",
     "save",
+    "save_labels",
     "set_cache",
     "show_full_resolution",
     "show_whole_volume",
@@ -96,6 +97,7 @@ _HOMES = {
     "plan_save": "saving",
     "release_offline": "offline",
     "save": "saving",
+    "save_labels": "saving",
     "set_cache": "offline",
     "show_full_resolution": "napari.box_view",
     "show_whole_volume": "napari.box_view",

@@ -12,23 +12,24 @@ from napari_omezarr_cloud.api import Derived, Image, Labels, locate
 from napari_omezarr_cloud.api import open as open_image
 from napari_omezarr_cloud.errors import RegionError, WriteError
 from napari_omezarr_cloud.location import Location
-from napari_omezarr_cloud.ngff import Channel
+from napari_omezarr_cloud.ngff import Channel, ImageLabel
 from napari_omezarr_cloud.ngff.omero import Rendering
 from napari_omezarr_cloud.ngff.writing import image_label_attributes, omero_attributes
 from napari_omezarr_cloud.pyramid import PyramidView, Region
 from napari_omezarr_cloud.pyramid.channels import channel_axis
 from napari_omezarr_cloud.store import io_thread
+from napari_omezarr_cloud.write.labels_listing import list_label
 from napari_omezarr_cloud.write.plan import Plan, plan_image
 from napari_omezarr_cloud.write.replacing import finish_replacing, put_in_place, staging_of
 from napari_omezarr_cloud.write.sources import ViewSource
-from napari_omezarr_cloud.write.target import Found, find
+from napari_omezarr_cloud.write.target import Found, find, open_target
 from napari_omezarr_cloud.write.writing import Progress, Writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from os import PathLike
 
-__all__ = ["SavePlan", "plan_save", "save", "write_planned"]
+__all__ = ["SavePlan", "plan_save", "save", "save_labels", "write_planned"]
 
 _CREATOR = "napari-omezarr-cloud"
 
@@ -94,6 +95,7 @@ def plan_save(
     chunks: Sequence[int] | None = None,
     shards: Sequence[int] | Literal["auto"] | None = "auto",
     codec: str = "blosc",
+    is_labels: bool | None = None,
     **access: Any,
 ) -> SavePlan:
     """Return what `save` would write; writes nothing and asks no server.
@@ -107,7 +109,8 @@ def plan_save(
         why = f"there is no level {level}; the image has {len(pyramid.levels)}"
         raise RegionError("Could not save the image", where=pyramid.source, why=why)
     number = level % len(pyramid.levels)
-    is_labels = isinstance(source, Labels)
+    if is_labels is None:
+        is_labels = isinstance(source, Labels)
     # Labels are whole numbers; some tools write masks as booleans.
     shown_as = np.dtype("u1") if is_labels and pyramid.dtype.kind == "b" else None
     view = PyramidView.of(pyramid, shown_as=shown_as)
@@ -188,6 +191,8 @@ def save(
         where there would be more than a thousand objects; None: no shards).
     codec
         "blosc", "blosc-lz4", "zstd", "gzip", "none".
+    is_labels
+        Whether values are names of objects. None: of a label image they are.
     overwrite
         Whether what is there is deleted, once the new is whole beside it.
     threads
@@ -242,6 +247,76 @@ def write_planned(
 
 async def _found(location: Location) -> tuple[Found, dict[str, Any] | None]:
     return await finish_replacing(location, await find(location))
+
+
+def save_labels(
+    labels: Labels | Derived,
+    image: Image,
+    name: str,
+    *,
+    label: ImageLabel | None = None,
+    overwrite: bool = False,
+    threads: int | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    **options: Any,
+) -> tuple[Image, tuple[str, ...]]:
+    """Write a label image beside its image, ``labels/<name>``; the image itself is not touched.
+
+    Parameters
+    ----------
+    labels
+        A label image, or the result of a recipe; also of a part or of a coarser level of the image,
+        where it lies by its own scale and translation.
+    image
+        An open image, of a place that can be written to.
+    name
+        Under which the image lists it.
+    label
+        Colours and properties by label value; None: those of `labels`, if it has any.
+    overwrite, threads, on_progress, **options
+        As for :func:`save`.
+
+    Returns
+    -------
+    image, notes
+        The image, opened again, with its labels; and what the person should know.
+
+    Raises
+    ------
+    ExistsError
+        If there is a label image of this name, and it is not to be overwritten.
+    WriteError
+        If the image is of a version or place that labels cannot be written to.
+    """
+    place, version = _labels_place(image, name)
+    planned = plan_save(labels, place, name=name, version=version, is_labels=True, **options)
+    held = label or (labels.label if isinstance(labels, Labels) else ImageLabel())
+    about = image_label_attributes(replace(held, source="../../"), version=version)
+    write_planned(
+        replace(planned, ome=about), overwrite=overwrite, threads=threads, on_progress=on_progress
+    )
+    listed = list_label(open_target(image.location), name, version=version)
+    return open_image(image.location), io_thread().wait(listed)
+
+
+def _labels_place(image: Image, name: str) -> tuple[Location, Literal["0.4", "0.5"]]:
+    what, where = "Could not save the labels beside the image", str(image.location)
+    if "/" in name or name in ("", ".", "..") or name.startswith(".") or not name.isprintable():
+        why = f"{name!r} is no name for a folder of labels"
+        raise WriteError(what, where=where, why=why, hint="Use letters, digits, - and _.")
+    version = image.version
+    if image.plate is not None or version not in ("0.4", "0.5"):
+        kind = "a plate" if image.plate is not None else f"OME-Zarr {version or 'without metadata'}"
+        raise WriteError(
+            what,
+            where=where,
+            why=f"it is {kind}; labels are written beside images of OME-Zarr 0.4 and 0.5",
+            hint="Save them as an image of their own.",
+        )
+    if image.location.key.lower().endswith((".zip", ".ozx")):
+        why = "it is one zip file, which cannot be added to"
+        raise WriteError(what, where=where, why=why, hint="Save them as an image of their own.")
+    return image.location.child(f"labels/{name}"), "0.4" if version == "0.4" else "0.5"
 
 
 def _ome(
