@@ -16,6 +16,7 @@ from napari_omezarr_cloud.settings import (
     Settings,
     choose,
     in_force,
+    in_force_everywhere,
     read_settings,
     settings,
     settings_file,
@@ -29,6 +30,7 @@ ROOT = Path(__file__).parents[1]
 def own_settings(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setattr(module, "_in_force", None)
+    monkeypatch.setattr(module, "_is_unsaved", False)
     for about in DESCRIPTIONS:
         monkeypatch.delenv(about.variable, raising=False)
 
@@ -145,6 +147,28 @@ def test_a_variable_that_makes_no_sense_is_told_and_left_out(text):
     )
 
 
+def test_the_disk_cache_is_set_in_mb_and_automatic_where_nothing_is_said():
+    assert read_settings({}).settings.disk_bytes is None
+    assert read_settings({"OMEZARR_DISK_CACHE_MB": "0"}).settings.disk_bytes == 0
+    assert read_settings({"OMEZARR_DISK_CACHE_MB": "3"}).settings.disk_bytes == 3 << 20
+
+    found = read_settings({"OMEZARR_DISK_CACHE_MB": "many", "OMEZARR_DISK_CACHE_PRIVATE": "maybe"})
+
+    assert found.settings == Settings()
+    assert found.notes == (
+        "OMEZARR_DISK_CACHE_MB in the environment is not a number from 0 to 67,108,864: ignored.",
+        "OMEZARR_DISK_CACHE_PRIVATE in the environment is not 1 or 0: ignored.",
+    )
+
+
+def test_what_another_program_chose_is_followed_where_that_is_asked_for():
+    choose(Settings(requests=8))
+    write('{"disk_bytes": 5}')
+
+    assert in_force_everywhere().settings.disk_bytes == 5
+    assert settings().disk_bytes is None
+
+
 def test_a_metered_line_loads_nothing_ahead_whatever_else_is_set():
     metered = Settings(metered=True, reads_ahead=True, prefetch_mb=500)
 
@@ -176,10 +200,12 @@ def test_every_setting_is_in_the_reference_with_its_default_and_range():
     page = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
 
     for about in DESCRIPTIONS:
-        if about.is_switch:
+        default = f"{about.default} {about.unit}".strip()
+        limits = f"{about.low // about.factor} – {about.high // about.factor}"
+        if about.default is None:
+            default = "automatic"
+        elif about.is_switch:
             default, limits = "yes" if about.default else "no", ""
-        else:
-            default, limits = f"{about.default} {about.unit}".strip(), f"{about.low} – {about.high}"
         row = " | ".join(each for each in (about.title, default, limits) if each)
         assert f"| {row} |" in page, about.name
         assert f"| `{about.variable}` |" in page

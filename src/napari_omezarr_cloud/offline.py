@@ -18,17 +18,16 @@ from napari_omezarr_cloud.chunks.keeping import (
 from napari_omezarr_cloud.errors import NotFoundError
 from napari_omezarr_cloud.location import Location
 from napari_omezarr_cloud.pyramid import Pyramid, Region
+from napari_omezarr_cloud.settings import choose, in_force_everywhere
 from napari_omezarr_cloud.store import io_thread
 from napari_omezarr_cloud.store.caching import identity
 from napari_omezarr_cloud.store.disk import (
-    DiskSettings,
     Kept,
     KeptWish,
     Usage,
     disk_cache,
+    follow_settings,
     is_switched_off,
-    saved_settings,
-    use_settings,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.api import Image
 
 __all__ = [
-    "DiskSettings",
     "Kept",
     "KeptWish",
     "LevelNeeds",
@@ -88,15 +86,20 @@ def set_cache(*, max_bytes: int | None = None, private: bool | None = None) -> U
 
     Raises
     ------
+    CloudError
+        If it cannot be saved; it holds in this program all the same.
+    ValueError
+        If it is more than 64 TB.
     OperationError
-        If it cannot be saved.
+        If the cache cannot be used.
     """
-    settings = saved_settings()
+    chosen = in_force_everywhere().chosen
     if max_bytes is not None:
-        settings = replace(settings, max_bytes=max(0, max_bytes))
+        chosen = replace(chosen, disk_bytes=max(0, max_bytes))
     if private is not None:
-        settings = replace(settings, private=private)
-    use_settings(settings)
+        chosen = replace(chosen, disk_private=private)
+    choose(chosen)
+    follow_settings()
     return cache_info()
 
 

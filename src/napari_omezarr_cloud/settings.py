@@ -1,8 +1,7 @@
 """What the person may set: read from a small file, overridden by the environment, applied at once.
 
 One dataclass describes each setting (range, variable, words); the file, the environment and the
-dialog follow from it. Those of the disk cache are in
-:mod:`~napari_omezarr_cloud.store.disk.settings`.
+dialog follow from it.
 """
 
 from __future__ import annotations
@@ -31,11 +30,13 @@ __all__ = [
     "Settings",
     "choose",
     "in_force",
+    "in_force_everywhere",
     "read_settings",
     "replace_json",
     "settings",
     "settings_file",
     "subscribe",
+    "value_in_environment",
 ]
 
 _NAME = "napari-omezarr-cloud"
@@ -57,9 +58,12 @@ class Description:
     high: int = 1
     """Least and greatest value of a number; both included."""
     unit: str = ""
+    factor: int = 1
+    """How much of the value one of the unit is: where people write MB of what is kept in bytes."""
     name: str = ""
     """The field of `Settings`."""
-    default: int | bool = False
+    default: int | bool | None = False
+    """None: a number that is found out, unless one is given."""
 
     @property
     def is_switch(self) -> bool:
@@ -70,20 +74,26 @@ class Description:
         """Tell whether a value may be set."""
         if self.is_switch:
             return isinstance(value, bool)
+        if value is None:
+            return self.default is None
         is_number = isinstance(value, int) and not isinstance(value, bool)
         return is_number and self.low <= cast("int", value) <= self.high
 
     @property
     def expected(self) -> str:
         """What is accepted, as the end of a sentence."""
-        return "1 or 0" if self.is_switch else f"a number from {self.low:,} to {self.high:,}"
+        if self.is_switch:
+            return "1 or 0"
+        return f"a number from {self.low // self.factor:,} to {self.high // self.factor:,}"
 
     def from_text(self, text: str) -> int | bool | None:
         """Return what a variable's text means; None if it makes no sense."""
         word = text.strip().lower()
         if self.is_switch:
             return True if word in _YES else False if word in _NO else None
-        value = int(word) if word.isdecimal() and len(word) < 12 else None
+        if not word.isdecimal() or len(word) > 11:
+            return None
+        value = int(word) * self.factor
         return value if self.accepts(value) else None
 
 
@@ -159,6 +169,27 @@ class Settings:
             unit="MB",
         ),
     )
+    disk_bytes: int | None = _describe(
+        None,
+        Description(
+            "Keep what was loaded",
+            "What was loaded once is there at once the next time, also without a network. "
+            "Automatic: 10 GB, or a tenth of what is free if that is less.",
+            "OMEZARR_DISK_CACHE_MB",
+            high=1 << 46,
+            unit="MB",
+            factor=_MIB,
+        ),
+    )
+    """Most bytes on disk; 0 keeps nothing there."""
+    disk_private: bool = _describe(
+        False,
+        Description(
+            "Keep private data, too",
+            "Data that need a password, key or token. The files are readable by you alone.",
+            "OMEZARR_DISK_CACHE_PRIVATE",
+        ),
+    )
 
     @property
     def cache_bytes(self) -> int:
@@ -201,6 +232,11 @@ class InForce:
     notes: tuple[str, ...] = ()
     """What could not be understood and how it was taken, in sentences."""
 
+    def explained(self, about: Description) -> str:
+        """Return what a setting means, and who decides it."""
+        is_fixed = about.name in self.from_environment
+        return about.help + f" Set by {about.variable} in the environment." * is_fixed
+
 
 def settings_file() -> Path:
     """Return where the person's choice is kept."""
@@ -225,7 +261,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> InForce:
         else:
             notes.append(
                 f"{about.title!r} in {settings_file()} is not {about.expected}: "
-                f"{about.default} is used."
+                f"{'automatic' if about.default is None else about.default} is used."
             )
     chosen = Settings(**known)
     variables = {}
@@ -263,7 +299,14 @@ def _read_file() -> tuple[dict[str, Any], list[str]]:
     return {}, [f"The settings in {file} could not be read ({why}): the defaults are used."]
 
 
+def value_in_environment(name: str) -> int | bool | None:
+    """Return what a variable of the environment says of a setting now; None: nothing sensible."""
+    about = next(each for each in DESCRIPTIONS if each.name == name)
+    return about.from_text(os.environ.get(about.variable, ""))
+
+
 _lock = threading.Lock()
+_is_unsaved = False
 _in_force: InForce | None = None
 _listeners: list[Callable[[Settings], None]] = []
 
@@ -277,6 +320,11 @@ def in_force() -> InForce:
             for note in _in_force.notes:
                 _log.warning("%s", note)
         return _in_force
+
+
+def in_force_everywhere() -> InForce:
+    """Return what counts for all programs of the person: another may have changed the file."""
+    return in_force() if _is_unsaved else read_settings()
 
 
 def settings() -> Settings:
@@ -297,7 +345,7 @@ def choose(chosen: Settings) -> InForce:
     CloudError
         If it cannot be saved; it is applied all the same.
     """
-    global _in_force
+    global _in_force, _is_unsaved
     for about in DESCRIPTIONS:
         if not about.accepts(getattr(chosen, about.name)):
             raise ValueError(f"{about.name} must be {about.expected}")
@@ -310,7 +358,9 @@ def choose(chosen: Settings) -> InForce:
     if now.settings != before.settings:
         for listener in listeners:
             listener(now.settings)
+    _is_unsaved = True
     _save(chosen)
+    _is_unsaved = False
     return now
 
 

@@ -6,11 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QMessageBox
 
 from napari_omezarr_cloud import settings as settings_module
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.napari.display import display_of
+from napari_omezarr_cloud.napari.widgets import network_dock
 from napari_omezarr_cloud.napari.widgets.network_dock import NetworkDock
 from napari_omezarr_cloud.napari.widgets.settings_dialog import SettingsDialog, show_settings
 from napari_omezarr_cloud.settings import DESCRIPTIONS, settings, settings_file
@@ -37,6 +39,7 @@ def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, qtbot: Any) ->
     monkeypatch.setattr(settings_module, "_in_force", None)
     for about in DESCRIPTIONS:
         monkeypatch.delenv(about.variable, raising=False)
+    monkeypatch.setenv("OMEZARR_DISK_CACHE_MB", "0")  # requests are counted
     yield
     here = engine()
     here.resume()
@@ -206,15 +209,55 @@ def test_a_secret_of_the_link_is_not_shown(
     assert not any("SECRET" in place for place in dock.tree.places)
 
 
-def test_a_hidden_dock_does_nothing(viewer: Any, dock: NetworkDock, qtbot: Any) -> None:
-    looks: list[None] = []
-    dock.look = lambda: looks.append(None)  # type: ignore[method-assign]
-    assert dock._clock.isActive()
+def test_the_dock_subscribes_to_nothing_and_does_nothing_while_it_is_hidden(
+    viewer: Any, server: SlowServer, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = open_plane(viewer, server)
+    qtbot.waitUntil(lambda: complete(layer), timeout=WAIT_MS)
+    before = listeners(viewer)
+    _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, "Network")
+    qtbot.waitUntil(lambda: bool(running_timers(dock)), timeout=WAIT_MS)
+    read: list[str] = []
+    for name in ("all_counts", "counts_by_place", "why_missing", "count_absent"):
+        monkeypatch.setattr(network_dock, name, lambda *_, name=name: read.append(name))
 
     viewer.window._wrapped_dock_widgets["Network (napari-omezarr-cloud)"].hide()
 
-    assert not dock._clock.isActive()
-    assert looks == []
+    assert running_timers(dock) == []
+    viewer.scene.camera.zoom *= 4
+    qtbot.waitUntil(lambda: complete(layer), timeout=WAIT_MS)
+    assert read == []
+    assert listeners(viewer) == before
+
+
+def listeners(viewer: Any) -> int:
+    """Count who is told of a viewer, its layers, the engine's chunks and the settings."""
+    groups = [viewer.events, viewer.dims.events, viewer.layers.events, viewer.scene.camera.events]
+    groups += [layer.events for layer in viewer.layers]
+    told = sum(len(group[name].callbacks) for group in groups for name in group)
+    return told + len(engine()._listeners) + len(settings_module._listeners)
+
+
+def running_timers(widget: Any) -> list[QTimer]:
+    return [each for each in widget.findChildren(QTimer) if each.isActive()]
+
+
+def test_each_hole_says_why(viewer: Any, server: SlowServer, dock: NetworkDock, qtbot: Any) -> None:
+    server.fault("plane.zarr/0/c/0/1", 500)
+    server.fault("plane.zarr/0/c/0/2", 404)
+    server.fault("plane.zarr/0/c/1/1", 403)  # how many servers say that there is no such key
+    server.fault("plane.zarr/0/c/1/0", "hang")
+    open_plane(viewer, server)
+    viewer.scene.camera.center = (0, 32, 32)
+    viewer.scene.camera.zoom = 4
+
+    told = [
+        "1 chunk could not be read: the server answered 500.",
+        "  0/c/0/1",
+        "1 chunk on the way.",
+        "2 chunks not stored: blank in the image itself, nothing is wrong.",
+    ]
+    qtbot.waitUntil(lambda: dock.missing.toPlainText().splitlines() == told, timeout=WAIT_MS)
 
 
 def test_a_pause_is_mentioned_when_the_dock_is_closed_and_ends_with_the_window(
@@ -356,8 +399,37 @@ def test_the_size_of_the_disk_cache_is_kept_and_followed(
     dialog.disk.private.setChecked(True)
     ok(dialog, qtbot)
 
-    assert disk.load_settings() == disk.DiskSettings(300 << 20, private=True)
+    assert json.loads(settings_file().read_text()) == {
+        "disk_bytes": 300 << 20,
+        "disk_private": True,
+    }
     assert disk.disk_cache().info().private
+
+
+def test_the_disk_cache_is_cleared_after_saying_how_much_that_is(
+    viewer: Any, server: SlowServer, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMEZARR_DISK_CACHE_MB")
+    viewer.open(f"{server.url}/plane.zarr", plugin=PLUGIN)
+    qtbot.waitUntil(lambda: complete(viewer.layers[0]), timeout=WAIT_MS)
+    held = disk.disk_cache().info().nbytes
+    dialog = show_settings(viewer)
+    qtbot.waitUntil(dialog.disk.clear_button.isEnabled, timeout=WAIT_MS)
+
+    def asked() -> Any:
+        qtbot.mouseClick(dialog.disk.clear_button, Qt.MouseButton.LeftButton)
+        qtbot.waitUntil(lambda: dialog.findChild(QMessageBox) is not None, timeout=WAIT_MS)
+        return dialog.findChild(QMessageBox)
+
+    question = asked()
+    assert f"Delete {round(held / (1 << 20))} MB from the disk?" in question.text()
+    question.button(QMessageBox.StandardButton.Cancel).click()
+    qtbot.waitUntil(lambda: dialog.findChild(QMessageBox) is None, timeout=WAIT_MS)
+    assert disk.disk_cache().info().nbytes == held > 0
+
+    asked().button(QMessageBox.StandardButton.Yes).click()
+    qtbot.waitUntil(lambda: "In use: 0 MB" in dialog.disk.usage.text(), timeout=WAIT_MS)
+    assert disk.disk_cache().info().entries == 0
 
 
 def test_a_larger_3d_budget_shows_a_sharper_volume_at_once(

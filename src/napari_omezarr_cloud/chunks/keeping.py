@@ -329,7 +329,7 @@ def lack_of_room(planned: OfflinePlan, usage: Usage, kept: Iterable[Kept]) -> st
 
 
 def _megabytes(nbytes: int) -> str:
-    return f"{nbytes / 1e6:,.0f} MB"
+    return f"{nbytes / (1 << 20):,.0f} MB"  # as the settings count
 
 
 def _pin(number: int, names: set[bytes], ledger: Ledger) -> None:

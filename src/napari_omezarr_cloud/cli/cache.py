@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_cache"]
 
-_MEGABYTE = 1_000_000
+_MEGABYTE = 1 << 20
+"""As the settings count."""
 
 
 def add_cache(
@@ -107,16 +108,26 @@ def _info(given: argparse.Namespace) -> int:
 
 
 def _in_words(usage: Usage) -> str:
+    size, private = _decided_by("disk_bytes"), _decided_by("disk_private")
     if usage.max_bytes == 0:
-        return plain(f"The disk cache is switched off ({usage.folder}).")
+        return plain(f"The disk cache is switched off{size} ({usage.folder}).")
+    kept = "kept, too" if usage.private else "not kept"
     lines = [
-        f"{_megabytes(usage.nbytes)} of {_megabytes(usage.max_bytes)} in {usage.folder}",
+        f"{_megabytes(usage.nbytes)} of {_megabytes(usage.max_bytes)}{size} in {usage.folder}",
         f"{_megabytes(usage.kept_nbytes)} of it kept for offline use",
-        "private images are kept, too" if usage.private else "private images are not kept",
+        f"private images are {kept}{private}",
     ]
     if usage.problem:
         lines.append(f"nothing is written at the moment: {usage.problem}")
     return "\n".join(map(plain, lines))
+
+
+def _decided_by(name: str) -> str:
+    """Return in brackets which variable of the environment decides a setting, if one does."""
+    from napari_omezarr_cloud.settings import DESCRIPTIONS, in_force
+
+    about = next(each for each in DESCRIPTIONS if each.name == name)
+    return f" (by {about.variable})" if name in in_force().from_environment else ""
 
 
 def _megabytes(nbytes: int) -> str:

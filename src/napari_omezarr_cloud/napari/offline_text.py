@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from napari_omezarr_cloud.napari.network_text import mebibytes
 from napari_omezarr_cloud.napari.region_text import bytes_text
 
 if TYPE_CHECKING:
@@ -84,11 +85,11 @@ def estimate_text(levels: Sequence[int], planned: OfflinePlan | None, why_not: s
 
 def usage_text(usage: Usage) -> str:
     """Return how much room there is: of the disk cache, and of the disk."""
-    held = f", {bytes_text(usage.kept_nbytes)} of it kept for offline use"
+    held = f", {mebibytes(usage.kept_nbytes)} of it kept for offline use"
     return (
-        f"The disk cache holds {bytes_text(usage.nbytes)} of at most "
-        f"{bytes_text(usage.max_bytes)}{held if usage.kept_nbytes else ''}. "
-        f"{bytes_text(usage.free_nbytes)} are free on the disk."
+        f"The disk cache holds {mebibytes(usage.nbytes)} of at most "
+        f"{mebibytes(usage.max_bytes)}{held if usage.kept_nbytes else ''}. "
+        f"{mebibytes(usage.free_nbytes)} are free on the disk."
     )
 
 

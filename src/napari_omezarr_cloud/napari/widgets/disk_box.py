@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
@@ -11,6 +10,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
     QGroupBox,
+    QMessageBox,
     QPushButton,
     QSpinBox,
     QWidget,
@@ -21,51 +21,49 @@ from napari_omezarr_cloud.napari.background import Job
 from napari_omezarr_cloud.napari.network_text import mebibytes
 from napari_omezarr_cloud.napari.threads import in_thread
 from napari_omezarr_cloud.napari.widgets.plain_label import PlainLabel
-from napari_omezarr_cloud.store.disk import (
-    DiskSettings,
-    Usage,
-    disk_cache,
-    is_switched_off,
-    load_settings,
-    saved_settings,
-    use_settings,
-)
+from napari_omezarr_cloud.settings import DESCRIPTIONS, Settings
+from napari_omezarr_cloud.store.disk import Usage, disk_cache, follow_settings, is_switched_off
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_omezarr_cloud.settings import InForce
+
 __all__ = ["DiskBox"]
 
-_MIB = 1 << 20
+_BY_NAME = {each.name: each for each in DESCRIPTIONS}
+_SIZE, _PRIVATE = _BY_NAME["disk_bytes"], _BY_NAME["disk_private"]
 _AUTOMATIC, _OFF, _GIVEN = range(3)
-_SIZE, _PRIVATE = "OMEZARR_DISK_CACHE_MB", "OMEZARR_DISK_CACHE_PRIVATE"
+_SUGGESTED_MB = 10_000
 
 
 class DiskBox(QGroupBox):
     """How much is kept on disk, and whether private data are; shows what there is."""
 
-    ended = Signal(str)
-    """What `save` began is done; or a sentence why not."""
+    followed = Signal(str)
+    """The disk goes by the settings now; or a sentence why not."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Disk", parent)
         self._jobs: list[Job[Any]] = []
+        self._shown: Settings = Settings()
+        self._fixed: frozenset[str] = frozenset()
         self.mode = QComboBox()
         self.mode.addItems(["Automatic size", "Keep nothing", "Up to"])
         self.mode.currentIndexChanged.connect(self._show_what_matters)
         self.megabytes = QSpinBox()
-        self.megabytes.setRange(1, 1 << 26)
+        self.megabytes.setRange(1, _SIZE.high // _SIZE.factor)
         self.megabytes.setGroupSeparatorShown(True)
-        self.megabytes.setSuffix(" MB")
-        self.private = QCheckBox("Keep private data, too")
+        self.megabytes.setSuffix(f" {_SIZE.unit}")
+        self.private = QCheckBox(_PRIVATE.title)
         self.explained = PlainLabel()
         self.private_explained = PlainLabel()
         self.usage = PlainLabel()
-        self.clear_button = QPushButton("Clear the disk cache")
+        self.clear_button = QPushButton("Clear the disk cache…")
         self.clear_button.setToolTip("Delete what is kept, except regions kept for offline use.")
-        self.clear_button.clicked.connect(self.clear)
+        self.clear_button.clicked.connect(self.ask_to_clear)
         form = QFormLayout(self)
-        form.addRow("Keep what was loaded", self.mode)
+        form.addRow(_SIZE.title, self.mode)
         form.addRow("", self.megabytes)
         form.addRow(self.explained)
         form.addRow(self.private)
@@ -73,41 +71,72 @@ class DiskBox(QGroupBox):
         form.addRow(self.usage)
         form.addRow(self.clear_button)
 
-    def load(self) -> None:
+    def load(self, now: InForce) -> None:
         """Show what counts now, and how much there is."""
-        self._show(load_settings())
+        self.show_values(now.settings, now)
         if is_switched_off():
             self.usage.setText("The disk cache is switched off.")
             self.clear_button.setEnabled(False)
         else:
             self._begin(lambda: disk_cache().info(), self._show_usage)
 
-    def restore_defaults(self) -> None:
-        """Show the defaults."""
-        now, default = load_settings(), DiskSettings()
-        max_bytes = now.max_bytes if _is_set(_SIZE) else default.max_bytes
-        self._show(DiskSettings(max_bytes, now.private if _is_set(_PRIVATE) else default.private))
+    def show_values(self, values: Settings, now: InForce) -> None:
+        """Show settings; what a variable of the environment decides is shown as such."""
+        self._fixed = now.from_environment
+        size = now.settings.disk_bytes if _SIZE.name in self._fixed else values.disk_bytes
+        self._shown = values
+        if size is None:
+            self.mode.setCurrentIndex(_AUTOMATIC)
+        else:
+            self.mode.setCurrentIndex(_GIVEN if size else _OFF)
+            self.megabytes.setValue(max(1, size // _SIZE.factor))
+        private = now.settings if _PRIVATE.name in self._fixed else values
+        self.private.setChecked(private.disk_private)
+        self.mode.setEnabled(_SIZE.name not in self._fixed)
+        self.private.setEnabled(_PRIVATE.name not in self._fixed)
+        self.explained.setText(now.explained(_SIZE))
+        self.private_explained.setText(now.explained(_PRIVATE))
+        self._show_what_matters()
 
     @property
-    def chosen(self) -> DiskSettings:
-        """What is shown, for the file: what a variable decides stays as the file has it."""
-        kept = saved_settings()
-        given = self.megabytes.value() * _MIB
-        if kept.max_bytes is not None and kept.max_bytes // _MIB == self.megabytes.value():
-            given = kept.max_bytes  # to the byte, as a script may have set it
-        modes = {_AUTOMATIC: None, _OFF: 0, _GIVEN: given}
-        max_bytes = kept.max_bytes if _is_set(_SIZE) else modes[self.mode.currentIndex()]
-        return DiskSettings(
-            max_bytes, kept.private if _is_set(_PRIVATE) else self.private.isChecked()
-        )
+    def values(self) -> dict[str, Any]:
+        """What is shown, by the names of the settings; not what a variable decides."""
+        given = self.megabytes.value() * _SIZE.factor
+        known = self._shown.disk_bytes
+        if known is not None and known // _SIZE.factor == self.megabytes.value():
+            given = known  # to the byte, as a script may have set it
+        size = {_AUTOMATIC: None, _OFF: 0, _GIVEN: given}[self.mode.currentIndex()]
+        found = {_SIZE.name: size, _PRIVATE.name: self.private.isChecked()}
+        return {name: value for name, value in found.items() if name not in self._fixed}
 
-    def save(self) -> bool:
-        """Apply and keep what is shown; tell whether `ended` will come."""
-        wanted = self.chosen
-        if wanted == saved_settings():
-            return False
-        self._begin(lambda: use_settings(wanted), lambda _: self.ended.emit(""), self.ended.emit)
-        return True
+    def follow(self) -> None:
+        """Have the disk go by what was set; `followed` tells the end."""
+        self._begin(follow_settings, lambda _: self.followed.emit(""), self.followed.emit)
+
+    def ask_to_clear(self) -> None:
+        """Say how much would be deleted, and delete it if the person agrees."""
+        self._begin(lambda: disk_cache().info(), self._ask)
+
+    def _ask(self, usage: Usage) -> None:
+        stays = f" {mebibytes(usage.kept_nbytes)} kept for offline use stay." * bool(
+            usage.kept_nbytes
+        )
+        answers = QMessageBox.StandardButton
+        box = QMessageBox(
+            QMessageBox.Icon.Question,
+            "Clear the disk cache",
+            f"Delete {mebibytes(usage.nbytes - usage.kept_nbytes)} from the disk? They are "
+            f"downloaded again when they are looked at.{stays}",
+            answers.Yes | answers.Cancel,
+            self,
+        )
+        box.setObjectName("omezarr-clear")
+        delete = box.button(answers.Yes)
+        if delete is not None:
+            delete.setText("Delete")
+            delete.clicked.connect(self.clear)
+        box.finished.connect(box.deleteLater)
+        box.open()
 
     def clear(self) -> None:
         """Delete what is kept, but for what is kept for offline use."""
@@ -136,32 +165,12 @@ class DiskBox(QGroupBox):
         self._jobs = [job for job in self._jobs if job.is_running]
         self._jobs.append(Job(in_thread(work), then, failed, self))
 
-    def _show(self, settings: DiskSettings) -> None:
-        if settings.max_bytes is None:
-            self.mode.setCurrentIndex(_AUTOMATIC)
-        else:
-            self.mode.setCurrentIndex(_GIVEN if settings.max_bytes else _OFF)
-            self.megabytes.setValue(max(1, settings.max_bytes // _MIB))
-        self.private.setChecked(settings.private)
-        self.mode.setEnabled(not _is_set(_SIZE))
-        self.private.setEnabled(not _is_set(_PRIVATE))
-        told = f" Set by {_SIZE} in the environment." if _is_set(_SIZE) else ""
-        self.explained.setText(
-            "What was loaded once is there at once the next time, also without a network. "
-            "Automatic: 10 GB, or a tenth of what is free if that is less." + told
-        )
-        told = f" Set by {_PRIVATE} in the environment." if _is_set(_PRIVATE) else ""
-        self.private_explained.setText(
-            "Data that need a password, key or token. The files are readable by you alone." + told
-        )
-        self._show_what_matters()
-
     def _show_what_matters(self) -> None:
         is_given = self.mode.currentIndex() == _GIVEN
         self.megabytes.setVisible(is_given)
         self.megabytes.setEnabled(self.mode.isEnabled())
         if is_given and self.megabytes.value() == 1:
-            self.megabytes.setValue(10_000)
+            self.megabytes.setValue(_SUGGESTED_MB)
 
     def _show_usage(self, usage: Usage) -> None:
         used = mebibytes(usage.nbytes)
@@ -171,9 +180,3 @@ class DiskBox(QGroupBox):
             used += f", of which {mebibytes(usage.kept_nbytes)} for offline use"
         self.usage.setText(f"In use: {used}, in {usage.folder}. {usage.problem}".rstrip())
         self.clear_button.setEnabled(usage.nbytes > usage.kept_nbytes)
-
-
-def _is_set(variable: str) -> bool:
-    """Tell whether a variable of the environment decides, as the disk cache understands it."""
-    text = os.environ.get(variable, "").strip()
-    return text.isdigit() if variable == _SIZE else bool(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
@@ -30,6 +30,7 @@ from napari_omezarr_cloud.settings import (
     Settings,
     choose,
     in_force,
+    in_force_everywhere,
 )
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ class SettingsDialog(QDialog):
         self.setObjectName("omezarr-settings")
         self.setWindowTitle("Settings of OME-Zarr Cloud")
         self.notes = PlainLabel()
-        self.fields: dict[str, _Field] = {each.name: _Field(each) for each in DESCRIPTIONS}
+        shown = [name for names in _GROUPS.values() for name in names]
+        self.fields = {name: _Field(_BY_NAME[name]) for name in shown}
         self.disk = DiskBox()
         self.error = PlainLabel()
         standard = QDialogButtonBox.StandardButton
@@ -92,7 +94,7 @@ class SettingsDialog(QDialog):
             restore.clicked.connect(self.restore_defaults)
         for name in ("reads_ahead", "metered"):
             self.fields[name].switch.toggled.connect(self._show_what_matters)
-        self.disk.ended.connect(self._disk_ended)
+        self.disk.followed.connect(self._disk_followed)
         self._lay_out()
         self.load()
 
@@ -122,34 +124,37 @@ class SettingsDialog(QDialog):
         self.notes.setVisible(bool(now.notes))
         self.error.setText("")
         self._fill(now.settings, now)
-        self.disk.load()
+        self.disk.load(in_force_everywhere())
 
     def restore_defaults(self) -> None:
         """Show the defaults; they count when OK is pressed."""
         now = in_force()
         self._fill(Settings(), now)
-        self.disk.restore_defaults()
+        self.disk.show_values(Settings(), now)
 
     def accept(self) -> None:
         """Apply and keep what is shown; stay open and say so where it cannot be kept."""
-        now = in_force()
-        values = {
+        now, before = in_force(), in_force_everywhere()
+        values: dict[str, Any] = {
             name: field.value
             for name, field in self.fields.items()
             if name not in now.from_environment
         }
         try:
-            choose(replace(now.chosen, **cast("dict[str, Any]", values)))
+            chosen = choose(replace(before.chosen, **values, **self.disk.values)).settings
         except CloudError as error:
             self.error.setText(str(error))
             return
         self.chosen.emit()
-        if self.disk.save():
-            self.buttons.setEnabled(False)  # until the disk has followed
-        else:
+        if all(
+            getattr(before.settings, name) == getattr(chosen, name) for name in self.disk.values
+        ):
             super().accept()
+        else:
+            self.buttons.setEnabled(False)  # until the disk has followed
+            self.disk.follow()
 
-    def _disk_ended(self, sentence: str) -> None:
+    def _disk_followed(self, sentence: str) -> None:
         self.buttons.setEnabled(True)
         self.error.setText(sentence)
         if not sentence:
@@ -159,6 +164,7 @@ class SettingsDialog(QDialog):
         for name, field in self.fields.items():
             is_fixed = name in now.from_environment
             field.show_value(getattr(now.settings if is_fixed else values, name), is_fixed)
+            field.explained.setText(now.explained(field.about))
         self._show_what_matters()
 
     def _show_what_matters(self) -> None:
@@ -198,8 +204,6 @@ class _Field:
         self.switch.setChecked(bool(value))
         self.number.setValue(int(value))
         self.widget.setEnabled(not is_fixed)
-        told = f" Set by {self.about.variable} in the environment." if is_fixed else ""
-        self.explained.setText(self.about.help + told)
 
 
 def _group(title: str, fields: Sequence[_Field]) -> QGroupBox:

@@ -17,22 +17,22 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_omezarr_cloud.errors import OperationError
+from napari_omezarr_cloud.settings import (
+    Settings,
+    in_force,
+    in_force_everywhere,
+    value_in_environment,
+)
 from napari_omezarr_cloud.store.disk.entry import DamagedError, Entry, pack, unpack
 from napari_omezarr_cloud.store.disk.ledger import Kept, Ledger, Row, Totals
-from napari_omezarr_cloud.store.disk.settings import (
-    DiskSettings,
-    cache_folder,
-    default_max_bytes,
-    load_settings,
-    save_settings,
-)
+from napari_omezarr_cloud.store.disk.place import cache_folder, default_max_bytes
 from napari_omezarr_cloud.store.io_thread import forbid_waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-__all__ = ["DiskCache", "Usage", "disk_cache", "is_switched_off", "use_settings"]
+__all__ = ["DiskCache", "Usage", "disk_cache", "follow_settings", "is_switched_off"]
 
 T = TypeVar("T")
 
@@ -108,7 +108,7 @@ class DiskCache:
         self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._is_closing = False
         self._ledger: Ledger | None = None
-        self._settings = DiskSettings()
+        self._settings = Settings()
         self._rest_until = 0.0
         self._usage = Usage(str(folder))
         self._writer = threading.Thread(target=self._work, name="omezarr-disk-write", daemon=True)
@@ -328,10 +328,10 @@ class DiskCache:
 
     def _follow_settings(self) -> None:
         """Take the settings again if they have changed; another program may have done that."""
-        settings = load_settings()
-        if settings == self._settings:
-            return
+        settings, before = in_force_everywhere().settings, self._settings
         self._settings = settings
+        if _of_the_disk(settings) == _of_the_disk(before):
+            return
         if not self.folder.is_dir():
             return  # nothing to do, and no folder is made before there is something to put in it
         ledger = self._opened()
@@ -341,15 +341,16 @@ class DiskCache:
         self._note_usage()
 
     def _max_bytes(self, ledger: Ledger) -> int:
-        if self._settings.max_bytes is not None:
-            return self._settings.max_bytes
+        if self._settings.disk_bytes is not None:
+            return self._settings.disk_bytes
         return default_max_bytes(self.folder, ledger.totals().nbytes)
 
     def _write(self, puts: Sequence[_Put], touched: set[bytes], damaged: set[bytes]) -> None:
         self._follow_settings()
-        may_write = time.monotonic() > self._rest_until and self._settings.max_bytes != 0
+        settings = self._settings
+        may_write = time.monotonic() > self._rest_until and settings.disk_bytes != 0
         wanted = [
-            put for put in puts if may_write and (self._settings.private or not put.row.is_private)
+            put for put in puts if may_write and (settings.disk_private or not put.row.is_private)
         ]
         if not wanted and not self.folder.is_dir():
             return
@@ -491,15 +492,18 @@ class DiskCache:
                 kept_nbytes=totals.kept_nbytes,
                 kept_entries=totals.kept_entries,
                 free_nbytes=shutil.disk_usage(self.folder).free,
-                private=self._settings.private,
+                private=self._settings.disk_private,
                 problem="",
             )
 
 
+def _of_the_disk(settings: Settings) -> tuple[int | None, bool]:
+    return settings.disk_bytes, settings.disk_private
+
+
 def is_switched_off() -> bool:
     """Tell whether the environment says that there is to be no disk cache; asks no disk."""
-    said = os.environ.get("OMEZARR_DISK_CACHE_MB", "").strip()
-    return said.isdigit() and int(said) == 0
+    return value_in_environment("disk_bytes") == 0
 
 
 _current: DiskCache | None = None
@@ -512,6 +516,7 @@ def disk_cache() -> DiskCache:
     with _lock:
         folder = cache_folder()
         if _current is None or _current.pid != os.getpid() or _current.folder != folder:
+            in_force()  # what makes no sense in the settings is told, once
             _current = DiskCache(folder)
             atexit.register(_close_at_exit, _current)
         return _current
@@ -522,23 +527,15 @@ def _close_at_exit(cache: DiskCache) -> None:
         cache.close()
 
 
-def use_settings(settings: DiskSettings) -> None:
-    """Write the user's choice down, and follow it in this process; waits.
-
-    What the environment says counts more, now and later.
+def follow_settings() -> None:
+    """Follow what was chosen, now; private data are deleted where they are not allowed; waits.
 
     Raises
     ------
     OperationError
-        If it cannot be written.
+        If the cache cannot be used.
     """
-    try:
-        save_settings(settings)
-    except OSError as error:
-        raise OperationError(
-            "Could not save the settings of the disk cache", why=error.strerror or str(error)
-        ) from error
     cache = disk_cache()
     cache.info()
-    if not settings.private:
+    if not in_force_everywhere().settings.disk_private:
         cache.call(lambda ledger: ledger.clear_private()).result()
