@@ -14,7 +14,7 @@ import napari_omezarr_cloud as noc
 from napari_omezarr_cloud.chunks import Engine, engine
 from napari_omezarr_cloud.errors import ChunkError, LinkError, RegionError, ServerError
 from napari_omezarr_cloud.pyramid import Region
-from napari_omezarr_cloud.store import remote
+from napari_omezarr_cloud.store import clients
 from tests.fixtures.images import write_directly
 
 if TYPE_CHECKING:
@@ -323,7 +323,7 @@ def test_a_chunk_that_failed_is_asked_for_again(serve: Serve) -> None:
 def test_a_chunk_that_the_server_fails_to_send_is_no_zeros(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "_RETRIES", {**remote._RETRIES, "max_retries": 0})
+    monkeypatch.setattr(clients, "_RETRIES", {**clients._RETRIES, "max_retries": 0})
     server, image = serve("v04 by ome-zarr-py")
     server.fault("s2/0/0/0", 500)
 

@@ -1,7 +1,7 @@
 """How many requests at once the line to the servers bears.
 
-More of them hide its latency. Once it is full, more only share it: nothing comes sooner, and what is
-wanted most comes much later, since all come together.
+More of them hide its latency. Once it is full, more only share it: nothing comes sooner, and what
+is wanted most comes much later, since all come together.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import obstore
 
 from napari_omezarr_cloud.errors import CloudError, NotFoundError, ServerError, UnreachableError
+from napari_omezarr_cloud.store.clients import build_obstore
 from napari_omezarr_cloud.store.failures import translate
-from napari_omezarr_cloud.store.remote import build_obstore
 
 if TYPE_CHECKING:
     from napari_omezarr_cloud.location import Location

@@ -7,23 +7,20 @@ import os
 import stat
 import time
 from collections.abc import Mapping
-from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, NotSupportedError, PreconditionError
-from obstore.store import AzureStore, GCSStore, HTTPStore, LocalStore, S3Store
 
 from napari_omezarr_cloud.errors import (
-    AccessRefusedError,
-    CloudError,
-    LinkError,
     NotFoundError,
     ServerError,
     UnsupportedError,
 )
 from napari_omezarr_cloud.settings import settings
+from napari_omezarr_cloud.store.clients import build_obstore, shared_obstore
 from napari_omezarr_cloud.store.counting import Traffic
 from napari_omezarr_cloud.store.disk.stamp import is_document
 from napari_omezarr_cloud.store.failures import (
@@ -41,7 +38,7 @@ if TYPE_CHECKING:
 
     from napari_omezarr_cloud.location import Location
 
-__all__ = ["GATE", "RemoteStore", "Version", "build_obstore"]
+__all__ = ["GATE", "RemoteStore", "Version"]
 
 Version = Mapping[str, str]
 """Which version of an object: its ETag, and its generation where the service counts them."""
@@ -49,168 +46,9 @@ Version = Mapping[str, str]
 GATE = Gate(settings().requests, Line())
 """Requests in flight of this process: as many as its line bears, and at most as set."""
 
-_CONNECT_S, _SILENCE_S, _REQUEST_S = 5, 20, 300
-_RETRIES: Any = {
-    "max_retries": 3,
-    "retry_timeout": timedelta(seconds=20),
-    "backoff": {
-        "init_backoff": timedelta(milliseconds=100),
-        "max_backoff": timedelta(seconds=2),
-        "base": 2,
-    },
-}
 _BROKEN_ANSWER_TRIES = 3
 _MOST_DOCUMENT, _MOST_WHOLE = 2**26, 2**31 + 2**24
 """Bytes of a metadata document, and of anything else, that are read at once."""
-
-
-def _client(location: Location) -> Any:
-    endpoint = location.endpoint or ""
-    return {
-        "connect_timeout": f"{_CONNECT_S}s",
-        # The time without a byte, not the time of a whole body: a big shard may take minutes.
-        "read_timeout": f"{_SILENCE_S}s",
-        "timeout": f"{_REQUEST_S}s",
-        "allow_http": endpoint.startswith("http://"),
-    }
-
-
-def build_obstore(location: Location, *, anonymous: bool) -> Any:
-    """Return the obstore store for a location; builds only, asks nobody.
-
-    Parameters
-    ----------
-    location
-        Where; its key becomes the store's root.
-    anonymous
-        Send no signature. Otherwise the environment's credentials, or ``access.profile``.
-
-    Raises
-    ------
-    LinkError
-        If the location lacks something that its service needs.
-    NotFoundError, AccessRefusedError
-        If it is a local folder that is not there, or not to be read.
-    """
-    builders = {"s3": _s3, "gs": _gs, "az": _az, "http": _http, "file": _file}
-    try:
-        return builders[location.kind](location, anonymous)
-    except CloudError:
-        raise
-    except (obstore.exceptions.BaseError, ValueError) as error:
-        failure = LinkError(
-            "Could not make sense of the link",
-            where=str(location),
-            why="its path holds characters that cannot be asked for"
-            if isinstance(error, ValueError)
-            else f"the {location.kind} client refused it ({type(error).__name__})",
-            hint="Check bucket, key, endpoint and region.",
-        )
-    raise failure  # out here, since the library's error may hold the link's secrets
-
-
-def _s3(location: Location, anonymous: bool) -> Any:
-    options: dict[str, Any] = {"skip_signature": anonymous}
-    profile = location.access.profile or _profile_of_environment()
-    if profile and not anonymous:
-        options["credential_provider"] = _profile_credentials(location, profile)
-    if location.endpoint:
-        options["endpoint"] = location.endpoint
-    region = (
-        location.access.region
-        or os.environ.get("AWS_REGION")
-        or os.environ.get("AWS_DEFAULT_REGION")
-        or "us-east-1"
-    )
-    return S3Store(
-        location.bucket,
-        prefix=location.key or None,
-        region=region,
-        client_options=_client(location),
-        retry_config=_RETRIES,
-        **options,
-    )
-
-
-def _profile_of_environment() -> str | None:
-    """Return the profile that AWS' own tools would use; keys in the environment come first."""
-    return None if os.environ.get("AWS_ACCESS_KEY_ID") else os.environ.get("AWS_PROFILE")
-
-
-def _profile_credentials(location: Location, profile: str) -> Any:
-    try:
-        import boto3
-        from obstore.auth.boto3 import Boto3CredentialProvider
-    except ImportError as error:
-        raise LinkError(
-            "Could not use the AWS profile",
-            where=str(location),
-            why="profiles are read by boto3, which is not installed",
-            hint="Install it with: pip install 'napari-omezarr-cloud[aws]'.",
-        ) from error
-    from botocore.exceptions import BotoCoreError
-
-    try:
-        return Boto3CredentialProvider(boto3.Session(profile_name=profile))
-    except (BotoCoreError, ValueError) as error:  # ValueError: a profile without keys
-        raise LinkError(
-            "Could not use the AWS profile",
-            where=str(location),
-            why=f"boto3 has no usable profile {profile!r}",
-            hint="See the names in ~/.aws/config.",
-        ) from error
-
-
-def _gs(location: Location, anonymous: bool) -> Any:
-    return GCSStore(
-        location.bucket,
-        prefix=location.key or None,
-        skip_signature=anonymous,
-        client_options=_client(location),
-        retry_config=_RETRIES,
-    )
-
-
-def _az(location: Location, anonymous: bool) -> Any:
-    options: dict[str, Any] = {}
-    if location.account:
-        options["account_name"] = location.account
-    if location.endpoint:
-        options["endpoint"] = location.endpoint
-    if location.query:
-        # A SAS in the link is the access: nothing else is to be tried with it.
-        options["sas_key"] = location.query
-    elif anonymous:
-        options["skip_signature"] = True
-    return AzureStore(
-        location.bucket,
-        prefix=location.key or None,
-        client_options=_client(location),
-        retry_config=_RETRIES,
-        **options,
-    )
-
-
-def _http(location: Location, anonymous: bool) -> Any:
-    del anonymous  # plain HTTP has no signature
-    return HTTPStore(location.to_text(), client_options=_client(location), retry_config=_RETRIES)
-
-
-def _file(location: Location, anonymous: bool) -> Any:
-    del anonymous
-    what, where = "Could not open the folder", str(location)
-    path = Path(location.key)
-    try:
-        if path.is_dir():
-            # Folders that are left empty would still be listed, as if something were there.
-            return LocalStore(path, automatic_cleanup=True)
-        found = "it is a file, not a folder" if path.exists() else "there is no such folder"
-    except PermissionError as error:
-        why = "you may not look into the folder that holds it"
-        raise AccessRefusedError(what, where=where, why=why) from error
-    except OSError as error:  # a name that is too long, for instance
-        found = (error.strerror or "no such path").lower()
-    raise NotFoundError(what, where=where, why=found, hint="Check the path.")
 
 
 class RemoteStore:
@@ -235,11 +73,18 @@ class RemoteStore:
         self._gate = gate
         self._on_answer = on_answer
         self._traffic = traffic or Traffic()
-        self._store = build_obstore(location, anonymous=anonymous)
+        self._reader, self._prefix = shared_obstore(location, anonymous=anonymous)
 
     @property
     def where(self) -> str:
         return str(self.location)
+
+    @cached_property
+    def _store(self) -> Any:
+        """Its own client, for all but reading."""
+        if not self._prefix:
+            return self._reader
+        return build_obstore(self.location, anonymous=self.anonymous)
 
     async def get(self, key: str, byte_range: ByteRange | None = None) -> Bytes | None:
         async with self._gate.enter(self._traffic):
@@ -263,8 +108,9 @@ class RemoteStore:
 
     async def _get(self, key: str, byte_range: ByteRange | None) -> Bytes:
         self._refuse_pipes(key)
+        path = self._prefix + key
         try:
-            answer = await obstore.get_async(self._store, key, options=_options(byte_range))
+            answer = await obstore.get_async(self._reader, path, options=_options(byte_range))
         except NotSupportedError:
             if byte_range is None or not (byte_range.start < 0 or byte_range.whole_up_to):
                 raise
@@ -324,17 +170,18 @@ class RemoteStore:
 
     async def _get_otherwise(self, key: str, byte_range: ByteRange) -> Any:
         """Ask where a range was not served: without a suffix, which Azure does not know; whole."""
+        reader, path = self._reader, self._prefix + key
         if byte_range.start < 0:
             try:
-                first = await obstore.get_async(self._store, key, options={"range": (0, 1)})
+                first = await obstore.get_async(reader, path, options={"range": (0, 1)})
             except NotSupportedError:
                 if not byte_range.whole_up_to:
                     raise
             else:
                 size = int(first.meta["size"])
                 start = max(0, size + byte_range.start)
-                return await obstore.get_async(self._store, key, options={"range": (start, size)})
-        whole = await obstore.get_async(self._store, key)
+                return await obstore.get_async(reader, path, options={"range": (start, size)})
+        whole = await obstore.get_async(reader, path)
         size = int(whole.meta["size"])
         if size > byte_range.whole_up_to:
             raise NoRangesError(
