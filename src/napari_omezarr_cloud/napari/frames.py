@@ -18,11 +18,11 @@ from napari_omezarr_cloud.process.computation import is_patched
 from napari_omezarr_cloud.pyramid import Region
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from napari_omezarr_cloud.chunks import ChunkCache
     from napari_omezarr_cloud.napari.look import Look
-    from napari_omezarr_cloud.pyramid import Index, PyramidView
+    from napari_omezarr_cloud.pyramid import PyramidView
 
 __all__ = [
     "Course",
@@ -112,11 +112,21 @@ def in_memory(course: Course, view: PyramidView, cache: ChunkCache) -> npt.NDArr
     level = view.level(course.look.number)
     if is_patched(level):
         return ~course.is_drawn
-    chunks = view.grid(course.look.number).chunks
-    boxes = np.concatenate([course.start // chunks, (course.stop - 1) // chunks], axis=1)
+    grid = level.grid
+    chunks = [grid.chunks[axis] for axis in view.order]
+    first, last = course.start // chunks, (course.stop - 1) // chunks
     # Neighbouring positions share chunks, those of a layer without this axis all.
+    boxes = np.concatenate([first, last], axis=1)
     _, examples, which = np.unique(boxes, axis=0, return_index=True, return_inverse=True)
-    complete = [_is_complete(course, int(each), view, cache) for each in examples]
+    corners = np.zeros((len(examples), grid.ndim), int)
+    corners[:, list(view.order)] = first[examples]
+    for axis, index in view.fixed:
+        corners[:, axis] = index // grid.chunks[axis]
+    # Of most positions of a long axis nothing is here: that is seen by one look each.
+    complete = [
+        (level.key, corner) in cache and _is_complete(course, number, view, cache)
+        for corner, number in zip(map(tuple, corners.tolist()), examples.tolist(), strict=True)
+    ]
     here: npt.NDArray[np.bool_] = np.array(complete, bool)[which.reshape(-1)]
     return here | ~course.is_drawn
 
@@ -125,12 +135,9 @@ def _is_complete(course: Course, number: int, view: PyramidView, cache: ChunkCac
     look = course.at(number)
     if look is None:
         return True
-    key = view.level(look.number).key
-    return all((key, index) in cache for index in _chunks_of(look, view))
-
-
-def _chunks_of(look: Look, view: PyramidView) -> Iterable[Index]:
-    return view.level(look.number).grid.touching(view.expand(look.region))
+    level = view.level(look.number)
+    indices = level.grid.touching(view.expand(look.region))
+    return all((level.key, index) in cache for index in indices)
 
 
 def runs(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:

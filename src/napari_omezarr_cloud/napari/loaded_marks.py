@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["mark_sliders"]
 
 _RHYTHM_MS = 250
+_COST_SHARE = 20
+"""Long series in memory take longer to look through: marks take at most this part of the time."""
 
 
 def mark_sliders(viewer: Any) -> None:
@@ -77,6 +80,7 @@ class _Marks(QObject):
             self._timer.start()
 
     def _renew(self) -> None:
+        started = time.perf_counter()
         self._is_told = False  # first: what comes from now on may not be seen any more
         viewer, sliders = self._viewer(), self._sliders()
         if viewer is None or sliders is None:
@@ -89,6 +93,8 @@ class _Marks(QObject):
             has_slider = axis not in dims.displayed and dims.nsteps[axis] > 1
             flags = self._flags(dims, axis, shown) if shown and has_slider else None
             mark_loaded(widget.slider, flags)
+        cost_ms = (time.perf_counter() - started) * 1000
+        self._timer.setInterval(max(_RHYTHM_MS, int(_COST_SHARE * cost_ms)))
 
     def _watch(self, viewer: Any) -> None:
         """Hear of each picture of our layers: another step, place or level."""
