@@ -70,7 +70,12 @@ def ask(url: str, line: Line, setup: Setup, scenes: list[str]) -> Iterator[Row]:
 
 
 def _run(task: dict[str, Any], cache: str) -> Any:
-    return child.run("window", task, OMEZARR_CACHE_DIR=cache, OMEZARR_DISK_CACHE_MB="2000")
+    variables = {
+        "OMEZARR_CACHE_DIR": cache,
+        "OMEZARR_DISK_CACHE_MB": "2000",
+        "OMEZARR_PREFETCH": "0",  # its requests are none for what is looked at; see `ahead`
+    }
+    return child.run("window", task, **variables)
 
 
 def _again(image: str, runs: dict[str, list[Any]], again: list[Any]) -> Iterator[Row]:
