@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.fixtures.programs import Programs
 
 HOSTILE = Path(__file__).parents[2] / "shared" / "corpus" / "hostile"
 pytestmark = pytest.mark.skipif(not HOSTILE.is_dir(), reason="the shared corpus is not here")
@@ -38,11 +40,10 @@ except OSError:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_hostile_data_set_takes_less_than_a_gigabyte_and_ends(name: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", _OPEN, str(HOSTILE / name)],
-        capture_output=True, text=True, timeout=_MOST_SECONDS, check=False,
-    )  # fmt: skip
+def test_a_hostile_data_set_takes_less_than_a_gigabyte_and_ends(
+    name: str, programs: Programs
+) -> None:
+    done = programs.run(_OPEN, str(HOSTILE / name), timeout_s=_MOST_SECONDS)
 
     assert done.returncode == 0, done.stderr[-500:]
     assert int(done.stdout) < min(_MOST_BYTES, NAMES[name]["max_rss_mb"] * 10**6)

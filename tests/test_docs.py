@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.fixtures.images import Written
+    from tests.fixtures.programs import Programs
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").rglob("*.md")))]
@@ -47,13 +46,13 @@ def local(ome_zarr: Callable[[str], Written]) -> Callable[[str], str]:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
 def test_the_python_of_a_page_runs_from_top_to_bottom(
-    page: str, local: Callable[[str], str]
+    page: str, local: Callable[[str], str], programs: Programs
 ) -> None:
     code = "\n".join(blocks(page, "python")).replace("napari.run()", "viewer.close()")
     # A local image has neither endpoint nor profile.
     code = re.sub(r", endpoint=\"[^\"]*\"", "", local(code))
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = programs.run(code)
 
     # vispy asks xdpyinfo or xrandr for the resolution, and says so where a machine has neither.
     assert done.stderr.replace("WARNING: could not determine DPI\n", "") == ""

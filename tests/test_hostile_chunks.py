@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
-import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from tests.fixtures.programs import Programs
 
 _MOST_BYTES = 2**30
 _MOST_SECONDS = 20
@@ -58,28 +58,26 @@ def write(root: Path, chunk: bytes, count: int, **said: Any) -> None:
         (root / f"{number}.0").write_bytes(chunk)
 
 
-def memory_of_reading(root: Path, columns: int, **environ: str) -> int:
-    done = subprocess.run(
-        [sys.executable, "-c", _READ, str(root), str(columns)],
-        capture_output=True, text=True, timeout=_MOST_SECONDS, check=False,
-        env={**os.environ, **environ},
-    )  # fmt: skip
+def memory_of_reading(root: Path, columns: int, programs: Programs, **environ: str) -> int:
+    done = programs.run(_READ, str(root), str(columns), timeout_s=_MOST_SECONDS, **environ)
     assert done.returncode == 0, done.stderr[-500:]
     return int(done.stdout)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="how much memory was used is asked of Linux")
 @pytest.mark.parametrize("name", CHUNKS)
-def test_the_largest_chunk_takes_less_than_a_gigabyte(name: str, tmp_path: Path) -> None:
+def test_the_largest_chunk_takes_less_than_a_gigabyte(
+    name: str, tmp_path: Path, programs: Programs
+) -> None:
     encode, said = CHUNKS[name]
     write(tmp_path / "a.zarr", encode(bytes(EDGE * EDGE)), 1, **said)
 
-    assert memory_of_reading(tmp_path / "a.zarr", EDGE) < _MOST_BYTES
+    assert memory_of_reading(tmp_path / "a.zarr", EDGE, programs) < _MOST_BYTES
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="how much memory was used is asked of Linux")
-def test_many_large_chunks_are_not_decoded_at_once(tmp_path: Path) -> None:
+def test_many_large_chunks_are_not_decoded_at_once(tmp_path: Path, programs: Programs) -> None:
     encode, said = CHUNKS["zstd, last axis first"]
     write(tmp_path / "a.zarr", encode(bytes(EDGE * EDGE)), 8, compressor=said["compressor"])
 
-    assert memory_of_reading(tmp_path / "a.zarr", 1, OMEZARR_CACHE_MB="64") < _MOST_BYTES
+    assert memory_of_reading(tmp_path / "a.zarr", 1, programs, OMEZARR_CACHE_MB="64") < _MOST_BYTES

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from napari_omezarr_cloud.store.disk import DiskCache
     from tests.fixtures.images import Written
+    from tests.fixtures.programs import Programs
     from tests.fixtures.servers import S3Server
     from tests.fixtures.slow_http import SlowServer
 
@@ -374,19 +375,17 @@ def test_a_program_that_is_killed_leaves_no_half_files_and_no_wrong_count(
 
 
 def test_a_damaged_ledger_is_begun_anew(
-    plane: Written, serve: Serve, disk: DiskCache, in_a_new_program: Callable[..., str]
+    plane: Written, serve: Serve, disk: DiskCache, programs: Programs
 ) -> None:
     server, link = serve(plane.path)
-    in_a_new_program(READ, link)
+    programs.run(READ, link)
     disk.close()
     (disk.folder / "ledger.sqlite").write_bytes(b"no database" * 1000)
     found = []
 
     for _ in range(3):  # the first may still find files that the ledger does not know any more
         server.clear_log()
-        done = subprocess.run(
-            [sys.executable, "-c", READ, link], capture_output=True, text=True, check=True
-        )
+        done = programs.run(READ, link)
         found.append((int(done.stdout.split()[0]), len(data_requests(server))))
 
     total = int(plane.levels[0].sum(dtype="u8"))
@@ -477,7 +476,11 @@ def test_programs_at_once_share_one_size(
 
 
 def test_a_smaller_size_takes_effect_at_once_and_for_the_next_program(
-    plane: Written, serve: Serve, disk: DiskCache, monkeypatch: pytest.MonkeyPatch
+    plane: Written,
+    serve: Serve,
+    disk: DiskCache,
+    programs: Programs,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("OMEZARR_DISK_CACHE_MB")
     _, link = serve(plane.path)
@@ -489,8 +492,7 @@ def test_a_smaller_size_takes_effect_at_once_and_for_the_next_program(
     assert usage.max_bytes == 200_000
     assert size_on_disk(disk) <= usage.nbytes <= 200_000
     code = "import napari_omezarr_cloud as noc; print(noc.cache_info().max_bytes)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "200000"
+    assert programs.run(code).stdout.strip() == "200000"
 
 
 def test_clearing_empties_it(plane: Written, serve: Serve, disk: DiskCache) -> None:
