@@ -13,7 +13,6 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import QTimer
 
@@ -24,13 +23,12 @@ from napari_omezarr_cloud.errors import StoppedError
 from napari_omezarr_cloud.napari.awaited import Awaited
 from napari_omezarr_cloud.napari.foresight import Foresight
 from napari_omezarr_cloud.napari.honest_values import show_honest_values, show_values_of_napari
-from napari_omezarr_cloud.napari.look import Look, first_look, wish_list
+from napari_omezarr_cloud.napari.look import Look, first_look, voxel_at, wish_list
 from napari_omezarr_cloud.napari.notices import tell_warning
 from napari_omezarr_cloud.napari.painting import Painted, Painter, painter_of
 from napari_omezarr_cloud.napari.refresh import refresher
 from napari_omezarr_cloud.napari.slicing import can_hook, hook_slicing, unhook_slicing
 from napari_omezarr_cloud.process.derived import DerivedLevel
-from napari_omezarr_cloud.pyramid import Index, Level, PyramidView, Region
 from napari_omezarr_cloud.settings import settings
 
 if TYPE_CHECKING:
@@ -38,6 +36,7 @@ if TYPE_CHECKING:
 
     from napari_omezarr_cloud.chunks import Wish
     from napari_omezarr_cloud.errors import CloudError
+    from napari_omezarr_cloud.pyramid import Index, Level, PyramidView, Region
 
 __all__ = ["Display", "adopt", "display_of", "expect", "release", "retry", "view_behind", "view_of"]
 
@@ -284,24 +283,14 @@ class Display:
         look = self.look
         if look is None or self.remark:
             return None
-        view, number = self.view, look.number
-        shape = view.grid(number).shape
-        across = view.transform(0).to(view.transform(number))
-        place = []
-        for axis in range(view.ndim):
-            if axis >= len(position):  # the colours of RGB
-                place.append((0, shape[axis]))
-                continue
-            at = int(np.floor(across.scale[axis] * position[axis] + across.translation[axis] + 0.5))
-            if not 0 <= at < shape[axis]:
-                return None
-            place.append((at, at + 1))
-        region = Region(tuple(a for a, _ in place), tuple(b for _, b in place))
+        region = voxel_at(self.view, look.number, position)
+        if region is None:
+            return None
         found = self._painter.exact(look, region)
         if found is None:
             return None
         value = found.reshape(-1)
-        return value if view.ndim > len(position) else value[0]
+        return value if self.view.ndim > len(position) else value[0]
 
     def failures(self) -> list[CloudError]:
         """Return why chunks in view could not be read."""

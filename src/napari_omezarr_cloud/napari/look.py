@@ -13,7 +13,7 @@ from napari_omezarr_cloud.chunks import ChunkCache, Tier, Wish, chunk_count, nea
 from napari_omezarr_cloud.pyramid import PyramidView, Region
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from napari_omezarr_cloud.pyramid import Level
     from napari_omezarr_cloud.store.gate import Rank
@@ -26,6 +26,7 @@ __all__ = [
     "missing_chunks",
     "same_place",
     "steps_to",
+    "voxel_at",
     "wish_list",
 ]
 
@@ -145,3 +146,22 @@ def first_look(view: PyramidView, canvas_px: tuple[int, int], planes: Mapping[st
             start[axis] = int(across.nearest(axis, np.array([plane]), shape[axis])[0])
             stop[axis] = start[axis] + 1
     return Look(number, Region(tuple(start), tuple(stop)), displayed, (1,) * view.ndim)
+
+
+def voxel_at(view: PyramidView, number: int, position: Sequence[float]) -> Region | None:
+    """Return the voxel of a level at a position in level-0 voxels; None beside the image.
+
+    Of RGB, whose colours are an axis that a position does not have, it is all of them.
+    """
+    shape = view.grid(number).shape
+    across = view.transform(0).to(view.transform(number))
+    place = []
+    for axis in range(view.ndim):
+        if axis >= len(position):
+            place.append((0, shape[axis]))
+            continue
+        at = math.floor(across.scale[axis] * position[axis] + across.translation[axis] + 0.5)
+        if not 0 <= at < shape[axis]:
+            return None
+        place.append((at, at + 1))
+    return Region(tuple(a for a, _ in place), tuple(b for _, b in place))
