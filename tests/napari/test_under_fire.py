@@ -116,3 +116,25 @@ def test_one_cause_is_told_once_though_every_checksum_is_another(
     qtbot.wait(100)  # so that others had time to be told
 
     assert len([sentence for sentence in told if "crc32c" in sentence]) == 1
+
+
+def test_a_layer_that_the_slider_has_left_waits_for_nothing(
+    viewer: Any, qtbot: Any, tmp_path: Path, slow_server: Callable[..., SlowServer]
+) -> None:
+    levels = pyramid(pattern((4, 64, 64)), 2)
+    write_directly(tmp_path / "a.zarr", "zyx", levels, chunks=(1, 32, 32))
+    server = slow_server(tmp_path)
+    layer = viewer.open(f"{server.url}/a.zarr", plugin="napari-omezarr-cloud")[0]
+    viewer.add_image(pattern((9, 64, 64)), scale=layer.scale)
+    qtbot.waitUntil(lambda: complete(layer), timeout=20000)
+    server.fault("0/c/3", "hang")
+
+    viewer.dims.set_current_step(0, 3)
+    qtbot.waitUntil(lambda: engine().jobs_under_way == 4, timeout=20000)
+    viewer.dims.set_current_step(0, 6)
+
+    qtbot.waitUntil(lambda: engine().jobs_under_way == 0, timeout=20000)
+    assert display_of(layer).progress == ""
+    assert layer.get_value((12.0, 1.0, 1.0), world=True) == (0, None)
+    viewer.dims.set_current_step(0, 2)
+    qtbot.waitUntil(lambda: complete(layer), timeout=20000)

@@ -149,6 +149,12 @@ class Display:
             refresher().wake()
         return painted.look, painted.pixels, painted.thumbnail
 
+    def rest(self) -> None:
+        """Withdraw every wish while nothing of the layer is drawn; any thread."""
+        self._await(())
+        self.is_stale = self._is_holding = False
+        self.wanted = self.missing = 0
+
     def _picture_to_keep(self, painter: Painter, look: Look) -> Painted | None:
         """Return the volume that was painted for another look, if it still stands in for this one.
 

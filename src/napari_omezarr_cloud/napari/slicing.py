@@ -57,12 +57,19 @@ class Painter(Protocol):
         """
         ...
 
+    def rest(self) -> None:
+        """Take notice that nothing of the layer is drawn: a slider has left it."""
+        ...
+
 
 def can_hook(layer: Any) -> bool:
     """Tell whether this napari has what the hook stands on."""
     state = getattr(layer, "_slicing_state", None)
     request = getattr(state, "_slice_request_class", None)
-    needed = ("_call_multi_scale", "_project_slice", "_get_order", "_thick_slice_at_level")
+    needed = (
+        *("_call_multi_scale", "_project_slice", "_get_order", "_thick_slice_at_level"),
+        "_slice_out_of_bounds",
+    )
     makers = ("make_slice_input", "_slice_indices", "_make_slice_request_internal")
     return (
         request is not None
@@ -150,6 +157,11 @@ def replace_data(layer: Any, levels: Sequence[Any]) -> None:
 def _peeking(base: Any, painter: Painter) -> Any:
     class PeekingSliceRequest(base):
         """A slice request that never waits."""
+
+        def __call__(self) -> Any:
+            if self._slice_out_of_bounds():
+                painter.rest()
+            return super().__call__()
 
         def _call_multi_scale(self) -> Any:
             look = _look(self, painter.view, self.data_level, self.corner_pixels, painter.box)
