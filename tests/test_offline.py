@@ -25,7 +25,7 @@ from napari_omezarr_cloud.errors import (
     ServerError,
     UnreachableError,
 )
-from napari_omezarr_cloud.store import caching, remote
+from napari_omezarr_cloud.store import caching, clients
 from tests.fixtures.images import pattern, pyramid, write_directly
 from tests.fixtures.plates import write_bare_plate
 from tests.fixtures.slow_http import SlowServer
@@ -173,7 +173,7 @@ def test_while_the_network_is_gone_nobody_waits_for_it_again(
 def test_a_server_that_never_answers_counts_as_no_network(
     link: str, plane: Written, network: Network, disk: DiskCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "_SILENCE_S", 60)
+    monkeypatch.setattr(clients, "_SILENCE_S", 60)
     monkeypatch.setattr(caching, "_PATIENCE_S", 0.3)
     noc.open(link).read(0)
     disk.info()
@@ -263,6 +263,27 @@ def test_a_region_that_is_kept_opens_without_a_network(
     np.testing.assert_array_equal(image.read(2, coarse), plane.levels[2][coarse])
     with pytest.raises(UnreachableError):
         image.read(1)
+
+
+def test_of_one_plane_and_channel_no_neighbours_are_fetched(
+    tmp_path: Path, plug: Callable[[Path], Network]
+) -> None:
+    levels = pyramid(pattern((3, 3, 5, 128, 128)), 2)
+    written = write_directly(
+        tmp_path / "server" / "stack.zarr", "tczyx", levels, chunks=(1, 1, 1, 64, 64)
+    )
+    network = plug(written.path.parent)
+    link = f"{network.url}/stack.zarr"
+
+    kept = noc.keep_offline(noc.open(link), np.s_[1:2, 1:2, 2:3, 0:128, 0:64])
+
+    finest = {path.split("/0/c/")[1] for path in network.data_requests if "/0/c/" in path}
+    # Of x, a voxel more.
+    assert finest == {f"1/1/2/{y}/{x}" for y in (0, 1) for x in (0, 1)}
+    network.unplug()
+    image = noc.open(link)
+    np.testing.assert_array_equal(image.read(0, np.s_[1, 1, 2, :, :64]), levels[0][1, 1, 2, :, :64])
+    assert kept.is_whole
 
 
 @pytest.mark.parametrize("kind", ["sharded", "v04 with labels", "v05 with labels"])

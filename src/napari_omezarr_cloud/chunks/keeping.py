@@ -449,8 +449,9 @@ def _boxes(
 ) -> Iterator[tuple[Level, Region]]:
     """Yield levels of a pyramid with the box that lies where a region of the image lies.
 
-    A voxel more on each side, for those that look between voxels. Axes that the image does not
-    have, and images that lie askew to each other, are taken whole.
+    A voxel more on each side, for those that look between voxels; of single planes, time points and
+    channels exactly those, as each may be a chunk. Axes that the image does not have, and images
+    that lie askew to each other, are taken whole.
     """
     names = [axis.name for axis in image.axes]
     at = [names.index(axis.name) if axis.name in names else None for axis in target.axes]
@@ -470,7 +471,9 @@ def _boxes(
                     Transform((own.scale[axis],), (own.translation[axis],))
                 )
                 part = line.covering(Region((region.start[n],), (region.stop[n],)), (high,))
-                low, high = max(0, part.start[0] - 1), min(high, part.stop[0] + 1)
+                is_wide = region.stop[n] - region.start[n] > 1
+                margin = int(is_wide and image.axes[n].type == "space")
+                low, high = max(0, part.start[0] - margin), min(high, part.stop[0] + margin)
             start.append(low)
             stop.append(high)
         yield level, Region(tuple(start), tuple(stop))

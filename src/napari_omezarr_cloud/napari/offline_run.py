@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_omezarr_cloud import offline
+from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.napari.background import Job
 from napari_omezarr_cloud.napari.offline_text import ended_text, progress_text
 
@@ -66,7 +67,8 @@ class OfflineRun(QObject):
             self.stepped.emit(0, 0, "Looking what there is…")
         else:
             done = progress.done + progress.failed
-            self.stepped.emit(done, progress.chunks, progress_text(progress))
+            paused = " · paused in the Network dock" * engine().is_paused
+            self.stepped.emit(done, progress.chunks, progress_text(progress) + paused)
 
     def _end(self, kept: Kept) -> None:
         self._clock.stop()
