@@ -61,9 +61,10 @@ class SavePlan:
     def __str__(self) -> str:
         plan = self.plan
         axes = "".join(axis.name for axis in plan.axes)
+        count = "1 level" if len(plan.levels) == 1 else f"{len(plan.levels)} levels"
         lines = [
-            f"OME-Zarr {plan.version}, {axes}, {plan.dtype.lstrip('<|')}, {plan.codec}: "
-            f"{len(plan.levels)} levels, {plan.object_count:,} objects at most, "
+            f"OME-Zarr {plan.version}, {axes}, {np.dtype(plan.dtype).name}, {plan.codec}: "
+            f"{count}, {plan.object_count:,} objects at most, "
             f"{plan.nbytes / 1e6:,.1f} MB before compression",
             f"to {self.location}",
         ]
@@ -131,7 +132,7 @@ def plan_save(
         if box is not None:
             keep = [a for a in range(pyramid.ndim) if a != axis]
             box = Region(tuple(box.start[a] for a in keep), tuple(box.stop[a] for a in keep))
-    found = ViewSource.of(views, numbers=(number,), box=box)
+    found = ViewSource.of(views, numbers=(number,), box=box, are_channels=taken is not None)
     plan = plan_image(
         found.grid(),
         found.axes,

@@ -9,12 +9,12 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from napari_omezarr_cloud.cli.box import BOX, box_of
 from napari_omezarr_cloud.cli.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from napari_omezarr_cloud.api import Image
     from napari_omezarr_cloud.offline import OfflineProgress, Usage
 
 __all__ = ["add_cache"]
@@ -50,7 +50,7 @@ def add_cache(
     action.add_argument("link", metavar="LINK", help=link_help)
     action.add_argument(
         "--box",
-        metavar="z=0:10,y=0:512",
+        metavar=BOX,
         help="by axis, in voxels of the finest level; axes that are not named are taken whole",
     )
     action.add_argument(
@@ -150,7 +150,7 @@ def _keep(given: argparse.Namespace) -> int:
 
     names = ("endpoint", "region", "anonymous", "profile")
     image = api.open(given.link, **{name: getattr(given, name) for name in names})
-    region, levels = _box(given.box, image), _levels(given.levels)
+    region, levels = box_of(given.box, image), _levels(given.levels)
     planned = offline.plan_offline(image, region, levels, labels=not given.no_labels)
     size = _megabytes(planned.nbytes)
     print(plain(f"{image.name}, {planned.what}: {planned.chunks:,} chunks, about {size}"))
@@ -172,26 +172,6 @@ def _show(progress: OfflineProgress) -> None:
     end = "\n" if done == progress.chunks else ""
     text = f"\r{done:,} of {progress.chunks:,} chunks, {_megabytes(progress.nbytes)}  "
     print(text, end=end, file=sys.stderr, flush=True)
-
-
-def _box(text: str | None, image: Image) -> tuple[slice, ...] | None:
-    from napari_omezarr_cloud.errors import RegionError
-
-    if text is None:
-        return None
-    names = [axis.name for axis in image.axes]
-    sides = [slice(None)] * len(names)
-    for part in text.split(","):
-        name, _, span = part.strip().partition("=")
-        start, colon, stop = span.partition(":")
-        if name not in names or not all(n.isdigit() or (colon and not n) for n in (start, stop)):
-            raise RegionError(
-                "Could not understand the box",
-                why=f"{part.strip()!r} is no part of an axis of {''.join(names)}",
-                hint="Write z=0:10,y=0:512.",
-            )
-        sides[names.index(name)] = slice(int(start) if start else None, int(stop) if stop else None)
-    return tuple(sides)
 
 
 def _levels(text: str | None) -> Sequence[int] | None:

@@ -45,6 +45,7 @@ class ViewSource:
         *,
         numbers: Sequence[int] = (0,),
         box: Region | None = None,
+        are_channels: bool = False,
     ) -> ViewSource:
         """Return a source.
 
@@ -57,6 +58,8 @@ class ViewSource:
         box
             What is taken, in voxels of the first of these levels and in the order of the first
             view's axes; None: all.
+        are_channels
+            Whether a single view is a channel, too; several always are.
 
         Raises
         ------
@@ -88,7 +91,7 @@ class ViewSource:
         box = box or Region.whole(grids[0].shape)
         boxes = tuple(box_of_level(first, box, numbers[0], number) for number in numbers)
         channel = None
-        if len(views) > 1:
+        if len(views) > 1 or are_channels:
             if any(axis.type == "channel" for axis in first.axes):
                 raise WriteError(
                     "Could not combine the layers into one image",

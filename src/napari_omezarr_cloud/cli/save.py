@@ -1,0 +1,109 @@
+"""``omezarr save``: an image, or a part of it, as an OME-Zarr of its own."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from napari_omezarr_cloud.cli.box import BOX, box_of
+from napari_omezarr_cloud.cli.plain import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_omezarr_cloud.write.writing import Progress
+
+__all__ = ["add_save"]
+
+
+def add_save(
+    verbs: Any, link_help: str, add_access: Callable[[argparse.ArgumentParser], None]
+) -> None:
+    """Add the verb to the parser's verbs."""
+    verb = verbs.add_parser(
+        "save",
+        help="write an image, or a part of it, as OME-Zarr",
+        description="Write an image, or a part of it, as OME-Zarr, with its coarser levels. What "
+        "broke off is taken up again by the same command. Nothing is overwritten unless you say "
+        "so.",
+    )
+    verb.add_argument("source", metavar="SOURCE", help=link_help)
+    verb.add_argument(
+        "target", metavar="TARGET", help="a folder, s3://bucket/key, gs://… or az://…"
+    )
+    verb.add_argument(
+        "--box", metavar=BOX, help="by axis, in voxels of the level; other axes are taken whole"
+    )
+    verb.add_argument("--channels", type=_numbers, metavar="0,2", help="which (default: all)")
+    verb.add_argument("--level", type=int, default=0, help="which becomes the finest (default: 0)")
+    verb.add_argument("--name", help="of the image (default: as it is called)")
+    verb.add_argument("--version", choices=("0.5", "0.4"), default="0.5", help="of OME-Zarr")
+    verb.add_argument(
+        "--method",
+        choices=("mean", "gaussian", "nearest", "mode"),
+        help="how coarser levels are made (default: mean)",
+    )
+    verb.add_argument("--levels", type=int, metavar="N", help="at most (default: to a thumbnail)")
+    verb.add_argument("--chunks", type=_numbers, metavar="1,16,256,256", help="voxels per axis")
+    verb.add_argument(
+        "--shards",
+        type=_shards,
+        default="auto",
+        metavar="1,64,1024,1024",
+        help="voxels per axis, or none (default: where there would be many objects)",
+    )
+    verb.add_argument(
+        "--codec",
+        choices=("blosc", "blosc-lz4", "zstd", "gzip", "none"),
+        default="blosc",
+        help="compression (default: blosc)",
+    )
+    verb.add_argument("--overwrite", action="store_true", help="delete what is there")
+    verb.add_argument(
+        "--estimate", action="store_true", help="say what would be written, and write nothing"
+    )
+    add_access(verb)
+    verb.set_defaults(run=_save)
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers") from None
+
+
+def _shards(text: str) -> list[int] | str | None:
+    return {"none": None, "auto": "auto"}[text] if text in ("none", "auto") else _numbers(text)
+
+
+def _save(given: argparse.Namespace) -> int:
+    from napari_omezarr_cloud import api, saving
+
+    access = {name: getattr(given, name) for name in ("endpoint", "region", "anonymous", "profile")}
+    image = api.open(given.source, **access)
+    options = ("level", "channels", "name", "version", "method", "levels")
+    planned = saving.plan_save(
+        image,
+        api.locate(given.target, **access),
+        region=box_of(given.box, image),
+        chunks=given.chunks,
+        shards=given.shards,
+        codec=given.codec,
+        **{name: getattr(given, name) for name in options},
+    )
+    print("\n".join(map(plain, str(planned).splitlines())))
+    if given.estimate:
+        return 0
+    show = _show if sys.stderr.isatty() else None
+    saving.write_planned(planned, overwrite=given.overwrite, on_progress=show)
+    print(plain(f"saved to {planned.location}"))
+    return 0
+
+
+def _show(progress: Progress) -> None:
+    done = progress.tasks_done == progress.task_count
+    text = f"\r{progress.tasks_done:,} of {progress.task_count:,} blocks, "
+    size = f"{progress.bytes_written / 1e6:,.0f} MB written  "
+    print(text + size, end="\n" if done else "", file=sys.stderr, flush=True)

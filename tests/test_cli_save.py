@@ -1,0 +1,67 @@
+"""``omezarr save``, as a program."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import napari_omezarr_cloud as noc
+from napari_omezarr_cloud.cli import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PIXELS = np.random.default_rng(6).integers(0, 200, (3, 40, 50), "u1")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    image = noc.from_array(PIXELS, "cyx", scale=(1, 0.5, 0.5), unit="micrometer", name="cells")
+    noc.save(image, tmp_path / "source.zarr")
+    return str(tmp_path / "source.zarr")
+
+
+def test_a_box_of_a_channel_and_what_is_said(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = str(tmp_path / "part.zarr")
+
+    code = main(["save", source, target, "--box", "y=10:30", "--channels", "1", "--shards", "none"])
+
+    assert code == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("OME-Zarr 0.5, cyx, uint8, blosc: 1 level, 3 objects at most")
+    assert said[2].strip().startswith("0: 1 x 20 x 50, chunks of 1 x 20 x 50")
+    assert said[-1] == f"saved to {target}"
+    image = noc.open(target)
+    assert (image.read(0) == PIXELS[1:2, 10:30]).all()
+    assert image.levels[0].translation == (0, 5, 0)
+
+
+def test_an_estimate_writes_nothing(source: str, tmp_path: Path) -> None:
+    assert main(["save", source, str(tmp_path / "part.zarr"), "--estimate"]) == 0
+    assert not (tmp_path / "part.zarr").exists()
+
+
+def test_what_is_there_is_named_and_overwritten_only_when_told(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = str(tmp_path / "part.zarr")
+    main(["save", source, target])
+
+    assert main(["save", source, target, "--channels", "0"]) == 1
+    assert "something is there already (0, zarr.json)" in capsys.readouterr().err
+    assert noc.open(target).read(0).shape == (3, 40, 50)
+
+    assert main(["save", source, target, "--channels", "0", "--overwrite"]) == 0
+    assert noc.open(target).read(0).shape == (1, 40, 50)
+
+
+@pytest.mark.parametrize("options", [["--chunks", "a,b"], ["--shards", "x"], ["--method", "sum"]])
+def test_options_that_make_no_sense(source: str, tmp_path: Path, options: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["save", source, str(tmp_path / "part.zarr"), *options])
+
+    assert caught.value.code == 2
