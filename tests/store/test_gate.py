@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-from napari_omezarr_cloud.store.gate import RANK, Gate
+from napari_omezarr_cloud.store.gate import AHEAD, RANK, Gate
 
 
-async def visitors(gate: Gate, count: int, leave: asyncio.Event) -> list[asyncio.Task[None]]:
+async def visitors(
+    gate: Gate, count: int, leave: asyncio.Event, rank: float = 0.0
+) -> list[asyncio.Task[None]]:
     async def visit() -> None:
-        RANK.set(lambda: (0.0,))
+        RANK.set(lambda: (rank,))
         async with gate.enter():
             await leave.wait()
 
@@ -88,3 +90,22 @@ def test_metadata_go_through_in_a_pause() -> None:
         return seen
 
     assert asyncio.run(scene()) == (1, 3)
+
+
+def test_what_is_loaded_ahead_does_not_share_the_line_with_what_is_wanted_now() -> None:
+    async def scene() -> list[int]:
+        gate, leave, leave_later = Gate(slots=8), asyncio.Event(), asyncio.Event()
+        now = await visitors(gate, 2, leave)
+        ahead = await visitors(gate, 6, leave_later, rank=AHEAD)
+        seen = [gate.inside]
+        leave.set()
+        await asyncio.gather(*now)
+        await turns()
+        seen.append(gate.inside)
+        next_view = await visitors(gate, 3, leave_later)
+        seen.append(gate.inside)
+        leave_later.set()
+        await asyncio.gather(*ahead, *next_view)
+        return [*seen, gate.inside]
+
+    assert asyncio.run(scene()) == [2, 4, 7, 0]

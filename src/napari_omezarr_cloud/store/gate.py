@@ -37,17 +37,19 @@ class Queue(Protocol):
 class Gate:
     """Let ``slots`` coroutines in at a time, the most urgent of the waiting first.
 
-    What is asked for ahead of time may hold half of them, so that there is room for what is wanted
-    now. Where a ``line`` is given, there are no more slots than it bears.
+    What is asked for ahead of time waits until nothing that is wanted now is inside, since it would
+    share the line with it, and may hold half of the slots, so that there is room for what is wanted
+    next. Where a ``line`` is given, there are no more slots than it bears.
     """
 
     def __init__(self, slots: int, line: Line | None = None) -> None:
         self.slots = slots
         self.line = line
         self.inside = 0
+        self._wanted_now = 0
         self.is_paused = False
         self._count = itertools.count()
-        self._waiting: list[tuple[Rank, int, Callable[[], Rank], asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Rank, int, Callable[[], Rank], asyncio.Future[bool]]] = []
 
     @property
     def queued(self) -> int:
@@ -79,50 +81,57 @@ class Gate:
     @asynccontextmanager
     async def enter(self, queue: Queue | None = None) -> AsyncIterator[None]:
         """Wait for a slot and hold it; ``queue`` counts who waits."""
-        if self._has_room_for(RANK.get()()):
-            self.inside += 1
-        else:
-            await self._queue(queue)
+        rank = RANK.get()()
+        is_ahead = self._let_in(rank) if self._has_room_for(rank) else await self._queue(queue)
         try:
             yield
         finally:
-            self._leave()
+            self._leave(is_ahead)
 
     def _has_room_for(self, rank: Rank) -> bool:
         if self.is_paused and rank[0] >= 0:
             return False
         slots = self.slots if self.line is None else min(self.slots, self.line.window)
-        return self.inside < (slots if rank[0] < AHEAD else (slots + 1) // 2)
+        if rank[0] < AHEAD:
+            return self.inside < slots
+        return not self._wanted_now and self.inside < (slots + 1) // 2
 
     def note(self, nbytes: int, body_s: float, together: int) -> None:
         """Let the line learn from an answer; see `Line.note`."""
         if self.line is not None:
             self.line.note(nbytes, body_s, together)
 
-    async def _queue(self, queue: Queue | None) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def _queue(self, queue: Queue | None) -> bool:
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         ask = RANK.get()
         heapq.heappush(self._waiting, (ask(), next(self._count), ask, turn))
         if queue is not None:
             queue.queued += 1
         try:
-            await turn
+            return await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._leave()  # the slot was handed over just as we were cancelled
+                self._leave(turn.result())  # the slot was handed over just as we were cancelled
             raise
         finally:
             if queue is not None:
                 queue.queued -= 1
 
-    def _leave(self) -> None:
+    def _let_in(self, rank: Rank) -> bool:
+        """Take a slot; tell whether it is for what is asked for ahead of time."""
+        is_ahead = rank[0] >= AHEAD
+        self.inside += 1
+        self._wanted_now += not is_ahead
+        return is_ahead
+
+    def _leave(self, is_ahead: bool) -> None:
         self.inside -= 1
+        self._wanted_now -= not is_ahead
         self._admit()
 
     def _admit(self) -> None:
         """Let in those next in line for whom there is room now."""
         while self._waiting and self._has_room_for(self._waiting[0][0]):
-            *_, turn = heapq.heappop(self._waiting)
+            rank, *_, turn = heapq.heappop(self._waiting)
             if not turn.done():
-                self.inside += 1
-                turn.set_result(None)
+                turn.set_result(self._let_in(rank))
