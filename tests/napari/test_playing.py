@@ -241,3 +241,4 @@ def test_frames_of_a_live_layer_are_computed_before_they_are_shown(
 
 def test_napari_plays_as_it_is_known_here(viewer: Any) -> None:
     assert can_hook_play(sliders_of(viewer))
+    assert not can_hook_play(object()), "then napari plays by itself"
