@@ -94,3 +94,12 @@ def test_a_program_that_ends_while_opening_says_nothing(
 
     assert (program.returncode, out, err) == (0, b"", b"")
     assert server.wait_until(lambda s: s.connections.open == 0)
+
+
+def test_what_is_posted_after_the_end_is_dropped_without_a_word() -> None:
+    thread, called = IoThread(), threading.Event()
+    thread.post(called.set)
+    assert called.wait(10)
+    thread.stop()
+
+    thread.post(called.set)

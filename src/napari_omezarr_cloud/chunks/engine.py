@@ -78,7 +78,7 @@ class Engine:
 
     def want(self, view: Hashable, wishes: Sequence[Wish]) -> None:
         """Replace a view's whole wish-list; what nobody wants any more is cancelled."""
-        self.io.loop.call_soon_threadsafe(self._replace, view, wishes)
+        self.io.post(self._replace, view, wishes)
 
     def leave(self, view: Hashable) -> None:
         """Withdraw a view and all its wishes."""
@@ -113,7 +113,7 @@ class Engine:
         They count as failed, with a :class:`~napari_omezarr_cloud.errors.StoppedError`, until they
         are asked for again.
         """
-        self.io.loop.call_soon_threadsafe(self._jobs.stop)
+        self.io.post(self._jobs.stop)
 
     @property
     def is_paused(self) -> bool:
@@ -122,11 +122,11 @@ class Engine:
 
     def pause(self) -> None:
         """Let new requests for chunks wait until `resume`; those in flight are answered."""
-        self.io.loop.call_soon_threadsafe(GATE.pause)
+        self.io.post(GATE.pause)
 
     def resume(self) -> None:
         """Send the requests that waited."""
-        self.io.loop.call_soon_threadsafe(GATE.resume)
+        self.io.post(GATE.resume)
 
     def subscribe(self, listener: Callable[[int, Sequence[Index]], None]) -> Callable[[], None]:
         """Call ``listener(level key, chunk indices)`` on the loop when chunks came or failed.
@@ -325,4 +325,4 @@ def engine() -> Engine:
 def _apply(changed: Settings) -> None:
     here = engine()
     here.cache.resize(changed.cache_bytes)
-    here.io.loop.call_soon_threadsafe(GATE.resize, changed.requests)
+    here.io.post(GATE.resize, changed.requests)

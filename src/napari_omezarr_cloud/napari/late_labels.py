@@ -113,7 +113,7 @@ class _WellLabels(QObject):
         fresh = [well for well in wells if well.path not in self._asked]
         self._asked.update(well.path for well in fresh)
         for well in fresh:
-            io_thread().loop.call_soon_threadsafe(self._plate.ask_for_labels, well)
+            io_thread().post(self._plate.ask_for_labels, well)
         return bool(fresh)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from napari_omezarr_cloud.errors import WouldBlockError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from concurrent.futures import Future
 
 __all__ = ["IoThread", "forbid_waiting", "io_thread"]
@@ -74,6 +74,14 @@ class IoThread:
         except BaseException:
             future.cancel()
             raise
+
+    def post(self, function: Callable[..., object], *args: object) -> None:
+        """Call a function on the loop soon; once the loop has ended with the program, never."""
+        try:
+            self.loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            if not self.loop.is_closed():
+                raise
 
     def stop(self) -> None:
         """Give up all work, closing its connections, and end the thread."""
