@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +13,9 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 import napari_omezarr_cloud as noc
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.napari.display import display_of
+from napari_omezarr_cloud.napari.live import add_live, change, plan_live, start_live
 from napari_omezarr_cloud.napari.opening import show_image
+from napari_omezarr_cloud.process import Step
 from tests.fixtures.images import pattern, pyramid, write_directly
 from tests.fixtures.soak import Player, script
 from tests.fixtures.soak_images import faulty_line, read_truth, write_images
@@ -138,3 +141,30 @@ def test_a_layer_that_the_slider_has_left_waits_for_nothing(
     assert layer.get_value((12.0, 1.0, 1.0), world=True) == (0, None)
     viewer.dims.set_current_step(0, 2)
     qtbot.waitUntil(lambda: complete(layer), timeout=20000)
+
+
+def test_failures_of_layers_that_are_gone_are_forgotten(
+    viewer: Any, qtbot: Any, tmp_path: Path, slow_server: Callable[..., SlowServer]
+) -> None:
+    levels = pyramid(pattern((128, 128)), 1)
+    write_directly(tmp_path / "a.zarr", "yx", levels, chunks=(32, 32))
+    server = slow_server(tmp_path)
+    server.fault("0/c/1/1", "short")
+    source = viewer.open(f"{server.url}/a.zarr", plugin="napari-omezarr-cloud")[0]
+    plan = plan_live(Step("gaussian", {"sigma": 1.0}, dims="plane"), [source])
+    blurred = add_live(viewer, plan, start_live(plan).result(20))
+    qtbot.waitUntil(lambda: bool(display_of(blurred).failures()), timeout=20000)
+    before = len(display_of(blurred).failures())
+    change(blurred, {"sigma": 2.0})
+    qtbot.waitUntil(lambda: len(display_of(blurred).failures()) >= before, timeout=20000)
+    first = weakref.ref(display_of(blurred).view.pyramid)
+    del plan
+
+    viewer.layers.clear()
+    del source, blurred
+
+    def is_gone() -> bool:
+        gc.collect()
+        return first() is None and not engine().has_failures
+
+    qtbot.waitUntil(is_gone, timeout=20000)

@@ -9,6 +9,7 @@ import asyncio
 import time
 import weakref
 from contextvars import copy_context
+from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Interest", "Job", "JobTable"]
 
 Key = tuple[int, "Index"]
+Failures = dict[Key, tuple[float, CloudError]]
 
 _RETRY_AFTER_S = 30.0
 """How long a failed chunk is left alone by those who only wish for it."""
@@ -84,7 +86,7 @@ class JobTable:
         self._runner = runner
         self._tell = tell
         self._jobs: dict[Key, Job] = {}
-        self.failures: dict[Key, tuple[float, CloudError]] = {}
+        self.failures: Failures = {}
         """When and why chunks failed that were not produced since."""
         self._watched: weakref.WeakSet[Level] = weakref.WeakSet()
 
@@ -142,14 +144,14 @@ class JobTable:
 
     def forget(self, levels: set[int]) -> None:
         """Forget the failures of these levels."""
-        for key in [key for key in list(self.failures) if key[0] in levels]:
-            self.failures.pop(key, None)
+        _forget(self.failures, levels)
 
     def _watch(self, level: Level) -> None:
-        """Free a level's memory when the last reference to it is gone."""
+        """Free a level's memory, and its failures, when the last reference to it is gone."""
         if level not in self._watched:
             self._watched.add(level)
-            weakref.finalize(level, self._cache.abandon, level.key).atexit = False
+            gone = (self._cache, self.failures, level.key)
+            weakref.finalize(level, _abandon, *gone).atexit = False
 
     def _start(self, job: Job, interest: Interest) -> Job:
         self._watch(job.level)
@@ -173,9 +175,10 @@ class JobTable:
         except CloudError as error:
             # What nobody looks at yet is not told, and not held against it when somebody does.
             if job.rank()[0] < AHEAD:
-                now = time.monotonic()
+                # Copied: where it was raised holds the level, which then would never be freed.
+                now, kept = time.monotonic(), copy(error)
                 for index in job.indices:
-                    self.failures[job.level.key, index] = (now, error)
+                    self.failures[job.level.key, index] = (now, kept)
                 self._tell(job.level, job.indices)
             raise
         finally:
@@ -208,3 +211,14 @@ class JobTable:
         for index in job.indices:
             if self._jobs.get((job.level.key, index)) is job:
                 del self._jobs[job.level.key, index]
+
+
+def _forget(failures: Failures, levels: set[int]) -> None:
+    for key in [key for key in list(failures) if key[0] in levels]:
+        failures.pop(key, None)
+
+
+def _abandon(cache: ChunkCache, failures: Failures, level: int) -> None:
+    """Forget a level that nobody can ask for any more; may be called by a garbage collector."""
+    _forget(failures, {level})
+    cache.abandon(level)
