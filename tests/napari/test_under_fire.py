@@ -151,20 +151,26 @@ def test_failures_of_layers_that_are_gone_are_forgotten(
     server = slow_server(tmp_path)
     server.fault("0/c/1/1", "short")
     source = viewer.open(f"{server.url}/a.zarr", plugin="napari-omezarr-cloud")[0]
-    plan = plan_live(Step("gaussian", {"sigma": 1.0}, dims="plane"), [source])
-    blurred = add_live(viewer, plan, start_live(plan).result(20))
-    qtbot.waitUntil(lambda: bool(display_of(blurred).failures()), timeout=20000)
-    before = len(display_of(blurred).failures())
-    change(blurred, {"sigma": 2.0})
-    qtbot.waitUntil(lambda: len(display_of(blurred).failures()) >= before, timeout=20000)
-    first = weakref.ref(display_of(blurred).view.pyramid)
-    del plan
+    result = blurred(viewer, source)
+    qtbot.waitUntil(lambda: failures_of(result()), timeout=20000)
+    change(result(), {"sigma": 2.0})
+    qtbot.waitUntil(lambda: failures_of(result()), timeout=20000)
+    shown = weakref.ref(display_of(result()).view.pyramid)
 
     viewer.layers.clear()
-    del source, blurred
+    del source
 
     def is_gone() -> bool:
         gc.collect()
-        return first() is None and not engine().has_failures
+        return shown() is None and not engine().has_failures
 
     qtbot.waitUntil(is_gone, timeout=20000)
+
+
+def blurred(viewer: Any, source: Any) -> weakref.ref[Any]:
+    plan = plan_live(Step("gaussian", {"sigma": 1.0}, dims="plane"), [source])
+    return weakref.ref(add_live(viewer, plan, start_live(plan).result(20)))
+
+
+def failures_of(layer: Any) -> bool:
+    return bool(display_of(layer).failures())
