@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,75 +10,30 @@ import numpy as np
 
 from napari_omezarr_cloud.api import Derived, Image, Labels, locate
 from napari_omezarr_cloud.api import open as open_image
+from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.errors import RegionError, WriteError
 from napari_omezarr_cloud.location import Location
 from napari_omezarr_cloud.ngff import Channel, ImageLabel
 from napari_omezarr_cloud.ngff.omero import Rendering
 from napari_omezarr_cloud.ngff.writing import image_label_attributes, omero_attributes
+from napari_omezarr_cloud.process.blockwise import BLOCK_VOXELS, BlockReader, check_blocks
+from napari_omezarr_cloud.process.derived import DerivedLevel
+from napari_omezarr_cloud.process.registry import get_operation
 from napari_omezarr_cloud.pyramid import PyramidView, Region
 from napari_omezarr_cloud.pyramid.channels import channel_axis
-from napari_omezarr_cloud.store import io_thread
-from napari_omezarr_cloud.write.labels_listing import list_label
-from napari_omezarr_cloud.write.plan import Plan, plan_image
-from napari_omezarr_cloud.write.replacing import finish_replacing, put_in_place, staging_of
+from napari_omezarr_cloud.write.merging import Merging
+from napari_omezarr_cloud.write.plan import plan_image
+from napari_omezarr_cloud.write.save_plan import CREATOR, SavePlan, write_planned
 from napari_omezarr_cloud.write.sources import ViewSource
-from napari_omezarr_cloud.write.target import Found, find, open_target
-from napari_omezarr_cloud.write.writing import Progress, Writing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from os import PathLike
 
-__all__ = ["SavePlan", "plan_save", "save", "save_labels", "write_planned"]
+    from napari_omezarr_cloud.pyramid import Pyramid
+    from napari_omezarr_cloud.write.writing import Progress
 
-_CREATOR = "napari-omezarr-cloud"
-
-
-@dataclass(frozen=True, eq=False)
-class SavePlan:
-    """What would be written and where; nothing has been written yet. ``str()`` shows it."""
-
-    location: Location
-    plan: Plan
-    source: ViewSource
-    ome: Mapping[str, Any]
-    """OME metadata beside ``multiscales``: how channels look, or what the labels are."""
-    provenance: Mapping[str, Any]
-    """Where the voxels came from: the source's link without secrets, the recipe."""
-
-    def writing(self, location: Location) -> Writing:
-        """Return the write of it to a place; nothing begins."""
-        beside = {_CREATOR: dict(self.provenance)}
-        return Writing(self.plan, location, ome=self.ome, beside=beside, origin=self.origin)
-
-    @property
-    def origin(self) -> str:
-        """What the voxels are, as text: a write that broke off is taken up for the same only."""
-        found = self.source
-        fixed = [view.fixed for view in found.views]
-        return f"{dict(self.provenance)} {fixed} {found.numbers} {found.boxes}"
-
-    def __str__(self) -> str:
-        plan = self.plan
-        axes = "".join(axis.name for axis in plan.axes)
-        count = "1 level" if len(plan.levels) == 1 else f"{len(plan.levels)} levels"
-        lines = [
-            f"OME-Zarr {plan.version}, {axes}, {np.dtype(plan.dtype).name}, {plan.codec}: "
-            f"{count}, {plan.object_count:,} objects at most, "
-            f"{plan.nbytes / 1e6:,.1f} MB before compression",
-            f"to {self.location}",
-        ]
-        for level in plan.levels:
-            shards = f" in shards of {_by(level.shards)}" if level.shards else ""
-            lines.append(
-                f"  {level.path}: {_by(level.shape)}, chunks of {_by(level.chunks)}{shards}, "
-                f"voxels of {' x '.join(f'{s:.4g}' for s in level.scale)}"
-            )
-        return "\n".join(lines)
-
-
-def _by(values: Sequence[int] | None) -> str:
-    return " x ".join(map(str, values or ()))
+__all__ = ["SavePlan", "labels_place", "plan_save", "save", "save_labels", "write_planned"]
 
 
 def plan_save(
@@ -97,12 +52,13 @@ def plan_save(
     shards: Sequence[int] | Literal["auto"] | None = "auto",
     codec: str = "blosc",
     is_labels: bool | None = None,
+    overlap: int | None = None,
     **access: Any,
 ) -> SavePlan:
     """Return what `save` would write; writes nothing and asks no server.
 
-    Takes what :func:`save` takes, and raises ``WriteError``, ``RegionError`` and ``LinkError`` as
-    it does.
+    Takes what :func:`save` takes, and raises ``WriteError``, ``OperationError``, ``RegionError``
+    and ``LinkError`` as it does.
     """
     location = target if isinstance(target, Location) else locate(target, **access)
     pyramid = source.pyramid
@@ -111,7 +67,7 @@ def plan_save(
         raise RegionError("Could not save the image", where=pyramid.source, why=why)
     number = level % len(pyramid.levels)
     if is_labels is None:
-        is_labels = isinstance(source, Labels)
+        is_labels = isinstance(source, Labels) or _makes_labels(source)
     # Labels are whole numbers; some tools write masks as booleans.
     shown_as = np.dtype("u1") if is_labels and pyramid.dtype.kind == "b" else None
     view = PyramidView.of(pyramid, shown_as=shown_as)
@@ -147,7 +103,42 @@ def plan_save(
         shards=shards,
         codec=codec,
     )
-    return SavePlan(location, plan, found, _ome(source, taken, version), _provenance(source))
+    planned = SavePlan(location, plan, found, _ome(source, taken, version), _provenance(source))
+    return _by_blocks(planned, pyramid, number, overlap)
+
+
+def _makes_labels(source: Image | Labels | Derived) -> bool:
+    if not isinstance(source, Derived) or source.recipe is None:
+        return False
+    return get_operation(source.recipe.steps[-1].operation).output == "labels"
+
+
+def _by_blocks(planned: SavePlan, pyramid: Pyramid, number: int, overlap: int | None) -> SavePlan:
+    """Return a plan by which what is computed is computed block by block, each voxel once."""
+    level = pyramid.levels[number]
+    if not isinstance(level, DerivedLevel):
+        return planned
+    cut = check_blocks(level, overlap, pyramid.name)
+    merging = None
+    if level.compute.connectivity is not None:
+        names = [axis.name for axis in planned.plan.axes]
+        along = tuple(names.index(pyramid.axes[axis].name) for axis in level.compute.space)
+        merging = Merging(along, level.compute.connectivity)
+    provenance, notes = dict(planned.provenance), [*planned.notes, *pyramid.notes]
+    if overlap is not None and cut:
+        provenance["overlap"] = overlap
+        notes.append(
+            f"{' and '.join(cut)} saw {overlap} voxels around each block: what depends on voxels "
+            "farther away differs from a result computed at once."
+        )
+    return replace(
+        planned,
+        plan=replace(planned.plan, block_voxels=BLOCK_VOXELS),
+        source=replace(planned.source, reader=BlockReader(engine(), overlap)),
+        provenance=provenance,
+        merging=merging,
+        notes=tuple(notes),
+    )
 
 
 def save(
@@ -193,7 +184,12 @@ def save(
     codec
         "blosc", "blosc-lz4", "zstd", "gzip", "none".
     is_labels
-        Whether values are names of objects. None: of a label image they are.
+        Whether values are names of objects. None: of a label image, or the result of an operation
+        that makes labels, they are.
+    overlap
+        Of a result: how many voxels around each block operations see that may look everywhere.
+        What depends on voxels farther away comes out differently than computed at once. None: these
+        are computed at once, or refused where that is too large.
     overwrite
         Whether what is there is deleted, once the new is whole beside it.
     threads
@@ -214,40 +210,14 @@ def save(
         If something is there already, and is not to be overwritten.
     WriteError
         If it cannot be written so, or there.
+    OperationError
+        If an operation needs an overlap, or its objects cannot be joined across blocks.
     CloudError
         If the source cannot be read.
     """
     planned = plan_save(source, target, **options)
     write_planned(planned, overwrite=overwrite, threads=threads, on_progress=on_progress)
     return open_image(planned.location)
-
-
-def write_planned(
-    planned: SavePlan,
-    *,
-    overwrite: bool = False,
-    threads: int | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> None:
-    """Write what was planned; waits. Takes what :func:`save` takes and raises as it does."""
-    place = planned.location
-    found, identity = io_thread().wait(_found(place))
-    writing = planned.writing(place)
-    if identity == writing.identity:
-        return  # it broke off when it had only to be put in its place
-    replaces = overwrite and not found.is_empty and found.plan != writing.identity
-    if replaces:
-        staging = staging_of(place)
-        writing = planned.writing(staging)
-        found = io_thread().wait(find(staging))
-    writing.begin(found)
-    writing.run(planned.source, threads=threads, on_progress=on_progress or (lambda _: None))
-    if replaces:
-        io_thread().wait(put_in_place(writing.location, place, writing.identity))
-
-
-async def _found(location: Location) -> tuple[Found, dict[str, Any] | None]:
-    return await finish_replacing(location, await find(location))
 
 
 def save_labels(
@@ -289,18 +259,23 @@ def save_labels(
     WriteError
         If the image is of a version or place that labels cannot be written to.
     """
-    place, version = _labels_place(image, name)
+    place, version = labels_place(image, name)
     planned = plan_save(labels, place, name=name, version=version, is_labels=True, **options)
     held = label or (labels.label if isinstance(labels, Labels) else ImageLabel())
     about = image_label_attributes(replace(held, source="../../"), version=version)
-    write_planned(
-        replace(planned, ome=about), overwrite=overwrite, threads=threads, on_progress=on_progress
-    )
-    listed = list_label(open_target(image.location), name, version=version)
-    return open_image(image.location), io_thread().wait(listed)
+    planned = replace(planned, ome=about, listed_in=image.location)
+    notes = write_planned(planned, overwrite=overwrite, threads=threads, on_progress=on_progress)
+    return open_image(image.location), notes
 
 
-def _labels_place(image: Image, name: str) -> tuple[Location, Literal["0.4", "0.5"]]:
+def labels_place(image: Image, name: str) -> tuple[Location, Literal["0.4", "0.5"]]:
+    """Return where labels of a name go beside an image, and in which version.
+
+    Raises
+    ------
+    WriteError
+        If the image is of a version or place that labels cannot be written to.
+    """
     what, where = "Could not save the labels beside the image", str(image.location)
     if "/" in name or name in ("", ".", "..") or name.startswith(".") or not name.isprintable():
         why = f"{name!r} is no name for a folder of labels"
@@ -337,7 +312,7 @@ def _ome(
 
 
 def _provenance(source: Image | Labels | Derived) -> dict[str, Any]:
-    found: dict[str, Any] = {"version": installed_version(_CREATOR)}
+    found: dict[str, Any] = {"version": installed_version(CREATOR)}
     if source.pyramid.source:
         found["source"] = source.pyramid.source
     recipe = source.recipe if isinstance(source, Derived) else None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.ngff import Axis
     from napari_omezarr_cloud.pyramid.region import Index
 
-__all__ = ["ArrayLevel", "array_pyramid", "transform_of_level"]
+__all__ = ["PROCESS", "ArrayLevel", "array_pyramid", "transform_of_level"]
+
+PROCESS = uuid4().hex
+"""Stands for this run of the program, in which keys of levels are unique."""
 
 _CHUNK = 512
 
@@ -47,6 +52,19 @@ class ArrayLevel:
             return {index: await runner.decode(self._copy, index) for index in indices}
         # A lazy array may do what a decoder must not: wait, even for chunks of ours.
         return {index: await asyncio.to_thread(self._copy, index) for index in indices}
+
+    def fingerprint(self) -> str:
+        """Return what tells it from another array of the same shape; goes through all of it.
+
+        A lazy array is known by its name (dask), or in this process only.
+        """
+        if isinstance(self._array, np.ndarray):
+            total = 0
+            for part in self._array if self._array.ndim > 2 else (self._array,):
+                total = zlib.crc32(np.ascontiguousarray(part).data.cast("B"), total)
+            return f"{total:08x}"
+        name = getattr(self._array, "name", None)
+        return name if name and hasattr(self._array, "dask") else f"{PROCESS} {self.key}"
 
     def _copy(self, index: Index) -> npt.NDArray[Any]:
         part = np.array(self._array[self.grid.region_of(index).slices], self.grid.dtype, order="C")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +12,27 @@ import numpy.typing as npt
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.errors import WriteError
 from napari_omezarr_cloud.ngff import Axis
-from napari_omezarr_cloud.pyramid import Grid, PyramidView, Region, Transform
+from napari_omezarr_cloud.pyramid import Grid, Pyramid, PyramidView, Region, Transform
+from napari_omezarr_cloud.pyramid.in_memory import PROCESS, ArrayLevel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ViewSource", "box_of_level"]
+    from napari_omezarr_cloud.pyramid import Level
+
+__all__ = ["BlockSource", "ViewSource", "box_of_level"]
+
+
+class BlockSource(Protocol):
+    """Gives blocks of levels in its own way."""
+
+    bytes_read: int
+    """Of stored voxels, so far."""
+
+    async def block(self, level: Level, region: Region) -> npt.NDArray[Any]:
+        """Return a region of a level; awaits on the loop."""
+        ...
+
 
 _RANKS = {"time": 0, "space": 2}
 
@@ -37,6 +52,8 @@ class ViewSource:
     """What of each of these levels, in the order of the views' axes."""
     channel: int | None
     """Where the axis of the joined channels goes; None: one view, with the axes it has."""
+    reader: BlockSource | None = None
+    """Who gives the voxels; None: the engine, which keeps nothing of them in memory."""
 
     @classmethod
     def of(
@@ -46,6 +63,7 @@ class ViewSource:
         numbers: Sequence[int] = (0,),
         box: Region | None = None,
         are_channels: bool = False,
+        are_aligned: bool = False,
     ) -> ViewSource:
         """Return a source.
 
@@ -60,6 +78,8 @@ class ViewSource:
             view's axes; None: all.
         are_channels
             Whether a single view is a channel, too; several always are.
+        are_aligned
+            Whether they lie at one place, whatever their transforms say: the caller has compared.
 
         Raises
         ------
@@ -81,7 +101,9 @@ class ViewSource:
                     f"{view.pyramid.name!r} is {_names(view)} {grid.shape}",
                     hint="Save layers of one shape together, the others by themselves.",
                 )
-            if not _same_place(first.transform(numbers[0]), view.transform(numbers[0])):
+            if not are_aligned and not _same_place(
+                first.transform(numbers[0]), view.transform(numbers[0])
+            ):
                 raise WriteError(
                     "Could not combine the layers into one image",
                     why=f"{view.pyramid.name!r} lies elsewhere than {first.pyramid.name!r}, or has "
@@ -131,6 +153,21 @@ class ViewSource:
             return tuple(values)
         return (*values[: self.channel], value, *values[self.channel :])
 
+    def fingerprint(self) -> str:
+        """Return what tells arrays of others apart, which have no link; empty where all have one.
+
+        Goes through arrays that are in memory.
+        """
+        found = []
+        for view in self.views:
+            for number in self.numbers:
+                level = view.level(number)
+                if isinstance(level, ArrayLevel):
+                    found.append(level.fingerprint())
+                elif _is_local(view.pyramid):
+                    found.append(f"{PROCESS} {level.key}")
+        return "".join(f" {each}" for each in found)
+
     def read(self, level: int, region: Region) -> npt.NDArray[Any]:
         """Return a region of a level of what is written, exactly; waits, on an ordinary thread.
 
@@ -157,7 +194,11 @@ class ViewSource:
         )
         here = engine()
         source = view.level(self.numbers[level])
-        pixels = here.io.wait(here.region(source, view.expand(moved), keep=False))
+        there = view.expand(moved)
+        if self.reader is not None:
+            pixels = here.io.wait(self.reader.block(source, there))
+        else:
+            pixels = here.io.wait(here.region(source, there, keep=False))
         return view.reduce(pixels)
 
 
@@ -177,6 +218,12 @@ def box_of_level(view: PyramidView, box: Region, start: int, number: int) -> Reg
         return box
     step = view.transform(start).to(view.transform(number))
     return step.covering(box, view.grid(number).shape)
+
+
+def _is_local(pyramid: Pyramid) -> bool:
+    """Tell whether anything that it is computed from has no link."""
+    inner = [each for each in pyramid.kept if isinstance(each, Pyramid)]
+    return not pyramid.source or any(map(_is_local, inner))
 
 
 def _without(values: tuple[int, ...], axis: int) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ import os
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_omezarr_cloud.errors import ExistsError, WriteError
@@ -16,20 +17,22 @@ from napari_omezarr_cloud.ngff.writing import group_documents, image_attributes,
 from napari_omezarr_cloud.pyramid.documents import WRITE_NOTES
 from napari_omezarr_cloud.store import io_thread
 from napari_omezarr_cloud.write.blocks import Blocks, level_document
+from napari_omezarr_cloud.write.merging import MergedLabels, unit_name
 from napari_omezarr_cloud.write.target import delete_tree, open_target
 from napari_omezarr_cloud.write.waves import waves
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.store import ByteStore
     from napari_omezarr_cloud.write.blocks import Source
+    from napari_omezarr_cloud.write.merging import Merging
     from napari_omezarr_cloud.write.plan import Plan
     from napari_omezarr_cloud.write.target import Found
     from napari_omezarr_cloud.write.waves import Task, Wave
 
-__all__ = ["Progress", "Writing", "image_documents"]
+__all__ = ["Progress", "Writing", "identity_of", "image_documents"]
 
 
 @dataclass
@@ -88,6 +91,15 @@ def image_documents(
     return levels, group_documents(own, version=plan.version, beside=beside)
 
 
+def identity_of(plan: Plan, origin: str) -> dict[str, Any]:
+    """Return what a write is known by in its notes, as JSON gives it back.
+
+    Takes what `Writing` takes.
+    """
+    found: dict[str, Any] = json.loads(json.dumps({"plan": plan.to_json(), "origin": origin}))
+    return found
+
+
 class Writing:
     """The write of one image to one place.
 
@@ -99,9 +111,13 @@ class Writing:
         Root of the image; empty, or with an unfinished write of the same plan.
     ome, beside
         As for `image_documents`.
+    merging
+        How objects go on across blocks, where the source labels each block for itself.
     origin
         What the voxels are, as text without secrets: an unfinished write is taken up again only
         for the same plan and origin.
+    progress
+        Counts this write, too: of an image and its labels together; None: one of its own.
     """
 
     def __init__(
@@ -111,16 +127,20 @@ class Writing:
         *,
         ome: Mapping[str, Any] | None = None,
         beside: Mapping[str, Any] | None = None,
+        merging: Merging | None = None,
         origin: str = "",
+        progress: Progress | None = None,
     ) -> None:
         self.plan = plan
         self.location = location
         self.waves: tuple[Wave, ...] = waves(plan)
-        self.progress = Progress(task_count=sum(wave.task_count for wave in self.waves))
+        self.progress = Progress() if progress is None else progress
+        self.progress.task_count += sum(wave.task_count for wave in self.waves)
+        self.merging = merging
+        if merging is not None:
+            self.progress.task_count += self.waves[0].unit_count
         self._documents = image_documents(plan, ome, beside)
-        self.identity: dict[str, Any] = json.loads(
-            json.dumps({"plan": plan.to_json(), "origin": origin})
-        )
+        self.identity = identity_of(plan, origin)
         self._store: ByteStore = open_target(location)
         self._done: set[str] = set()
 
@@ -182,11 +202,34 @@ class Writing:
         CloudError
             If voxels cannot be read.
         """
-        blocks = self.blocks(source)
         with ThreadPoolExecutor(threads or os.cpu_count() or 1, "omezarr-write") as pool:
+            if self.merging is not None:
+                source = self._merged(pool, source, self.merging, on_progress)
+            blocks = self.blocks(source)
             for wave in self.waves:
-                self._run_wave(pool, blocks, wave, on_progress)
+                run_task = partial(self._run_task, blocks, wave)
+                self._run_all(pool, run_task, self.left(wave), on_progress)
         self.finish()
+
+    def _merged(
+        self,
+        pool: ThreadPoolExecutor,
+        source: Source,
+        merging: Merging,
+        on_progress: Callable[[Progress], None],
+    ) -> Source:
+        """Label each block for itself, and return a source of what they are together."""
+        progress, wave = self.progress, self.waves[0]
+        merged = MergedLabels(
+            self.plan, wave, source, self._store, merging, lambda: progress.is_cancelled
+        )
+        done = merged.labelled()
+        left = [index for index in merged.units() if unit_name(index) not in done]
+        progress.tasks_done += wave.unit_count - len(left)
+        progress.tasks_skipped += wave.unit_count - len(left)
+        self._run_all(pool, merged.label, left, on_progress)
+        merged.merge()
+        return merged
 
     def blocks(self, source: Source) -> Blocks:
         """Return what runs tasks of this write in this process."""
@@ -207,19 +250,18 @@ class Writing:
             else:
                 yield task
 
-    def _run_wave(
+    def _run_all(
         self,
         pool: ThreadPoolExecutor,
-        blocks: Blocks,
-        wave: Wave,
+        function: Callable[[Any], None],
+        items: Iterable[Any],
         on_progress: Callable[[Progress], None],
     ) -> None:
-        tasks = self.left(wave)
         running: set[Future[None]] = set()
         try:
             # No more are handed out than can run: a plan may have millions.
-            for task in tasks:
-                running.add(pool.submit(self._run_task, blocks, wave, task))
+            for item in items:
+                running.add(pool.submit(function, item))
                 if len(running) > pool._max_workers:
                     running = self._reap(running, on_progress)
             while running:

@@ -1,0 +1,237 @@
+"""What is saved, from which voxels and where: an image, and the labels that go beside it.
+
+Python, the shell and the window make such plans; all of them are shown and written here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_omezarr_cloud.store import io_thread
+from napari_omezarr_cloud.write.labels_listing import list_label
+from napari_omezarr_cloud.write.replacing import finish_replacing, put_in_place, staging_of
+from napari_omezarr_cloud.write.target import Found, find, open_target
+from napari_omezarr_cloud.write.writing import Progress, Writing, identity_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from napari_omezarr_cloud.location import Location
+    from napari_omezarr_cloud.write.merging import Merging
+    from napari_omezarr_cloud.write.plan import Plan
+    from napari_omezarr_cloud.write.sources import ViewSource
+
+__all__ = ["CREATOR", "SavePlan", "look_there", "write_planned"]
+
+CREATOR = "napari-omezarr-cloud"
+
+
+@dataclass(frozen=True, eq=False)
+class SavePlan:
+    """What would be written and where; nothing has been written yet. ``str()`` shows it."""
+
+    location: Location
+    plan: Plan
+    source: ViewSource
+    ome: Mapping[str, Any]
+    """OME metadata beside ``multiscales``: how channels look, or what the labels are."""
+    provenance: Mapping[str, Any]
+    """Where the voxels came from: the source's link without secrets, the recipe."""
+    labels: tuple[SavePlan, ...] = ()
+    """Label images that are written with it, below ``labels/``, each under its plan's name."""
+    listed_in: Location | None = None
+    """The image that is there already and gets this as one of its label images."""
+    merging: Merging | None = None
+    """How objects go on across blocks, where the source labels each block for itself."""
+    notes: tuple[str, ...] = ()
+    """What will not be as it is now, in sentences."""
+
+    def origin(self) -> str:
+        """Return what the voxels are, as text: what broke off is taken up for the same only.
+
+        Goes through arrays that are in memory.
+        """
+        found = self.source
+        fixed = [view.fixed for view in found.views]
+        own = f"{dict(self.provenance)} {fixed} {found.numbers} {found.boxes}{found.fingerprint()}"
+        return own + "".join(f" {each.plan.to_json()} {each.origin()}" for each in self.labels)
+
+    def writing(self, location: Location, origin: str, progress: Progress | None = None) -> Writing:
+        """Return the write of the image to a place; nothing begins.
+
+        Parameters
+        ----------
+        location
+            The plan's own, or one beside it.
+        origin
+            As `origin` gave.
+        progress
+            As for `Writing`.
+        """
+        beside = {CREATOR: dict(self.provenance)}
+        return Writing(
+            self.plan,
+            location,
+            ome=self.ome,
+            beside=beside,
+            merging=self.merging,
+            origin=origin,
+            progress=progress,
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all voxels, those of the labels too, before compression."""
+        return self.plan.nbytes + sum(each.nbytes for each in self.labels)
+
+    @property
+    def object_count(self) -> int:
+        """Objects, those of the labels too, if all of them are stored."""
+        return self.plan.object_count + sum(each.object_count for each in self.labels)
+
+    def __str__(self) -> str:
+        lines = [*_lines(self.plan), f"to {self.location}", *_levels(self.plan)]
+        for each in self.labels:
+            first, *rest = _lines(each.plan)
+            lines += [f"labels/{each.plan.name}: {first}", *rest, *_levels(each.plan)]
+        return "\n".join([*lines, *self.notes])
+
+
+def _lines(plan: Plan) -> list[str]:
+    axes = "".join(axis.name for axis in plan.axes)
+    count = "1 level" if len(plan.levels) == 1 else f"{len(plan.levels)} levels"
+    return [
+        f"OME-Zarr {plan.version}, {axes}, {np.dtype(plan.dtype).name}, {plan.codec}: "
+        f"{count}, {plan.object_count:,} objects at most, "
+        f"{plan.nbytes / 1e6:,.1f} MB before compression"
+    ]
+
+
+def _levels(plan: Plan) -> list[str]:
+    lines = []
+    for level in plan.levels:
+        shards = f" in shards of {_by(level.shards)}" if level.shards else ""
+        lines.append(
+            f"  {level.path}: {_by(level.shape)}, chunks of {_by(level.chunks)}{shards}, "
+            f"voxels of {' x '.join(f'{s:.4g}' for s in level.scale)}"
+        )
+    return lines
+
+
+def _by(values: Sequence[int] | None) -> str:
+    return " x ".join(map(str, values or ()))
+
+
+def look_there(planned: SavePlan) -> tuple[Found, bool]:
+    """Return what is at the place of a plan, and whether it is the beginning of the same; waits.
+
+    Raises
+    ------
+    CloudError
+        If that cannot be found out.
+    """
+    found, _ = io_thread().wait(_found(planned.location))
+    if found.plan is None:
+        return found, False
+    return found, found.plan == identity_of(planned.plan, planned.origin())
+
+
+def write_planned(
+    planned: SavePlan,
+    *,
+    overwrite: bool = False,
+    threads: int | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    progress: Progress | None = None,
+) -> tuple[str, ...]:
+    """Write what was planned; waits.
+
+    Labels are written first, so that nobody finds the image without them.
+
+    Parameters
+    ----------
+    planned
+        What, and where.
+    overwrite
+        Whether what is there is deleted, once the new is whole beside it.
+    threads
+        How many blocks at once; None: as many as there are processors.
+    on_progress
+        Called after each block of work.
+    progress
+        Counts; by it another thread cancels. None: one of its own.
+
+    Returns
+    -------
+    tuple of str
+        What the person should know.
+
+    Raises
+    ------
+    ExistsError
+        If something is there already, and is not to be overwritten.
+    WriteError
+        If it was cancelled, or cannot be written so, or there.
+    CloudError
+        If the source cannot be read.
+    """
+    progress = Progress() if progress is None else progress
+    _write_all(planned, overwrite, threads, on_progress or (lambda _: None), progress)
+    if planned.listed_in is None:
+        return ()
+    return _list(planned, planned.listed_in)
+
+
+def _list(labels: SavePlan, image: Location) -> tuple[str, ...]:
+    plan = labels.plan
+    return io_thread().wait(list_label(open_target(image), plan.name, version=plan.version))
+
+
+def _write_all(
+    planned: SavePlan,
+    overwrite: bool,
+    threads: int | None,
+    tell: Callable[[Progress], None],
+    progress: Progress,
+) -> None:
+    place, origin = planned.location, planned.origin()
+    whole = identity_of(planned.plan, origin)
+    found, identity = io_thread().wait(_found(place))
+    if identity == whole:
+        return  # it broke off when it had only to be put in its place
+    replaces = overwrite and not found.is_empty and found.plan != whole
+    at = staging_of(place) if replaces else place
+    if replaces:
+        found = io_thread().wait(find(at))
+    writing = planned.writing(at, origin, progress)
+    # All of them before the first begins: so that it is known how much there is to do.
+    below = [
+        (each, each.writing(at.child(f"labels/{each.plan.name}"), each.origin(), progress))
+        for each in planned.labels
+    ]
+    writing.begin(found)
+    for each, labels in below:
+        _write_labels(each, labels, threads, tell)
+        _list(each, at)
+    writing.run(planned.source, threads=threads, on_progress=tell)
+    if replaces:
+        io_thread().wait(put_in_place(at, place, writing.identity))
+
+
+def _write_labels(
+    planned: SavePlan, writing: Writing, threads: int | None, tell: Callable[[Progress], None]
+) -> None:
+    """Write labels below an image that is under way, unless they are whole by now."""
+    found = io_thread().wait(find(writing.location))
+    if not found.is_empty and not found.is_unfinished:
+        writing.progress.tasks_done += sum(wave.task_count for wave in writing.waves)
+        return
+    writing.begin(found)
+    writing.run(planned.source, threads=threads, on_progress=tell)
+
+
+async def _found(location: Location) -> tuple[Found, dict[str, Any] | None]:
+    return await finish_replacing(location, await find(location))
