@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["Refresher", "refresher"]
 
 _RHYTHM_MS, _MOST_MS = 33, 500
-_FIRST_COST_S = 0.03
+_FIRST_COST_S = 0.05
 """Of painting, as long as it was not measured."""
-_TURN_S = 0.02
-"""Layers are refreshed one after the other for so long before the window answers and paints them:
-one painting shows them all, and costs more than most refreshes."""
+_TURN_S = 0.1
+"""Layers are refreshed one after the other for as long as a painting takes, and no longer than
+this, before the window answers and paints them: one painting shows them all."""
 
 
 class Refresher(QObject):
@@ -103,11 +103,11 @@ class Refresher(QObject):
         stale = [d for d in self._all() if d.is_stale]
         if not stale:
             return
-        started = time.perf_counter()
+        started, cost_s = time.perf_counter(), min(statistics.median(self._costs_s), _TURN_S)
         # Complete ones first: theirs is the last picture, the others will be painted again.
         for display in sorted(stale, key=lambda d: (not d.has_all, d.refreshed_at)):
             self._refresh(display)
-            if time.perf_counter() - started > _TURN_S:
+            if time.perf_counter() - started > cost_s:
                 break
         # What Qt has been asked to paint by now comes before a timer: it ends when that is done.
         QTimer.singleShot(0, lambda: self._costs_s.append(time.perf_counter() - started))
