@@ -100,6 +100,14 @@ def test_a_well_outside_rows_and_columns_is_left_out_with_a_note(index: object) 
     assert any("elsewhere" in note for note in found.notes)
 
 
+@pytest.mark.parametrize(("count", "is_told"), [(0, False), ("x", False), (10_001, True)])
+def test_a_field_count_that_no_well_can_have_is_not_used(count: object, is_told: bool) -> None:
+    found = plate(rows=AB, columns=TWO, wells=[{"path": "A/1"}], field_count=count)
+
+    assert found.field_count is None
+    assert any("field_count" in note for note in found.notes) == is_told
+
+
 def test_the_first_of_two_wells_in_one_place_counts() -> None:
     wells = [
         {"path": "A/1"},

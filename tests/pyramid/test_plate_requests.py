@@ -16,7 +16,7 @@ from tests.fixtures.rounds import rounds
 from tests.fixtures.slow_http import SlowServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -161,19 +161,21 @@ def other_field(well: Path) -> None:
     (well / "left" / "0" / "c" / "0" / "0").write_bytes(bytes([222]) * 256)
 
 
-OTHERS = [other_type, other_size, other_fill_value, other_chunk_names, other_level, other_field]
-
-
-@pytest.mark.parametrize("change", OTHERS, ids=lambda change: change.__name__)
+@pytest.mark.parametrize(
+    "changes",
+    [(other_type,), (other_size,), (other_chunk_names, other_level, other_field, other_fill_value)],
+    ids=lambda changes: changes[0].__name__,
+)
 def test_a_well_that_is_not_like_the_others_is_shown_as_it_is(
-    plate: Path, server: SlowServer, change: Callable[[Path], None]
+    plate: Path, server: SlowServer, changes: Sequence[Callable[[Path], None]]
 ) -> None:
-    change(plate / "F" / "11")
+    expected = brightness()
+    for column, change in enumerate(changes, start=10):
+        change(plate / "F" / str(column + 1))
+        expected[5, column] = 222
 
     found = middles(noc.open(f"{server.url}/plate.zarr"))
 
-    expected = brightness()
-    expected[5, 10] = 222
     np.testing.assert_array_equal(found, expected)
     assert median_requests(server) == 2
 
@@ -231,6 +233,48 @@ def test_consolidated_metadata_that_differ_from_the_first_well_are_not_used(
 
     np.testing.assert_array_equal(found, brightness())
     assert median_requests(server) == 2
+
+
+@pytest.mark.parametrize("is_stale", [False, True])
+def test_consolidated_metadata_of_zarr_2_are_a_file_of_their_own(
+    tmp_path: Path, server: SlowServer, is_stale: bool
+) -> None:
+    wells = [f"{row}/{column}" for row in "AB" for column in "123"]
+    plate = {name: [{"name": each} for each in names] for name, names in LINES.items()}
+    plate["wells"] = [{"path": path} for path in wells]
+    documents: dict[str, Any] = {".zattrs": {"plate": plate}, ".zgroup": {"zarr_format": 2}}
+    for path in wells:
+        documents[f"{path}/.zattrs"] = {"well": {"images": [{"path": "0"}]}}
+        axes = [{"name": name, "type": "space"} for name in "yx"]
+        image = {"version": "0.4", "axes": axes, "datasets": [{"path": "0"}]}
+        documents[f"{path}/0/.zattrs"] = {"multiscales": [image]}
+        documents[f"{path}/0/0/.zarray"] = {**ARRAY, "fill_value": 7 + ord(path[2])}
+    for key, document in {**documents, ".zmetadata": {"metadata": documents}}.items():
+        file = tmp_path / "plate.zarr" / key
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(document))
+    if is_stale:
+        later = {"multiscales": [image], "omero": {}}
+        (tmp_path / "plate.zarr" / "A/1/0/.zattrs").write_text(json.dumps(later))
+
+    found = noc.open(f"{server.url}/plate.zarr").read(0)
+
+    assert {7 + ord(column) for column in "123"} <= set(np.unique(found).tolist())
+    asked = of_wells(server)["B/3"]
+    assert ("0/.zattrs" in asked) == is_stale
+    assert ("0/0/.zarray" in asked) == is_stale
+
+
+LINES = {"rows": "AB", "columns": "123"}
+ARRAY = {
+    "zarr_format": 2,
+    "shape": [8, 8],
+    "chunks": [8, 8],
+    "dtype": "|u1",
+    "compressor": None,
+    "filters": None,
+    "order": "C",
+}
 
 
 # ---- levels that the wells do not have ----------------------------------------------------------

@@ -12,6 +12,7 @@ from napari_omezarr_cloud.napari import display
 from napari_omezarr_cloud.napari.commands import bind_keys
 from napari_omezarr_cloud.napari.compat import aim, renew_status, show_scale_bar
 from napari_omezarr_cloud.napari.contrast import correct_guess
+from napari_omezarr_cloud.napari.first_fit import keep_fitted
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, LayerData
 from napari_omezarr_cloud.napari.linked_level import lock_linked_level
 from napari_omezarr_cloud.napari.loaded_marks import mark_sliders
@@ -80,6 +81,7 @@ def attach(viewer: Any) -> None:
     # Bound methods are held weakly by napari's events: the watch must live as long as the viewer.
     _watches[viewer] = watch
     viewer.layers.events.inserted.connect(watch.on_inserted)
+    viewer.layers.events.inserted.connect(watch.on_fitted, position="last")
     viewer.layers.events.removed.connect(watch.on_removed)
     viewer.dims.events.ndisplay.connect(watch.on_displayed)
     viewer.dims.events.order.connect(watch.on_displayed)
@@ -115,6 +117,14 @@ class _Watch(QObject):
             if plate_behind(event.value) is not None:
                 listen(viewer)
         refresher().show_complete()  # while this layer was made, chunks came for those before it
+
+    def on_fitted(self, event: Any) -> None:
+        """See that a first layer fits the canvas, unless a link says where to look."""
+        viewer, layer = self._viewer(), event.value
+        is_ours = display.display_of(layer) is not None
+        is_placed = not isinstance(layer.visible, _Unplaced)
+        if viewer is not None and len(viewer.layers) == 1 and is_ours and is_placed:
+            keep_fitted(viewer)
 
     def on_removed(self, event: Any) -> None:
         display.release(event.value)

@@ -10,6 +10,7 @@ from napari_omezarr_cloud.errors import MetadataError
 from napari_omezarr_cloud.ngff.paths import check_path
 from napari_omezarr_cloud.ngff.values import listed, plain_text, settled, shown, whole_number
 from napari_omezarr_cloud.ngff.version import stated_version
+from napari_omezarr_cloud.ngff.well import MOST_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -117,7 +118,7 @@ def parse_plate(group: Group) -> Plate:
         columns,
         wells,
         _acquisitions(value.get("acquisitions"), notes),
-        _positive(value.get("field_count")),
+        _field_count(value.get("field_count"), notes),
         stated_version(group.attributes, value),
         settled(notes),
     )
@@ -293,6 +294,11 @@ def _acquisitions(value: object, notes: list[str]) -> tuple[Acquisition, ...]:
     return tuple(found.values())
 
 
-def _positive(value: object) -> int | None:
+def _field_count(value: object, notes: list[str]) -> int | None:
     number = whole_number(value)
-    return number if number is not None and 0 < number < 2**31 else None
+    if number is None or number <= 0:
+        return None
+    if number > MOST_FIELDS:
+        notes.append(f"field_count is {number:,}, more than a well can have; it is not used.")
+        return None
+    return number

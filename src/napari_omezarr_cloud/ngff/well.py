@@ -13,9 +13,9 @@ from napari_omezarr_cloud.ngff.version import stated_version
 if TYPE_CHECKING:
     from napari_omezarr_cloud.ngff.group import Group
 
-__all__ = ["Well", "WellImage", "parse_well"]
+__all__ = ["MOST_FIELDS", "Well", "WellImage", "parse_well"]
 
-_MOST_FIELDS = 10_000
+MOST_FIELDS = 10_000
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,11 @@ def parse_well(group: Group) -> Well:
     if not isinstance(items, list):
         notes.append(f"The images of the well are no list ({shown(items)}).")
         items = []
-    if len(items) > _MOST_FIELDS:
-        notes.append(f"Of {len(items):,} fields the first {_MOST_FIELDS:,} are used.")
+    if len(items) > MOST_FIELDS:
+        notes.append(f"Of {len(items):,} fields the first {MOST_FIELDS:,} are used.")
     found: dict[str, WellImage] = {}
     refused: list[MetadataError] = []
-    for item in items[:_MOST_FIELDS]:
+    for item in items[:MOST_FIELDS]:
         path = item.get("path") if isinstance(item, dict) else item
         number = whole_number(path)
         try:

@@ -27,11 +27,13 @@ class Alike:
 
     def __init__(self) -> None:
         self._witnesses: list[Once[bool | None]] = []
+        self._heard: Once[bool] = Once(self._hear)
         self._is_refuted = False
 
     def witness(self, ask: Callable[[], Coroutine[Any, Any, bool | None]]) -> Once[bool | None]:
         """Make a tile one of the first; ``ask`` finds out, None: the tile is not there."""
         self._witnesses.append(Once(ask))
+        self._heard = Once(self._hear)
         return self._witnesses[-1]
 
     @property
@@ -45,9 +47,8 @@ class Alike:
 
     async def verdict(self) -> bool:
         """Return whether the first tiles are alike."""
-        if self._is_refuted:
-            return False
+        return not self._is_refuted and await self._heard and not self._is_refuted
+
+    async def _hear(self) -> bool:
         said = await asyncio.gather(*self._witnesses)
-        if False in said:
-            self._is_refuted = True
-        return not self._is_refuted and said.count(True) >= _LEAST
+        return False not in said and said.count(True) >= _LEAST

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from napari_omezarr_cloud.errors import MetadataError
+from napari_omezarr_cloud.errors import CloudError, MetadataError
 from napari_omezarr_cloud.ngff import (
     Dataset,
     Group,
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.store import Bytes, ByteStore
 
 __all__ = ["Beside", "open_pyramid"]
+
+_MOST_REMEMBERED = 2**16
+"""Bytes of a document."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +76,7 @@ async def open_pyramid(
         if raw is None:
             absent.append(dataset.path)
         else:
-            document = parse_json(bytes(raw), where=where, key=key)
-            found.append((dataset, parse_array(document, where=where, key=key)))
+            found.append((dataset, _described(bytes(raw), where, key)))
     if not found:
         raise MetadataError(
             "Could not open the image",
@@ -116,6 +120,19 @@ async def open_pyramid(
         notes.append(odd)
     image = replace(image, notes=(*image.notes, *notes))
     return image, replace(pyramid, notes=image.notes)
+
+
+def _described(raw: bytes, where: str, key: str) -> ArrayDescription:
+    """Return what an array's document says; the fields of a plate mostly say the same."""
+    if len(raw) <= _MOST_REMEMBERED:
+        with contextlib.suppress(CloudError):  # again, then, with the place that is at fault
+            return _remembered(raw)
+    return parse_array(parse_json(raw, where=where, key=key), where=where, key=key)
+
+
+@lru_cache(maxsize=128)
+def _remembered(raw: bytes) -> ArrayDescription:
+    return parse_array(parse_json(raw, where="", key=""), where="", key="")
 
 
 def _alike(

@@ -80,7 +80,10 @@ class PlateDock(QWidget):
         self.named = QCheckBox("Names of wells in the picture")
         self.named.toggled.connect(self._name_wells)
         self.field = QComboBox()
-        self.field.setToolTip("Which field of each well, in the order in which the wells list them")
+        self.field.setToolTip(
+            "Which field of each well, in the order in which the wells list them; or all of them, "
+            "side by side"
+        )
         self.acquisition = QComboBox()
         for box in (self.field, self.acquisition):
             box.activated.connect(self.show_chosen)
@@ -142,7 +145,7 @@ class PlateDock(QWidget):
         self.map.show_plate(plate)
         self.well.setPlaceholderText(plate.wells[len(plate.wells) // 2].name)
         if plate.field_count > 1:
-            self.field.addItem("all, side by side", "all")
+            self.field.addItem("all", "all")
         for number in range(plate.field_count):
             self.field.addItem(f"{number} (the first)" if number == 0 else str(number), number)
         shown = "all" if plate.field is None else plate.field
