@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         operations,
     )
     from napari_omezarr_cloud.process.own import operation
+    from napari_omezarr_cloud.running import plan_run, run
     from napari_omezarr_cloud.saving import SavePlan, plan_save, save, save_labels
 
 __all__ = [
@@ -67,8 +68,10 @@ __all__ = [
     "operation",
     "operations",
     "plan_offline",
+    "plan_run",
     "plan_save",
     "release_offline",
+    "run",
     "save",
     "save_labels",
     "set_cache",
@@ -94,8 +97,10 @@ _HOMES = {
     "operation": "process.own",
     "operations": "process",
     "plan_offline": "offline",
+    "plan_run": "running",
     "plan_save": "saving",
     "release_offline": "offline",
+    "run": "running",
     "save": "saving",
     "save_labels": "saving",
     "set_cache": "offline",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from napari_omezarr_cloud.errors import RegionError
 
 if TYPE_CHECKING:
-    from napari_omezarr_cloud.api import Image
+    from napari_omezarr_cloud.api import Derived, Image
 
 __all__ = ["BOX", "box_of"]
 
@@ -15,7 +15,7 @@ BOX = "z=0:10,y=0:512"
 """An example, for the help."""
 
 
-def box_of(text: str | None, image: Image) -> tuple[slice, ...] | None:
+def box_of(text: str | None, image: Image | Derived) -> tuple[slice, ...] | None:
     """Return one slice per axis of an image; None for no text: all of it.
 
     Raises

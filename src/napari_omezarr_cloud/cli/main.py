@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from napari_omezarr_cloud.cli.cache import add_cache
 from napari_omezarr_cloud.cli.plain import plain
+from napari_omezarr_cloud.cli.run import add_run
 from napari_omezarr_cloud.cli.save import add_save
 from napari_omezarr_cloud.errors import CloudError
 
@@ -135,6 +136,7 @@ def build_parser() -> argparse.ArgumentParser:
     verb.set_defaults(run=_info)
 
     add_save(verbs, _LINK, _add_access)
+    add_run(verbs, _LINK, _add_access)
     add_cache(verbs, _LINK, _add_access)
     return parser
 

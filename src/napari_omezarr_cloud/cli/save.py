@@ -12,9 +12,10 @@ from napari_omezarr_cloud.cli.plain import plain
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_omezarr_cloud.write.save_plan import SavePlan
     from napari_omezarr_cloud.write.writing import Progress
 
-__all__ = ["add_save"]
+__all__ = ["access_of", "add_save", "add_written", "write_shown", "written_of"]
 
 
 def add_save(
@@ -28,6 +29,14 @@ def add_save(
         "broke off is taken up again by the same command. Nothing is overwritten unless you say "
         "so.",
     )
+    add_written(verb, link_help)
+    verb.add_argument("--channels", type=_numbers, metavar="0,2", help="which (default: all)")
+    add_access(verb)
+    verb.set_defaults(run=_save)
+
+
+def add_written(verb: argparse.ArgumentParser, link_help: str) -> None:
+    """Add from where, to where, and how an image is written."""
     verb.add_argument("source", metavar="SOURCE", help=link_help)
     verb.add_argument(
         "target", metavar="TARGET", help="a folder, s3://bucket/key, gs://… or az://…"
@@ -35,7 +44,6 @@ def add_save(
     verb.add_argument(
         "--box", metavar=BOX, help="by axis, in voxels of the level; other axes are taken whole"
     )
-    verb.add_argument("--channels", type=_numbers, metavar="0,2", help="which (default: all)")
     verb.add_argument("--level", type=int, default=0, help="which becomes the finest (default: 0)")
     verb.add_argument("--name", help="of the image (default: as it is called)")
     verb.add_argument("--version", choices=("0.5", "0.4"), default="0.5", help="of OME-Zarr")
@@ -63,8 +71,6 @@ def add_save(
     verb.add_argument(
         "--estimate", action="store_true", help="say what would be written, and write nothing"
     )
-    add_access(verb)
-    verb.set_defaults(run=_save)
 
 
 def _numbers(text: str) -> list[int]:
@@ -78,28 +84,44 @@ def _shards(text: str) -> list[int] | str | None:
     return {"none": None, "auto": "auto"}[text] if text in ("none", "auto") else _numbers(text)
 
 
+def access_of(given: argparse.Namespace) -> dict[str, Any]:
+    """Return how to get into source and target."""
+    return {name: getattr(given, name) for name in ("endpoint", "region", "anonymous", "profile")}
+
+
+def written_of(given: argparse.Namespace) -> dict[str, Any]:
+    """Return how an image is written, as the verbs of Python take it."""
+    names = ("level", "name", "version", "method", "levels", "chunks", "shards", "codec")
+    return {name: getattr(given, name) for name in names}
+
+
 def _save(given: argparse.Namespace) -> int:
     from napari_omezarr_cloud import api, saving
 
-    access = {name: getattr(given, name) for name in ("endpoint", "region", "anonymous", "profile")}
+    access = access_of(given)
     image = api.open(given.source, **access)
-    options = ("level", "channels", "name", "version", "method", "levels")
     planned = saving.plan_save(
         image,
         api.locate(given.target, **access),
         region=box_of(given.box, image),
-        chunks=given.chunks,
-        shards=given.shards,
-        codec=given.codec,
-        **{name: getattr(given, name) for name in options},
+        channels=given.channels,
+        **written_of(given),
     )
     print("\n".join(map(plain, str(planned).splitlines())))
-    if given.estimate:
-        return 0
-    show = _show if sys.stderr.isatty() else None
-    saving.write_planned(planned, overwrite=given.overwrite, on_progress=show)
-    print(plain(f"saved to {planned.location}"))
+    if not given.estimate:
+        write_shown(planned, given)
     return 0
+
+
+def write_shown(planned: SavePlan, given: argparse.Namespace, threads: int | None = None) -> None:
+    """Write what was planned, and show how far it is."""
+    from napari_omezarr_cloud.write.save_plan import write_planned
+
+    show = _show if sys.stderr.isatty() else None
+    notes = write_planned(planned, overwrite=given.overwrite, threads=threads, on_progress=show)
+    for note in notes:
+        print(plain(note))
+    print(plain(f"saved to {planned.location}"))
 
 
 def _show(progress: Progress) -> None:

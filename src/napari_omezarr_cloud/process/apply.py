@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,9 @@ import numpy.typing as npt
 from napari_omezarr_cloud.errors import OperationError
 from napari_omezarr_cloud.ngff.units import micrometres
 from napari_omezarr_cloud.process.computation import (
+    Computer,
     Fold,
     LevelFunction,
-    Reader,
     sources_at,
 )
 from napari_omezarr_cloud.process.derived import DerivedLevel, derive
@@ -29,7 +29,7 @@ from napari_omezarr_cloud.process.snapshot import Task
 from napari_omezarr_cloud.pyramid import Level, Pyramid, PyramidView, Region
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from napari_omezarr_cloud.ngff import Axis
     from napari_omezarr_cloud.process.operation import Operation
@@ -56,16 +56,6 @@ _ENOUGH_VOXELS = 1 << 22
 
 _TRIAL = 256
 """Voxels per axis that an operation is tried on."""
-
-
-class Measurer(Reader, Protocol):
-    """What measuring needs of the engine."""
-
-    async def compute(
-        self, function: Callable[..., Any], *args: Any, in_process: bool = False
-    ) -> Any:
-        """Run a pure array function in the compute pool."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -113,7 +103,7 @@ class Applied:
 
 
 async def apply_recipe(
-    recipe: Recipe, views: Mapping[str, PyramidView], reader: Measurer
+    recipe: Recipe, views: Mapping[str, PyramidView], reader: Computer
 ) -> Applied:
     """Return a recipe on images; awaits on the loop what must be measured first.
 
@@ -151,7 +141,7 @@ async def apply_recipe(
     return Applied(filled, tuple(done))
 
 
-async def apply_step(step: Step, views: Sequence[PyramidView], reader: Measurer) -> AppliedStep:
+async def apply_step(step: Step, views: Sequence[PyramidView], reader: Computer) -> AppliedStep:
     """Return one step on images; awaits on the loop what must be measured first.
 
     Raises
@@ -273,6 +263,8 @@ class _Plan:
             fold=folding if isinstance(folding, Fold) else None,
             drops_colours=drops_colours,
             in_process=op.holds_gil,
+            connectivity=op.connectivity_rule(values) if op.connectivity_rule else None,
+            makes_objects=op.kind == "objects",
             note=TOO_COARSE if op.is_too_coarse(values, spacing) else "",
         )
 
@@ -369,7 +361,7 @@ def _with_preview(pyramid: Pyramid, plan: _Plan) -> Pyramid:
 # ---- what must be known before ------------------------------------------------------------------
 
 
-async def _measure(step: Step, views: Sequence[PyramidView], reader: Measurer) -> Measured:
+async def _measure(step: Step, views: Sequence[PyramidView], reader: Computer) -> Measured:
     op = get_operation(step.operation)
     plan = _plan(op, step, views)
     wanted = [p for p in op.parameters if p.statistic and step.values[p.name] is None]
@@ -384,7 +376,7 @@ async def _measure(step: Step, views: Sequence[PyramidView], reader: Measurer) -
 
 
 async def _tried(
-    op: Operation, step: Step, views: Sequence[PyramidView], reader: Measurer
+    op: Operation, step: Step, views: Sequence[PyramidView], reader: Computer
 ) -> Operation:
     """Return an operation described by what it gives for a small part of the image."""
     plan = _plan(op, step, views)
@@ -399,7 +391,7 @@ async def _tried(
     return op.settled(result.dtype)
 
 
-async def _inputs(plan: _Plan, number: int, region: Region, reader: Measurer) -> list[Array]:
+async def _inputs(plan: _Plan, number: int, region: Region, reader: Computer) -> list[Array]:
     """Return every input at the voxels of a region of the first one's level."""
     transform = plan.views[0].transform(number)
     sources = sources_at(plan.views, number)

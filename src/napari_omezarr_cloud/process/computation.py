@@ -11,13 +11,14 @@ import numpy.typing as npt
 
 from napari_omezarr_cloud.errors import OperationError, RegionError
 from napari_omezarr_cloud.ngff.units import micrometres
-from napari_omezarr_cloud.pyramid import Grid, Level, PyramidView, Region, Runner, Transform
+from napari_omezarr_cloud.pyramid import Grid, Level, PyramidView, Region, Transform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 __all__ = [
     "Computation",
+    "Computer",
     "Fold",
     "LevelFunction",
     "Patched",
@@ -45,6 +46,16 @@ class Reader(Protocol):
 
     async def region(self, level: Level, region: Region) -> Array:
         """Return exact voxels of a level."""
+        ...
+
+
+class Computer(Reader, Protocol):
+    """Who gives voxels, and computes."""
+
+    async def compute(
+        self, function: Callable[..., Any], *args: Any, in_process: bool = False
+    ) -> Any:
+        """Run a pure array function in the compute pool, or in a process."""
         ...
 
 
@@ -100,6 +111,10 @@ class LevelFunction:
         Whether colours, the last axis, become one value.
     in_process
         Whether it holds the GIL for long, and is better run in a process of its own.
+    connectivity
+        Of connected components: along how many axes two neighbours of one may differ.
+    makes_objects
+        Whether values are numbers of objects, which mean nothing beside those of another block.
     note
         What a person should know who sees this level.
     """
@@ -113,6 +128,8 @@ class LevelFunction:
     fold: Fold | None = None
     drops_colours: bool = False
     in_process: bool = False
+    connectivity: int | None = None
+    makes_objects: bool = False
     note: str = ""
 
 
@@ -236,7 +253,7 @@ class Computation:
             start[axis], stop[axis] = 0, shape[axis]
         return Region(tuple(start), tuple(stop))
 
-    async def run(self, target: Region, runner: Runner, *, patch: bool) -> Array:
+    async def run(self, target: Region, runner: Computer, *, patch: bool) -> Array:
         """Return a region of the result; awaits on the loop."""
         seen = self.seen(target, patch=patch)
         compute = self.compute
@@ -262,7 +279,7 @@ class Computation:
         )
 
     async def _folded(
-        self, seen: Region, runner: Runner, fold: Fold, axis: int, *, patch: bool
+        self, seen: Region, runner: Computer, fold: Fold, axis: int, *, patch: bool
     ) -> Array:
         """Go through the folded axis slab by slab: a long series does not fit into memory."""
         (source,) = self.sources
@@ -276,9 +293,21 @@ class Computation:
             state = await runner.compute(_fold, fold, state, pixels, axis)
         return await runner.compute(_finish, fold, state, axis, self.compute.dtype)  # type: ignore[no-any-return]
 
+    def fits_whole(self) -> bool:
+        """Tell whether all of its space can be computed in one call."""
+        start = tuple(0 for _ in self.grid.shape)
+        colours = self.grid.ndim - 1  # if the last axis is none of space
+        stop = tuple(
+            n if axis in (*self.compute.space, self.compute.folded, colours) else 1
+            for axis, n in enumerate(self.grid.shape)
+        )
+        return self._nbytes(Region(start, stop)) <= _MAX_WHOLE_BYTES
+
+    def _nbytes(self, seen: Region) -> int:
+        return seen.size * sum(8 + s.view.dtype.itemsize for s in self.sources)
+
     def _check_size(self, seen: Region) -> None:
-        nbytes = seen.size * sum(8 + s.view.dtype.itemsize for s in self.sources)
-        if nbytes > _MAX_WHOLE_BYTES:
+        if self._nbytes(seen) > _MAX_WHOLE_BYTES:
             shape = " x ".join(map(str, seen.shape))
             raise RegionError(
                 f"{self.compute.name} cannot be computed in pieces",

@@ -64,8 +64,8 @@ class DerivedLevel:
 
     def __init__(self, sources: Sequence[Source], compute: LevelFunction) -> None:
         self.key = new_key()
-        self._computation = Computation(tuple(sources), compute)
-        self.grid, self.transform = self._computation.result_grid()
+        self.computation = Computation(tuple(sources), compute)
+        self.grid, self.transform = self.computation.result_grid()
         self._patches: OrderedDict[Region, PatchLevel] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -77,24 +77,24 @@ class DerivedLevel:
     @property
     def compute(self) -> LevelFunction:
         """What it computes."""
-        return self._computation.compute
+        return self.computation.compute
 
     @property
     def sources(self) -> tuple[Source, ...]:
         """What it is computed from."""
-        return self._computation.sources
+        return self.computation.sources
 
     @property
     def is_patched(self) -> bool:
         """Whether a part of it, computed by itself, differs from that part of the whole."""
-        return self._computation.is_patched
+        return self.computation.is_patched
 
     def patch(self, region: Region) -> PatchLevel:
         """Return a part of this level, computed by itself; the same one for the same region."""
         with self._lock:
             patch = self._patches.pop(region, None)
             if patch is None:
-                patch = PatchLevel(self._computation, region, self.transform)
+                patch = PatchLevel(self.computation, region, self.transform)
             self._patches[region] = patch
             while len(self._patches) > _PATCHES:
                 self._patches.popitem(last=False)
@@ -168,7 +168,7 @@ class DerivedLevel:
     async def produce(self, indices: tuple[Index, ...], runner: Runner) -> Mapping[Index, Chunk]:
         """Produce these chunks; awaits on the loop."""
         target = self._union(indices)
-        result = await self._computation.run(target, runner, patch=False)
+        result = await self.computation.run(target, runner, patch=False)
         parts = ((index, self.grid.region_of(index).relative_to(target)) for index in indices)
         return {index: _kept(result[part]) for index, part in parts}
 

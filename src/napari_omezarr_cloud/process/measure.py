@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,9 @@ import numpy.typing as npt
 from napari_omezarr_cloud.process.dtypes import label_dtype
 from napari_omezarr_cloud.process.operation import Input, Operation, Parameter
 from napari_omezarr_cloud.process.thresholds import above
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["OPERATIONS", "label_regions"]
 
@@ -37,6 +40,11 @@ def label_regions(
     mask = image if image.dtype.kind == "b" else above(image, threshold)
     joined = min(_CONNECTIVITY[connectivity], image.ndim)
     return np.asarray(measure.label(mask, connectivity=joined), dtype=np.int32)
+
+
+def label_connectivity(values: Mapping[str, Any]) -> int:
+    """Return the number of axes along which two neighbours of one region may differ."""
+    return _CONNECTIVITY[values["connectivity"]]
 
 
 OPERATIONS = (
@@ -67,6 +75,7 @@ OPERATIONS = (
             ),
         ),
         dtype_rule=label_dtype,
+        connectivity_rule=label_connectivity,
         colours="none",
         help="Numbers each connected region, from 1; background is 0. Takes a mask or an image.",
     ),

@@ -87,6 +87,10 @@ class Operation:
         axis and side; ``None`` where there is no finite halo.
     inputs
         The arrays it takes, in order; all of one shape.
+    connectivity_rule
+        Of what finds connected components: parameters to the number of axes along which two
+        neighbours may differ, by which its objects are joined across blocks. ``None``: what it
+        finds in blocks cannot be joined.
     dims
         ``any`` runs on yx or zyx as it is, ``plane`` on each plane of a volume.
     fixed
@@ -117,6 +121,7 @@ class Operation:
     help: str
     dtype_rule: DtypeRule
     halo_rule: HaloRule | None = None
+    connectivity_rule: Callable[[Mapping[str, Any]], int] | None = None
     parameters: tuple[Parameter, ...] = ()
     inputs: tuple[Input, ...] = (Input("image"),)
     dims: Dims = "any"

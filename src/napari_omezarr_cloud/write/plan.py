@@ -79,6 +79,8 @@ class Plan:
     levels: tuple[LevelPlan, ...]
     copied: bool = False
     """Whether the coarser levels are taken from the source as they are, and not made anew."""
+    block_voxels: int = 0
+    """What is read at once, at least: more where what is around a block costs, too."""
 
     @property
     def nbytes(self) -> int:

@@ -69,6 +69,16 @@ class Wave:
         """Number of tasks."""
         return math.prod(self.counts)
 
+    @property
+    def unit_counts(self) -> tuple[int, ...]:
+        """Units of the finest level per axis."""
+        return tuple(-(-n // u) for n, u in zip(self.shapes[0], self.unit, strict=True))
+
+    @property
+    def unit_count(self) -> int:
+        """Number of units of the finest level."""
+        return math.prod(self.unit_counts)
+
     def tasks(self) -> Iterator[Task]:
         """Yield the tasks, neighbours after each other."""
         for index in itertools.product(*map(range, self.counts)):
@@ -118,7 +128,8 @@ def _unit(plan: Plan, base: int, top: int) -> tuple[int, ...]:
         for coarser in plan.levels[base + 1 : top + 1]:
             unit[axis] = math.lcm(unit[axis], coarser.factors[axis])
     itemsize = np.dtype(plan.dtype).itemsize
-    while math.prod(unit) * itemsize < _UNIT_BYTES:
+    least = max(_UNIT_BYTES, plan.block_voxels * itemsize if base == 0 else 0)
+    while math.prod(unit) * itemsize < least:
         left = [-(-n // u) for n, u in zip(level.shape, unit, strict=True)]
         # Only axes that become coarser grow: the others (time, channel) are taken one by one.
         space = [a for a in range(len(unit)) if left[a] > 1 and plan.axes[a].type == "space"]

@@ -1,0 +1,264 @@
+"""Results block by block: each step computed for just the block, with what all of them look around.
+
+A window computes derived levels by chunks, which it may want again. A whole image is computed once:
+a block of the last step asks the step before for that block and its halo, and so on down to the
+stored voxels, so that no step computes more than is needed and nothing is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import OrderedDict
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_omezarr_cloud.errors import OperationError
+from napari_omezarr_cloud.process.computation import Computation, Computer
+from napari_omezarr_cloud.process.derived import DerivedLevel
+from napari_omezarr_cloud.pyramid import Level, Region
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["BLOCK_VOXELS", "BlockReader", "check_blocks"]
+
+Array = npt.NDArray[Any]
+
+BLOCK_VOXELS = 1 << 22
+"""What is computed in one call: many arrays of it, of float64, fit into memory side by side."""
+
+_WHOLE_BYTES = 1 << 30
+"""What is kept of results that cannot be cut: their blocks come one after the other."""
+
+
+class _Engine(Computer, Protocol):
+    async def region(self, level: Level, region: Region, *, keep: bool = True) -> Array: ...
+
+
+class BlockReader:
+    """Gives voxels of levels, those of derived ones block by block; used on the loop.
+
+    Parameters
+    ----------
+    engine
+        Reads what is stored, and computes.
+    overlap
+        How many voxels around a block steps see that have no finite halo; None: each of them is
+        computed for all of its space at once.
+    """
+
+    def __init__(self, engine: _Engine, overlap: int | None = None) -> None:
+        self._engine = engine
+        self.overlap = overlap
+        self.bytes_read = 0
+        """Of stored voxels, so far."""
+        self._under_way: dict[tuple[object, Region], asyncio.Future[Array]] = {}
+        self._wholes: OrderedDict[tuple[object, Region], Array] = OrderedDict()
+
+    async def compute(
+        self, function: Callable[..., Any], *args: Any, in_process: bool = False
+    ) -> Any:
+        """Run a pure array function in the compute pool, or in a process."""
+        return await self._engine.compute(function, *args, in_process=in_process)
+
+    async def block(self, level: Level, region: Region) -> Array:
+        """Return a region of what is written: objects in it numbered for themselves alone."""
+        if not isinstance(level, DerivedLevel):
+            return await self.region(level, region)
+        compute = level.compute
+        if compute.connectivity is not None:
+            alone = replace(compute, halo=(0,) * level.computation.grid.ndim)
+            return await Computation(level.sources, alone).run(region, self, patch=False)
+        pieces = list(_pieces(level, region))
+        if len(pieces) == 1:
+            return await self.region(level, region)
+        result = np.empty(region.shape, level.grid.dtype)
+        for piece in pieces:
+            result[piece.relative_to(region)] = await self.region(level, piece)
+        return result
+
+    async def region(self, level: Level, region: Region) -> Array:
+        """Return exact voxels of a level; what several steps ask for at once comes once."""
+        if not isinstance(level, DerivedLevel):
+            pixels = await self._engine.region(level, region, keep=False)
+            self.bytes_read += pixels.nbytes
+            return pixels
+        wanted = _with_colours(level, region)
+        if level.compute.halo is None and level.compute.fold is None and self.overlap is None:
+            result = np.empty(wanted.shape, level.grid.dtype)
+            for layer in _layers(level, wanted):
+                whole = _whole_space(level, layer)
+                pixels = await self._once(level, whole, keeps=True)
+                result[layer.relative_to(wanted)] = pixels[layer.relative_to(whole)]
+        else:
+            result = await self._once(level, wanted)
+        return result if wanted == region else result[region.relative_to(wanted)]
+
+    async def _once(self, level: DerivedLevel, region: Region, *, keeps: bool = False) -> Array:
+        key = (level.key, region)
+        if keeps and key in self._wholes:
+            self._wholes.move_to_end(key)
+            return self._wholes[key]
+        running = self._under_way.get(key)
+        if running is None:
+            running = asyncio.ensure_future(self._computed(level, region))
+            self._under_way[key] = running
+            running.add_done_callback(lambda _: self._under_way.pop(key))
+        pixels = await asyncio.shield(running)
+        if keeps:
+            self._wholes[key] = pixels
+            while sum(each.nbytes for each in self._wholes.values()) > _WHOLE_BYTES:
+                self._wholes.popitem(last=False)
+        return pixels
+
+    async def _computed(self, level: DerivedLevel, region: Region) -> Array:
+        computation, compute = level.computation, level.compute
+        if compute.halo is None and self.overlap is not None:
+            margin = tuple(
+                self.overlap if axis in compute.space else 0
+                for axis in range(computation.grid.ndim)
+            )
+            computation = Computation(level.sources, replace(compute, halo=margin))
+        return await computation.run(region, self, patch=False)
+
+
+def check_blocks(level: Level, overlap: int | None, name: str = "") -> list[str]:
+    """Check that a level can be computed block by block.
+
+    Parameters
+    ----------
+    level
+        Of a result.
+    overlap
+        As of `BlockReader`.
+    name
+        Of the image, for messages.
+
+    Returns
+    -------
+    list of str
+        The steps that see no more than the overlap, or need all at once without.
+
+    Raises
+    ------
+    OperationError
+        If a step has no finite halo, is too large to be computed at once, and no overlap was given;
+        or makes objects that cannot be joined across blocks.
+    """
+    if overlap is not None and overlap < 0:
+        raise OperationError(
+            "Could not run on the whole image",
+            where=name,
+            why=f"the overlap is {overlap}",
+            hint="Give a number of voxels, 0 or more.",
+        )
+    left, seen, is_last = [level], {level.key}, True
+    cut = []
+    while left:
+        each = left.pop()
+        if isinstance(each, DerivedLevel):
+            if each.compute.halo is None and each.compute.fold is None:
+                _check_whole(each, overlap, name, is_last=is_last)
+                if not each.compute.makes_objects:
+                    cut.append(each.name)
+            below = {source.level.key: source.level for source in each.sources}
+            left += [found for key, found in below.items() if key not in seen]
+            seen |= set(below)
+        is_last = False
+    return cut
+
+
+def _check_whole(level: DerivedLevel, overlap: int | None, name: str, *, is_last: bool) -> None:
+    compute = level.compute
+    if is_last and compute.connectivity is not None:
+        return
+    fits = level.computation.fits_whole()
+    if compute.makes_objects and (overlap is not None or not fits):
+        raise OperationError(
+            f"{compute.name} cannot run block by block",
+            where=name,
+            why="its objects cannot be joined across the borders of blocks"
+            if compute.connectivity is None
+            else "its objects are joined once it has ended, and steps follow",
+            hint="Take a coarser level or a smaller region, that is computed at once."
+            if compute.connectivity is None
+            else "End the recipe with it, and run the other steps on what it gave.",
+        )
+    if overlap is None and not fits:
+        raise OperationError(
+            f"{compute.name} needs an overlap",
+            where=name,
+            why="what it gives may depend on the whole image, which is too large to be computed "
+            "at once",
+            hint="Give an overlap: so many voxels around each block are seen by it. What depends "
+            "on voxels farther away comes out differently than computed at once, and may show at "
+            "the borders of blocks; more is truer and slower.",
+        )
+
+
+def _whole_space(level: DerivedLevel, region: Region) -> Region:
+    start, stop = list(region.start), list(region.stop)
+    for axis in level.compute.space:
+        start[axis], stop[axis] = 0, level.grid.shape[axis]
+    return Region(tuple(start), tuple(stop))
+
+
+def _with_colours(level: DerivedLevel, region: Region) -> Region:
+    """Return a region with all colours, which are computed together."""
+    axis = _colours(level)
+    if axis is None:
+        return region
+    start, stop = list(region.start), list(region.stop)
+    start[axis], stop[axis] = 0, level.grid.shape[axis]
+    return Region(tuple(start), tuple(stop))
+
+
+def _colours(level: DerivedLevel) -> int | None:
+    """Return the axis of the colours that a level has: the last one, if that is none of space."""
+    last = level.computation.grid.ndim - 1
+    is_colour = last not in level.compute.space and last != level.compute.folded
+    return last if is_colour and not level.compute.drops_colours else None
+
+
+def _layers(level: DerivedLevel, region: Region) -> Iterator[Region]:
+    """Yield the parts of a region that are treated each alone."""
+    alone = [
+        axis
+        for axis in range(level.grid.ndim)
+        if axis not in level.compute.space and axis != _colours(level)
+    ]
+    for offset in np.ndindex(*(region.shape[axis] for axis in alone)):
+        start, stop = list(region.start), list(region.stop)
+        for axis, o in zip(alone, offset, strict=True):
+            start[axis] += o
+            stop[axis] = start[axis] + 1
+        yield Region(tuple(start), tuple(stop))
+
+
+def _pieces(level: DerivedLevel, region: Region) -> Iterator[Region]:
+    """Cut a region until each part can be computed in one call: first where nothing looks around.
+
+    Parts are no smaller than what a halo around them costs.
+    """
+    computation = level.computation
+    halo = [h for h in level.compute.halo or () if h]
+    most = max(BLOCK_VOXELS, math.prod(8 * h for h in halo)) if halo else BLOCK_VOXELS
+    # A projection that goes through its axis slab by slab has only slabs in memory.
+    folds = level.compute.folded is not None and level.compute.fold is None
+    depth = computation.grid.shape[level.compute.folded or 0] if folds else 1
+    colours = _colours(level)
+    long = [a for a in range(level.grid.ndim) if region.shape[a] > 1 and a != colours]
+    if region.size * depth <= most or not long:
+        yield region
+        return
+    alone = [axis for axis in long if axis not in level.compute.space]
+    axis = alone[0] if alone else max(long, key=lambda a: region.shape[a])
+    middle = (region.start[axis] + region.stop[axis]) // 2
+    before = (*region.stop[:axis], middle, *region.stop[axis + 1 :])
+    after = (*region.start[:axis], middle, *region.start[axis + 1 :])
+    yield from _pieces(level, Region(region.start, before))
+    yield from _pieces(level, Region(after, region.stop))

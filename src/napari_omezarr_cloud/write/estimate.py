@@ -1,0 +1,87 @@
+"""What a write will take: told before it begins, from one block that is read and computed."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_omezarr_cloud.write.waves import waves
+
+if TYPE_CHECKING:
+    from napari_omezarr_cloud.pyramid import Region
+    from napari_omezarr_cloud.write.save_plan import SavePlan
+    from napari_omezarr_cloud.write.sources import ViewSource
+
+__all__ = ["Estimate", "estimate"]
+
+_QUICK = 5.0
+"""Seconds; what takes longer is not measured twice."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a write takes, about."""
+
+    block_count: int
+    """Blocks of the finest level, each read and computed by itself."""
+    bytes_read: int
+    """Of the source's voxels, before compression; what lies around blocks is counted again."""
+    bytes_written: int
+    """Of voxels of all levels, before compression."""
+    seconds: float
+    """To read and compute all blocks; what writing takes comes on top where it is slower."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.block_count:,} blocks, about {self.bytes_read / 1e6:,.1f} MB to read and "
+            f"{self.bytes_written / 1e6:,.1f} MB to write before compression, "
+            f"about {_duration(self.seconds)} to compute"
+        )
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds" if seconds >= 2 else f"{seconds:.1f} seconds"
+
+
+def _measured(source: ViewSource, region: Region) -> tuple[float, int]:
+    """Return in how many seconds a block is had, and how many bytes are read for it."""
+    before = source.reader.bytes_read if source.reader else 0
+    began = time.perf_counter()
+    block = source.read(0, region)
+    seconds = time.perf_counter() - began
+    return seconds, source.reader.bytes_read - before if source.reader else block.nbytes
+
+
+def estimate(planned: SavePlan, *, threads: int | None = None) -> Estimate:
+    """Return what a write takes, from the block in the middle of it; reads that, and waits.
+
+    Parameters
+    ----------
+    planned
+        What would be written.
+    threads
+        As it will be written with; None: as many as there are processors.
+
+    Raises
+    ------
+    CloudError
+        If the block cannot be read or computed.
+    """
+    wave, source = waves(planned.plan)[0], planned.source
+    region = wave.region(0, tuple(n // 2 for n in wave.unit_counts))
+    seconds, read = _measured(source, region)
+    if seconds < _QUICK:  # what a first call loads and prepares, no other block pays
+        seconds, read = _measured(source, region)
+    blocks = wave.unit_count
+    # Blocks at the borders are smaller than the others.
+    share = math.prod(wave.shapes[0]) / region.size
+    side_by_side = min(threads or os.cpu_count() or 1, blocks)
+    return Estimate(
+        blocks, round(read * share), planned.plan.nbytes, seconds * share / side_by_side
+    )

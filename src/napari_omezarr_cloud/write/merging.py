@@ -1,0 +1,295 @@
+"""Connected components of a whole image from those of its blocks.
+
+First each block is labelled for itself; its labels are kept beside the notes of the write, and its
+outermost voxels by themselves. Then labels that touch across blocks are one object, by the
+connected components of the graph of what touches; at last every block is read back and renumbered.
+Blocks that were labelled stay so when the write breaks off.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_omezarr_cloud.errors import WriteError
+from napari_omezarr_cloud.pyramid.documents import WRITE_NOTES
+from napari_omezarr_cloud.store import io_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from napari_omezarr_cloud.pyramid import Index, Region
+    from napari_omezarr_cloud.store import ByteStore
+    from napari_omezarr_cloud.write.blocks import Source
+    from napari_omezarr_cloud.write.plan import Plan
+    from napari_omezarr_cloud.write.waves import Wave
+
+__all__ = ["MergedLabels", "Merging", "touching", "unit_name"]
+
+Array = npt.NDArray[Any]
+
+_FACES_KEPT = 128
+"""Blocks whose outermost voxels are in memory: the next ones touch them."""
+
+
+@dataclass(frozen=True)
+class Merging:
+    """How objects go on across the borders of blocks."""
+
+    space: tuple[int, ...]
+    """Axes of the plan along which they do; along the others every position is alone."""
+    connectivity: int
+    """Along how many axes two neighbouring voxels of one object may differ."""
+
+    @property
+    def steps(self) -> list[Index]:
+        """Along space, from a block to half of those it touches: of the others it is the next."""
+        steps = itertools.product((-1, 0, 1), repeat=len(self.space))
+        ahead = (step for step in steps if step > (0,) * len(step))
+        return [step for step in ahead if sum(map(abs, step)) <= self.connectivity]
+
+
+class MergedLabels:
+    """A source of labels that are unique in the whole image, from one of labels by block.
+
+    Parameters
+    ----------
+    plan, wave
+        What is written, and its first wave: its units are the blocks.
+    source
+        Gives the labels of a unit, numbered from 1 for itself.
+    store
+        Root of the image that is written.
+    merging
+        How objects go on.
+    is_cancelled
+        Asked before each block.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        wave: Wave,
+        source: Source,
+        store: ByteStore,
+        merging: Merging,
+        is_cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._wave = wave
+        self._dtype = np.dtype(plan.dtype)
+        self._source = source
+        self._store = store
+        self._merging = merging
+        self._is_cancelled = is_cancelled
+        self._ids: Array = np.zeros(1, np.int64)
+        self._first: dict[Index, int] = {}
+        self._counts: dict[Index, int] = {}
+        self._faces = lru_cache(_FACES_KEPT)(self._read_faces)
+
+    def units(self) -> Iterator[Index]:
+        """Yield the blocks."""
+        return itertools.product(*map(range, self._wave.unit_counts))
+
+    def labelled(self) -> set[str]:
+        """Return the names of the blocks that are labelled already; waits."""
+        entries = io_thread().wait(self._store.list(f"{WRITE_NOTES}/faces"))
+        return {entry.name for entry in entries}
+
+    def label(self, index: Index) -> None:
+        """Label a block for itself; on an ordinary thread.
+
+        Raises
+        ------
+        CloudError
+            If it cannot be read, or what is kept of it cannot be written.
+        """
+        from numcodecs import Blosc
+
+        if self._is_cancelled():
+            raise WriteError("Writing was cancelled", where=self._store.where)
+        labels = self._source.read(0, self._wave.region(0, index))
+        labels, count = self._numbered(labels)
+        if count:
+            raw = Blosc("zstd", clevel=1).encode(np.ascontiguousarray(labels))
+            self._put("labels", index, raw)
+        # What tells that the block is done comes last.
+        faces = {f"{axis}{side}": face for axis, side, face in self._faces_of(labels)}
+        held = io.BytesIO()
+        arrays: dict[str, Any] = {"count": np.int64(count), **(faces if count else {})}
+        np.savez_compressed(held, **arrays)
+        self._put("faces", index, held.getvalue())
+
+    def _numbered(self, labels: Array) -> tuple[Array, int]:
+        """Return a block in which no two positions along other axes share a number, and the most.
+
+        Each of them was numbered from 1.
+        """
+        others = [a for a in range(labels.ndim) if a not in self._merging.space]
+        labels = labels.astype(np.uint32)
+        by_position = np.moveaxis(labels, others, range(len(others)))
+        count = 0
+        for position in np.ndindex(*by_position.shape[: len(others)]):
+            part = by_position[position]
+            most = int(part.max(initial=0))
+            part[part > 0] += count
+            count += most
+        return labels, count
+
+    def _faces_of(self, labels: Array) -> Iterator[tuple[int, str, Array]]:
+        for axis in self._merging.space:
+            yield axis, "first", labels.take([0], axis)
+            yield axis, "last", labels.take([-1], axis)
+
+    def merge(self) -> int:
+        """Find what touches across blocks, and return the number of objects; waits.
+
+        Raises
+        ------
+        WriteError
+            If there are more objects than the labels can number.
+        CloudError
+            If what was kept of a block cannot be read.
+        """
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
+        total = 0
+        counts: dict[Index, int] = {}
+        for index in self.units():
+            self._first[index] = total
+            counts[index] = int(self._faces(index)["count"])
+            total += counts[index]
+        pairs = [np.empty((0, 2), np.int64)]
+        for index in self.units():
+            if self._is_cancelled():
+                raise WriteError("Writing was cancelled", where=self._store.where)
+            if counts[index]:
+                pairs += self._pairs(index, counts)
+        edges = np.concatenate(pairs)
+        graph = coo_array((np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), (total, total))
+        _, found = connected_components(graph, directed=False)
+        # Numbered as they come, whatever order the components are found in.
+        _, first, inverse = np.unique(found, return_index=True, return_inverse=True)
+        rank = np.empty(len(first), np.int64)
+        rank[np.argsort(first)] = np.arange(1, len(first) + 1)
+        if len(first) > np.iinfo(self._dtype).max:
+            raise WriteError(
+                "Could not number the objects",
+                where=self._store.where,
+                why=f"there are {len(first):,}, more than {self._dtype.name} holds",
+            )
+        self._ids = rank[inverse]
+        self._counts = counts
+        return len(first)
+
+    def _pairs(self, index: Index, counts: Mapping[Index, int]) -> Iterator[Array]:
+        """Yield the pairs of labels, numbered through, that touch in a block and its next ones."""
+        space = self._merging.space
+        for step in self._merging.steps:
+            other = list(index)
+            for axis, d in zip(space, step, strict=True):
+                other[axis] += d
+            there = tuple(other)
+            if not counts.get(there):
+                continue
+            here = self._side(index, step, "last", "first")
+            beyond = self._side(there, step, "first", "last")
+            free = [axis for axis, d in zip(space, step, strict=True) if not d]
+            more = self._merging.connectivity - sum(map(abs, step))
+            found = touching(here, beyond, free, more)
+            if len(found):
+                yield found + np.array([self._first[index] - 1, self._first[there] - 1])
+
+    def _side(self, index: Index, step: Index, ahead: str, behind: str) -> Array:
+        """Return the voxels of a block on the side that a step goes to (or comes from)."""
+        sides = [
+            (axis, ahead if d > 0 else behind)
+            for axis, d in zip(self._merging.space, step, strict=True)
+            if d
+        ]
+        (axis, side), *more = sides
+        face: Array = self._faces(index)[f"{axis}{side}"]
+        for axis, side in more:
+            face = face.take([0 if side == "first" else -1], axis)
+        return face
+
+    def read(self, level: int, region: Region) -> Array:
+        """Return a unit of the finest level, its objects numbered as in the whole image."""
+        from numcodecs import Blosc
+
+        index = tuple(a // u for a, u in zip(region.start, self._wave.unit, strict=True))
+        count = self._counts[index]
+        if not count:
+            return np.zeros(region.shape, self._dtype)
+        raw = io_thread().wait(self._store.get(self._key("labels", index)))
+        if raw is None:
+            raise self._lost(index)
+        labels = np.frombuffer(Blosc().decode(bytes(raw)), np.uint32).reshape(region.shape)
+        first = self._first[index]
+        ids = np.concatenate([[0], self._ids[first : first + count]]).astype(self._dtype)
+        return np.asarray(ids[labels])
+
+    def _key(self, what: str, index: Index) -> str:
+        return f"{WRITE_NOTES}/{what}/{unit_name(index)}"
+
+    def _put(self, what: str, index: Index, raw: bytes) -> None:
+        io_thread().wait(self._store.put(self._key(what, index), raw))
+
+    def _read_faces(self, index: Index) -> Mapping[str, Array]:
+        raw = io_thread().wait(self._store.get(self._key("faces", index)))
+        if raw is None:
+            raise self._lost(index)
+        with np.load(io.BytesIO(bytes(raw)), allow_pickle=False) as held:
+            return dict(held)
+
+    def _lost(self, index: Index) -> WriteError:
+        return WriteError(
+            "Could not join the objects of the blocks",
+            where=self._store.where,
+            key=self._key("labels", index),
+            why="what was kept of a block is gone",
+            hint="Delete the unfinished image, and run it again.",
+        )
+
+
+def unit_name(index: Index) -> str:
+    """Return how the notes call a block."""
+    return ".".join(map(str, index))
+
+
+def touching(here: Array, beyond: Array, free: Sequence[int], more: int) -> Array:
+    """Return the pairs of labels that touch across a border, each once.
+
+    Parameters
+    ----------
+    here, beyond
+        Labels on both sides, of one shape; 0 is background.
+    free
+        Axes along the border.
+    more
+        Along how many of these two touching voxels may differ, by one voxel each.
+
+    Returns
+    -------
+    ndarray of int64
+        ``(pair, 2)``.
+    """
+    found = []
+    for shift in itertools.product((-1, 0, 1), repeat=len(free)):
+        if sum(map(abs, shift)) > more:
+            continue
+        mine, its = [slice(None)] * here.ndim, [slice(None)] * here.ndim
+        for axis, d in zip(free, shift, strict=True):
+            n = here.shape[axis]
+            mine[axis] = slice(max(0, -d), n - max(0, d))
+            its[axis] = slice(max(0, d), n - max(0, -d))
+        a, b = here[tuple(mine)].ravel(), beyond[tuple(its)].ravel()
+        both = (a > 0) & (b > 0)
+        found.append(np.stack([a[both], b[both]], axis=1).astype(np.int64))
+    return np.unique(np.concatenate(found), axis=0)
