@@ -118,6 +118,15 @@ def test_wells_that_are_listed_and_not_there_are_blank_with_a_note(tmp_path: Pat
     assert any("A1" in note and "B3" in note and "blank" in note for note in image.notes)
 
 
+def test_what_is_not_there_is_dark_whatever_wells_are_filled_with(tmp_path: Path) -> None:
+    write_bare_plate(tmp_path / "plate.zarr", 1, 3, size=64, chunk=64, present=["A/1", "A/3"])
+
+    pixels = noc.open(tmp_path / "plate.zarr").read(0)
+
+    middles = pixels[32, 32 :: pixels.shape[1] // 3]
+    assert middles.tolist() == [40, 0, 66]
+
+
 def test_a_plate_of_which_no_well_is_there_is_refused(tmp_path: Path) -> None:
     write_plate(tmp_path / "plate.zarr", {}, listed=["A/1", "B/2"])
 

@@ -22,8 +22,6 @@ __all__ = ["LAYER_NAME", "WellNames"]
 
 LAYER_NAME = "wells"
 _TEXT_PX = 9
-_COLOR = "#ff7f0e"
-"""Can be read on black as on white."""
 _ROOM_PX = (16.0, 34.0)
 """Height and width of a cell on screen into which a name of three letters fits."""
 _MOST_NAMES = 600
@@ -91,7 +89,7 @@ class WellNames(QObject):
                 face_color="transparent",
                 border_color="transparent",
                 features={"well": np.array([], dtype=str)},
-                text={"string": "{well}", "size": _TEXT_PX, "color": _COLOR},
+                text={"string": "{well}", "size": _TEXT_PX, "color": "yellow"},
                 units=layer.units[-2:],
                 axis_labels=layer.axis_labels[-2:],
             )

@@ -101,7 +101,7 @@ class MosaicLevel:
         tiles
             (row, column) → tile, or None: the cell is blank.
         model
-            Gives the axes, dtype, fill value, and extent along all axes but y and x.
+            Gives the axes, dtype, and extent along all axes but y and x.
         cells
             Along y and x.
         counts
@@ -125,7 +125,7 @@ class MosaicLevel:
             chunks[position] = axis.chunks[number]
             scale[position] = axis.scales[number]
             shift[position] -= start
-        self.grid = Grid(tuple(shape), tuple(chunks), own.grid.dtype, own.grid.fill_value)
+        self.grid = Grid(tuple(shape), tuple(chunks), own.grid.dtype, _blank(own.grid))
         self.transform = Transform(tuple(scale), tuple(shift))
         # Chunks that are put together of a tile's are cheaper to lose than those, which are kept.
         self.is_derived = any(axis.chunks[number] < axis.pitches[number] for axis in cells)
@@ -220,6 +220,12 @@ class MosaicLevel:
         if not np.can_cast(grid.dtype, self.grid.dtype):
             trouble = f"Shown as {self.grid.dtype}, as the first is, though they are {grid.dtype}"
             self._notes.add(trouble, name)
+
+
+def _blank(grid: Grid) -> Any:
+    """Return the value of what is not there: what a tile is filled with may look like an image."""
+    is_nan = grid.dtype.kind in "fc" and np.isnan(grid.fill_value)
+    return grid.fill_value if is_nan else grid.dtype.type(0)
 
 
 def _as_type(pixels: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
