@@ -46,8 +46,13 @@ def local(ome_zarr: Callable[[str], Written]) -> Callable[[str], str]:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
 def test_the_python_of_a_page_runs_from_top_to_bottom(
-    page: str, local: Callable[[str], str], programs: Programs
+    page: str,
+    local: Callable[[str], str],
+    programs: Programs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # where pages write
     code = "\n".join(blocks(page, "python")).replace("napari.run()", "viewer.close()")
     # A local image has neither endpoint nor profile.
     code = re.sub(r", endpoint=\"[^\"]*\"", "", local(code))

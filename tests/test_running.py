@@ -18,7 +18,6 @@ from napari_omezarr_cloud.cli import main
 from napari_omezarr_cloud.errors import OperationError, WriteError
 from napari_omezarr_cloud.process import computation
 from napari_omezarr_cloud.write import waves
-from napari_omezarr_cloud.write.estimate import estimate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -265,7 +264,7 @@ def test_an_estimate_counts_blocks_and_what_is_read_around_them(
     step = noc.Step("gaussian", {"sigma": 1.0})
     plan = noc.plan_run(stack, step, tmp_path / "g.zarr", channel=0, chunks=(1, 25, 35))
 
-    said = estimate(plan, threads=1)
+    said = plan.estimate(threads=1)
 
     assert said.block_count == 10 * 2 * 2
     assert said.bytes_written == NOISE[0].size * 8

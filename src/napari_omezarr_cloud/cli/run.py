@@ -49,7 +49,6 @@ def add_run(
 def _run(given: argparse.Namespace) -> int:
     from napari_omezarr_cloud import api, saving
     from napari_omezarr_cloud.process import Recipe
-    from napari_omezarr_cloud.write.estimate import estimate
 
     access = access_of(given)
     image = api.open(given.source, **access)
@@ -62,7 +61,7 @@ def _run(given: argparse.Namespace) -> int:
         **written_of(given),
     )
     print("\n".join(map(plain, str(planned).splitlines())))
-    print(plain(str(estimate(planned, threads=given.threads))))
+    print(plain(str(planned.estimate(threads=given.threads))))
     if not given.estimate:
         write_shown(planned, given, given.threads)
     return 0

@@ -12,7 +12,7 @@ from napari_omezarr_cloud.write.waves import waves
 
 if TYPE_CHECKING:
     from napari_omezarr_cloud.pyramid import Region
-    from napari_omezarr_cloud.write.save_plan import SavePlan
+    from napari_omezarr_cloud.write.plan import Plan
     from napari_omezarr_cloud.write.sources import ViewSource
 
 __all__ = ["Estimate", "estimate"]
@@ -58,13 +58,13 @@ def _measured(source: ViewSource, region: Region) -> tuple[float, int]:
     return seconds, source.reader.bytes_read - before if source.reader else block.nbytes
 
 
-def estimate(planned: SavePlan, *, threads: int | None = None) -> Estimate:
+def estimate(plan: Plan, source: ViewSource, *, threads: int | None = None) -> Estimate:
     """Return what a write takes, from the block in the middle of it; reads that, and waits.
 
     Parameters
     ----------
-    planned
-        What would be written.
+    plan, source
+        What would be written, and from what.
     threads
         As it will be written with; None: as many as there are processors.
 
@@ -73,7 +73,7 @@ def estimate(planned: SavePlan, *, threads: int | None = None) -> Estimate:
     CloudError
         If the block cannot be read or computed.
     """
-    wave, source = waves(planned.plan)[0], planned.source
+    wave = waves(plan)[0]
     region = wave.region(0, tuple(n // 2 for n in wave.unit_counts))
     seconds, read = _measured(source, region)
     if seconds < _QUICK:  # what a first call loads and prepares, no other block pays
@@ -82,6 +82,4 @@ def estimate(planned: SavePlan, *, threads: int | None = None) -> Estimate:
     # Blocks at the borders are smaller than the others.
     share = math.prod(wave.shapes[0]) / region.size
     side_by_side = min(threads or os.cpu_count() or 1, blocks)
-    return Estimate(
-        blocks, round(read * share), planned.plan.nbytes, seconds * share / side_by_side
-    )
+    return Estimate(blocks, round(read * share), plan.nbytes, seconds * share / side_by_side)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_omezarr_cloud.store import io_thread
+from napari_omezarr_cloud.write.estimate import Estimate, estimate
 from napari_omezarr_cloud.write.labels_listing import list_label
 from napari_omezarr_cloud.write.replacing import finish_replacing, put_in_place, staging_of
 from napari_omezarr_cloud.write.target import Found, find, open_target
@@ -81,6 +82,21 @@ class SavePlan:
             origin=origin,
             progress=progress,
         )
+
+    def estimate(self, *, threads: int | None = None) -> Estimate:
+        """Return what writing it takes; reads a block, and waits.
+
+        Parameters
+        ----------
+        threads
+            As it will be written with.
+
+        Raises
+        ------
+        CloudError
+            If the block cannot be read or computed.
+        """
+        return estimate(self.plan, self.source, threads=threads)
 
     @property
     def nbytes(self) -> int:
