@@ -334,6 +334,31 @@ def test_another_napari_falls_back_to_its_own_slicing(
     np.testing.assert_array_equal(layer._slice.image.raw.shape[-2:], (256, 256))
 
 
+def test_a_layer_that_another_loads_is_left_to_them(
+    make_napari_viewer: Any, qtbot: Any, served: SlowServer
+) -> None:
+    """As napari's own progressive loading may do, once it has one."""
+    viewer = make_napari_viewer(show=True)
+    layer = viewer.open(f"{served.url}/plane.zarr", plugin=PLUGIN)[0]
+    qtbot.waitUntil(lambda: complete(layer), timeout=20000)
+    copy = type(layer).create(*layer.as_layer_data_tuple())
+    slices = []
+
+    class Loading(type(copy._slicing_state)._slice_request_class):
+        def __call__(self) -> Any:
+            slices.append(self.data_level)
+            return super().__call__()
+
+    copy._slicing_state._slice_request_class = Loading
+    viewer.add_layer(copy)
+
+    assert display_of(copy) is None
+    assert slices, "their slicing is what is used"
+    assert copy.visible
+    assert complete(layer), "and ours beside it goes on"
+    np.testing.assert_array_equal(copy._slice.image.raw, layer._slice.image.raw)
+
+
 def test_metadata_hold_no_secret_and_json_can_hold_them(
     make_napari_viewer: Any, served: SlowServer
 ) -> None:

@@ -27,7 +27,12 @@ from napari_omezarr_cloud.napari.look import Look, first_look, voxel_at, wish_li
 from napari_omezarr_cloud.napari.notices import tell_warning
 from napari_omezarr_cloud.napari.painting import Painted, Painter, painter_of
 from napari_omezarr_cloud.napari.refresh import refresher
-from napari_omezarr_cloud.napari.slicing import can_hook, hook_slicing, unhook_slicing
+from napari_omezarr_cloud.napari.slicing import (
+    can_hook,
+    hook_slicing,
+    is_loaded_by_another,
+    unhook_slicing,
+)
 from napari_omezarr_cloud.process.derived import DerivedLevel
 from napari_omezarr_cloud.settings import settings
 
@@ -361,6 +366,8 @@ def adopt(layer: Any) -> Display | None:
         return None
     if not can_hook(layer):
         _tell_plain_slicing()
+        return None
+    if is_loaded_by_another(layer):
         return None
     display = Display(layer, view)
     hook_slicing(layer, display)

@@ -30,6 +30,7 @@ __all__ = [
     "can_hook",
     "course_along",
     "hook_slicing",
+    "is_loaded_by_another",
     "replace_data",
     "unhook_slicing",
 ]
@@ -77,6 +78,14 @@ def can_hook(layer: Any) -> bool:
         and all(hasattr(state, name) for name in makers)
         and hasattr(layer, "_level_materializer")
     )
+
+
+def is_loaded_by_another(layer: Any) -> bool:
+    """Tell whether somebody has put slicing of their own into this one layer.
+
+    napari's own progressive loading (napari#9067) or another plugin: two that load would fight.
+    """
+    return "_slice_request_class" in vars(layer._slicing_state)
 
 
 def hook_slicing(layer: Any, painter: Painter) -> None:
