@@ -20,6 +20,7 @@ from napari_omezarr_cloud.errors import (
 )
 from napari_omezarr_cloud.ngff import ImageLabel
 from napari_omezarr_cloud.store import RemoteStore
+from tests.fixtures.images import write_directly
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +56,21 @@ def test_a_box_of_some_channels_lies_where_it_lay(
     assert (part.read(0) == VOLUME[[2, 0], 2:9, 11:60, 20:100]).all()
     assert part.levels[0].translation == (0, 4, 5.5, 10)
     assert part.version == version
+
+
+def test_channels_look_as_they_did(tmp_path: Path) -> None:
+    window = {"start": 3, "end": 900, "min": 0, "max": 4000}
+    looks = [
+        {"label": name, "color": color, "active": active, "window": window}
+        for name, color, active in (("a", "0080FF", True), ("b", "FF0000", False))
+    ]
+    path, omero = tmp_path / "source.zarr", {"channels": looks, "rdefs": {"defaultZ": 4}}
+    write_directly(path, "czyx", [VOLUME[:2]], chunks=(1, 4, 32, 32), omero=omero)
+
+    saved = noc.save(noc.open(path), tmp_path / "saved.zarr", channels=[1, 0])
+
+    assert saved.channels == noc.open(path).channels[::-1]
+    assert saved.opened.image.default_z == 4
 
 
 def test_a_coarser_level_becomes_the_finest(volume: noc.Image, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.errors import CloudError
     from napari_omezarr_cloud.napari.box_view import show_full_resolution, show_whole_volume
     from napari_omezarr_cloud.napari.layer_data import LayerData, to_layers
+    from napari_omezarr_cloud.napari.layer_saving import save_layers
     from napari_omezarr_cloud.offline import (
         cache_info,
         clear_cache,
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
     )
     from napari_omezarr_cloud.process.own import operation
     from napari_omezarr_cloud.running import plan_run, run
-    from napari_omezarr_cloud.saving import SavePlan, plan_save, save, save_labels
+    from napari_omezarr_cloud.saving import plan_save, save, save_labels
+    from napari_omezarr_cloud.write.save_plan import SavePlan
 
 __all__ = [
     "CloudError",
@@ -74,6 +76,7 @@ __all__ = [
     "run",
     "save",
     "save_labels",
+    "save_layers",
     "set_cache",
     "show_full_resolution",
     "show_whole_volume",
@@ -88,7 +91,7 @@ _HOMES = {
     "Parameter": "process",
     "Recipe": "process",
     "RecipeInput": "process",
-    "SavePlan": "saving",
+    "SavePlan": "write.save_plan",
     "Step": "process",
     "cache_info": "offline",
     "clear_cache": "offline",
@@ -103,6 +106,7 @@ _HOMES = {
     "run": "running",
     "save": "saving",
     "save_labels": "saving",
+    "save_layers": "napari.layer_saving",
     "set_cache": "offline",
     "show_full_resolution": "napari.box_view",
     "show_whole_volume": "napari.box_view",

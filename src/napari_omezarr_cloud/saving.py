@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.pyramid import Pyramid
     from napari_omezarr_cloud.write.writing import Progress
 
-__all__ = ["SavePlan", "labels_place", "plan_save", "save", "save_labels", "write_planned"]
+__all__ = ["by_blocks", "labels_place", "plan_save", "save", "save_labels", "write_planned"]
 
 
 def plan_save(
@@ -104,7 +104,7 @@ def plan_save(
         codec=codec,
     )
     planned = SavePlan(location, plan, found, _ome(source, taken, version), _provenance(source))
-    return _by_blocks(planned, pyramid, number, overlap)
+    return by_blocks(planned, pyramid, number, overlap)
 
 
 def _makes_labels(source: Image | Labels | Derived) -> bool:
@@ -113,8 +113,23 @@ def _makes_labels(source: Image | Labels | Derived) -> bool:
     return get_operation(source.recipe.steps[-1].operation).output == "labels"
 
 
-def _by_blocks(planned: SavePlan, pyramid: Pyramid, number: int, overlap: int | None) -> SavePlan:
-    """Return a plan by which what is computed is computed block by block, each voxel once."""
+def by_blocks(planned: SavePlan, pyramid: Pyramid, number: int, overlap: int | None) -> SavePlan:
+    """Return a plan by which what is computed is computed block by block, each voxel once.
+
+    Parameters
+    ----------
+    planned
+        Of one view of the pyramid, or of several.
+    pyramid, number
+        What is computed, and which of its levels; a stored one changes nothing.
+    overlap
+        As for :func:`plan_save`.
+
+    Raises
+    ------
+    OperationError
+        If blocks would not give what the whole gives, and no overlap is said.
+    """
     level = pyramid.levels[number]
     if not isinstance(level, DerivedLevel):
         return planned

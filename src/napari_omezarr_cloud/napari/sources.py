@@ -21,7 +21,7 @@ from napari_omezarr_cloud.pyramid.in_memory import array_pyramid
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Sources", "sources"]
+__all__ = ["Sources", "sources", "wrapped"]
 
 _QUIET_MS = 200
 """A brush paints many times a second: what follows it waits for a pause."""
@@ -53,7 +53,7 @@ class Sources(QObject):
         if ours is not None:
             return ours
         if layer not in self._views:
-            self._views[layer] = _wrapped(layer)
+            self._views[layer] = wrapped(layer)
             self._follow(layer)
         return self._views[layer]
 
@@ -75,11 +75,12 @@ class Sources(QObject):
         for layer in list(self._touched):
             self._touched.discard(layer)
             if layer in self._views:
-                self._views[layer] = _wrapped(layer)
+                self._views[layer] = wrapped(layer)
                 self.changed.emit(layer)
 
 
-def _wrapped(layer: Any) -> PyramidView:
+def wrapped(layer: Any) -> PyramidView:
+    """Return a new view of somebody else's layer, of which nothing was read yet."""
     names, units = axis_names(layer), layer.units
     types = {"t": "time", "c": "channel"}
     axes = [

@@ -123,7 +123,8 @@ def omero_attributes(rendering: Rendering) -> dict[str, Any]:
         rdefs["defaultT"] = rendering.default_t
     if rendering.default_z is not None:
         rdefs["defaultZ"] = rendering.default_z
-    return {"channels": [_channel(each) for each in rendering.channels], "rdefs": rdefs}
+    channels = [_channel(each) for each in rendering.channels]
+    return {"omero": {"channels": channels, "rdefs": rdefs}}
 
 
 def _channel(channel: Channel) -> dict[str, Any]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from napari_omezarr_cloud.pyramid import Level
 
-__all__ = ["BlockSource", "ViewSource", "box_of_level"]
+__all__ = ["BlockSource", "ViewSource", "box_of_level", "same_place"]
 
 
 class BlockSource(Protocol):
@@ -101,7 +101,7 @@ class ViewSource:
                     f"{view.pyramid.name!r} is {_names(view)} {grid.shape}",
                     hint="Save layers of one shape together, the others by themselves.",
                 )
-            if not are_aligned and not _same_place(
+            if not are_aligned and not same_place(
                 first.transform(numbers[0]), view.transform(numbers[0])
             ):
                 raise WriteError(
@@ -244,7 +244,8 @@ def _names(view: PyramidView) -> str:
     return "".join(axis.name for axis in view.axes)
 
 
-def _same_place(one: Transform, other: Transform) -> bool:
+def same_place(one: Transform, other: Transform) -> bool:
+    """Tell whether two levels have voxels of one size at one place, but for rounding."""
     return np.allclose(one.scale, other.scale, rtol=1e-6) and np.allclose(
         one.translation, other.translation, rtol=1e-6, atol=1e-6 * max(one.scale)
     )

@@ -1,0 +1,392 @@
+"""Layers as one OME-Zarr: images as its channels, labels beside them, as they are on screen."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from importlib.metadata import version as installed_version
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_omezarr_cloud.api import Image, locate
+from napari_omezarr_cloud.api import open as open_image
+from napari_omezarr_cloud.errors import WriteError
+from napari_omezarr_cloud.location import Location
+from napari_omezarr_cloud.napari.display import view_of
+from napari_omezarr_cloud.napari.inputs import is_labels
+from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, length_factor, placement
+from napari_omezarr_cloud.napari.layer_rendering import (
+    image_label_of,
+    plain_names,
+    planes_on_screen,
+    rendering_of,
+)
+from napari_omezarr_cloud.napari.live import live_of
+from napari_omezarr_cloud.napari.live_recipe import recipe_of
+from napari_omezarr_cloud.napari.sources import wrapped
+from napari_omezarr_cloud.napari.visible import has_pixels
+from napari_omezarr_cloud.ngff import Axis
+from napari_omezarr_cloud.ngff.writing import image_label_attributes, omero_attributes
+from napari_omezarr_cloud.pyramid import Grid, PyramidView, Transform
+from napari_omezarr_cloud.saving import by_blocks, labels_place
+from napari_omezarr_cloud.write.plan import plan_image
+from napari_omezarr_cloud.write.save_plan import CREATOR, SavePlan, write_planned
+from napari_omezarr_cloud.write.sources import ViewSource, same_place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from os import PathLike
+
+    from napari_omezarr_cloud.write.writing import Progress
+
+__all__ = ["LayerOptions", "plan_layers", "save_layers"]
+
+_WHAT = "Could not save the layers"
+
+
+@dataclass(frozen=True)
+class LayerOptions:
+    """How layers are written; the defaults suit most."""
+
+    name: str = ""
+    """Of the image; empty: as the image or the one layer is called, else as its place."""
+    version: Literal["0.4", "0.5"] = "0.5"
+    level: int = 0
+    """Of the image layers, that becomes the finest one."""
+    method: str | None = None
+    """How coarser levels of images are made, as for :func:`noc.save`."""
+    labels_method: str | None = None
+    """The same of labels: "mode" or "nearest"."""
+    levels: int | None = None
+    chunks: tuple[int, ...] | None = None
+    """Of the image, per axis of what is written, as `shards`; labels take theirs by themselves."""
+    shards: tuple[int, ...] | Literal["auto"] | None = "auto"
+    codec: str = "blosc"
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A layer as what is written: its view, and where it lies on screen, in the view's order."""
+
+    layer: Any
+    view: PyramidView
+    axes: tuple[Axis, ...]
+    transform: Transform
+    """Of the level that becomes the finest."""
+
+
+def plan_layers(
+    layers: Sequence[Any],
+    target: Location,
+    options: LayerOptions = LayerOptions(),
+    *,
+    viewer: Any = None,
+    beside: Image | None = None,
+) -> SavePlan:
+    """Return what saving layers would write; on the GUI thread, reads and writes nothing.
+
+    Parameters
+    ----------
+    layers
+        Image layers become the channels of one image, in this order; labels layers its label
+        images. One labels layer alone becomes an image of its own.
+    target
+        Where to; not looked at with ``beside``.
+    options
+        How.
+    viewer
+        Whose sliders say which plane is shown first; None: nobody's.
+    beside
+        An open image, to which one labels layer is added.
+
+    Raises
+    ------
+    WriteError
+        If the layers do not make one image, or cannot be written so.
+    """
+    images = [layer for layer in layers if has_pixels(layer) and not is_labels(layer)]
+    labels = [layer for layer in layers if has_pixels(layer) and is_labels(layer)]
+    if len(images) + len(labels) < len(layers):
+        other = next(layer for layer in layers if not has_pixels(layer))
+        why = f"“{other.name}” is neither an image nor labels"
+        raise WriteError(_WHAT, why=why, hint="Leave it out.")
+    if not layers:
+        raise WriteError(_WHAT, why="none is chosen", hint="Tick at least one.")
+    if beside is not None:
+        if images or len(labels) > 1:
+            why = "only one labels layer at a time goes beside an image that is there"
+            raise WriteError(_WHAT, why=why, hint="Tick one labels layer alone.")
+        return _beside(labels[0], beside, options)
+    if not images:
+        if len(labels) > 1:
+            why = "several labels layers do not make one image"
+            hint = "Tick the image that they belong to as well, or save them one by one."
+            raise WriteError(_WHAT, why=why, hint=hint)
+        return _labels(labels[0], target, options, options.name, options.level)
+    planned = _image(images, target, options, viewer)
+    names = _label_names(labels)
+    below = tuple(
+        _labels(layer, target.child(f"labels/{name}"), _for_labels(options), name, 0, "../../")
+        for layer, name in zip(labels, names, strict=True)
+    )
+    notes = (*planned.notes, *(note for each in below for note in each.notes))
+    return replace(planned, labels=below, notes=notes)
+
+
+def save_layers(
+    layers: Sequence[Any],
+    target: str | PathLike[str] | Location,
+    *,
+    overwrite: bool = False,
+    threads: int | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    viewer: Any = None,
+    endpoint: str | None = None,
+    region: str | None = None,
+    anonymous: bool | None = None,
+    profile: str | None = None,
+    **options: Any,
+) -> Image:
+    """Write napari layers as one OME-Zarr, as they are on screen; waits.
+
+    Image layers become channels, labels layers the image's label images; one labels layer alone
+    becomes an image of its own. Axes, units, scale, translation, names, colours, contrast limits
+    and visibility are those of the layers. A write that broke off is taken up again by saving the
+    same once more.
+
+    Parameters
+    ----------
+    layers
+        Image and labels layers of napari: in memory, lazy, remote or live.
+    target
+        Where to: a path, ``s3://bucket/key``, ``gs://…``, ``az://…``.
+    overwrite
+        Whether what is there is deleted, once the new is whole beside it.
+    threads
+        How many blocks at once; None: as many as there are processors.
+    on_progress
+        Called after each block of work.
+    viewer
+        Whose sliders say which plane is shown first; None: nobody's.
+    endpoint, region, anonymous, profile
+        How to get into the target, as :func:`noc.open`.
+    name, version, level, method, labels_method, levels, chunks, shards, codec
+        As :func:`noc.save`; ``labels_method`` is "mode" or "nearest".
+
+    Returns
+    -------
+    Image
+        What was written, open.
+
+    Raises
+    ------
+    ExistsError
+        If something is there already, and is not to be overwritten.
+    WriteError
+        If the layers do not make one image, or it cannot be written so, or there.
+    CloudError
+        If voxels cannot be read.
+    """
+    place = (
+        target
+        if isinstance(target, Location)
+        else locate(target, endpoint=endpoint, region=region, anonymous=anonymous, profile=profile)
+    )
+    planned = plan_layers(layers, place, LayerOptions(**options), viewer=viewer)
+    write_planned(planned, overwrite=overwrite, threads=threads, on_progress=on_progress)
+    return open_image(place)
+
+
+def _image(layers: Sequence[Any], target: Location, options: LayerOptions, viewer: Any) -> SavePlan:
+    placed = [_placed(layer, options.level) for layer in layers]
+    first = placed[0]
+    for each in placed[1:]:
+        if each.axes != first.axes or not same_place(first.transform, each.transform):
+            raise WriteError(
+                "Could not combine the layers into one image",
+                why=f"“{each.layer.name}” has other axes or units, lies elsewhere than "
+                f"“{first.layer.name}”, or has another voxel size",
+                hint="Save them one by one.",
+            )
+    views = [each.view for each in placed]
+    source = ViewSource.of(views, numbers=(options.level,), are_aligned=True)
+    count = len(layers)
+    if count == 1:
+        channels = [n for n, a in enumerate(source.axes) if a.type == "channel"]
+        count = source.grid().shape[channels[0]] if channels else 1
+    axes, transform = _in_order(source, first)
+    planned = _plan(
+        source, axes, transform, options, _name(layers, options.name, target), is_labels=False
+    )
+    planes = {} if viewer is None else planes_on_screen(viewer, layers[0])
+    ome = omero_attributes(rendering_of(layers, count, planes))
+    whole = SavePlan(target, planned, source, ome, _provenance(layers), notes=_notes(layers))
+    for each in views:
+        whole = by_blocks(whole, each.pyramid, options.level, None)
+    return whole
+
+
+def _labels(
+    layer: Any,
+    target: Location,
+    options: LayerOptions,
+    name: str,
+    level: int,
+    image: str | None = None,
+) -> SavePlan:
+    placed = _placed(layer, level)
+    source = ViewSource.of([placed.view], numbers=(level,))
+    axes, transform = _in_order(source, placed)
+    plan = _plan(
+        source, axes, transform, options, name or _name([layer], "", target), is_labels=True
+    )
+    about = replace(image_label_of(layer), source=image)
+    ome = image_label_attributes(about, version=plan.version)
+    whole = SavePlan(target, plan, source, ome, _provenance([layer]), notes=_notes([layer]))
+    return by_blocks(whole, placed.view.pyramid, level, None)
+
+
+def _beside(layer: Any, image: Image, options: LayerOptions) -> SavePlan:
+    name = _label_names([layer])[0] if not options.name else options.name
+    place, version = labels_place(image, name)
+    options = replace(options, version=version)
+    planned = _labels(layer, place, options, name, options.level, "../../")
+    return replace(planned, listed_in=image.location)
+
+
+def _for_labels(options: LayerOptions) -> LayerOptions:
+    """Return the options without those that count the image's axes."""
+    shards = options.shards if options.shards in (None, "auto") else "auto"
+    return replace(options, chunks=None, shards=shards)
+
+
+def _plan(
+    source: ViewSource,
+    axes: Sequence[Axis],
+    transform: Transform,
+    options: LayerOptions,
+    name: str,
+    *,
+    is_labels: bool,
+) -> Any:
+    grid: Grid = source.grid()
+    return plan_image(
+        grid,
+        axes,
+        transform,
+        name=name,
+        version=options.version,
+        is_labels=is_labels,
+        method=options.labels_method if is_labels else options.method,
+        level_count=options.levels,
+        chunks=options.chunks,
+        shards=options.shards,
+        codec=options.codec,
+    )
+
+
+def _placed(layer: Any, level: int) -> _Placed:
+    """Return a layer's view, and where one of its levels lies on screen, in the file's units."""
+    ours = view_of(layer)
+    # Of others a fresh one: what was read of an array may have been painted over since.
+    view = wrapped(layer) if ours is None else ours
+    if not 0 <= level < len(view.pyramid.levels):
+        why = f"“{layer.name}” has no level {level}"
+        raise WriteError(_WHAT, why=why, hint="Choose a finer level, or fewer layers.")
+    shown = None if ours is None else placement(view, without=range(layer.ndim, view.ndim))
+    steps = view.transform(level).to(view.transform(0))
+    own = view.transform(0)
+    axes, scales, starts = [], [], []
+    for n, axis in enumerate(view.axes):
+        if n >= layer.ndim:  # colours
+            axes.append(axis)
+            scales.append(1.0)
+            starts.append(0.0)
+            continue
+        unit, size, start = str(layer.units[n]), float(layer.scale[n]), float(layer.translate[n])
+        if size <= 0:
+            why = f"“{layer.name}” is mirrored along {axis.name}, which OME-Zarr cannot say"
+            raise WriteError(_WHAT, why=why, hint="Give it a scale above zero.")
+        if shown is not None and unit == shown["units"][n]:
+            factor = length_factor(axis)
+            # Not by way of micrometres where nobody moved it: that would round.
+            if np.isclose(size, shown["scale"][n], rtol=1e-9):
+                size = own.scale[n] * factor
+            if np.isclose(start, shown["translate"][n], rtol=1e-9, atol=1e-9 * size):
+                start = own.translation[n] * factor
+            size, start = size / factor, start / factor
+            axes.append(axis)
+        else:
+            axes.append(replace(axis, unit=None if unit == "pixel" else unit))
+        scales.append(size * steps.scale[n])
+        starts.append(start + size * steps.translation[n])
+    return _Placed(layer, view, tuple(axes), Transform(tuple(scales), tuple(starts)))
+
+
+def _in_order(source: ViewSource, placed: _Placed) -> tuple[list[Axis], Transform]:
+    """Return axes and place in the order in which they are written, the joined channels among."""
+    order = [placed.view.order.index(axis) for axis in source.views[0].order]
+    axes = [placed.axes[n] for n in order]
+    scale = [placed.transform.scale[n] for n in order]
+    start = [placed.transform.translation[n] for n in order]
+    if source.channel is not None:
+        axes.insert(source.channel, Axis("c", "channel"))
+        scale.insert(source.channel, 1.0)
+        start.insert(source.channel, 0.0)
+    return axes, Transform(tuple(scale), tuple(start))
+
+
+def _name(layers: Sequence[Any], wanted: str, target: Location) -> str:
+    if wanted:
+        return wanted
+    views = [view_of(layer) for layer in layers]
+    names = {view.pyramid.name for view in views if view is not None}
+    if len(names) == 1 and None not in views and not any(map(live_of, layers)):
+        return str(names.pop())
+    place = re.sub(r"(\.ome)?\.zarr$", "", target.key.rstrip("/").rpartition("/")[2])
+    return str(layers[0].name) if len(layers) == 1 else place
+
+
+def _label_names(layers: Sequence[Any]) -> list[str]:
+    """Return names for folders of label images, each once."""
+    names: list[str] = []
+    for layer, plain in zip(layers, plain_names(layers), strict=True):
+        about = layer.metadata.get(METADATA_KEY, {})
+        stem = str(about.get("labels") or plain)
+        stem = re.sub(r"[^\w. -]+", "_", stem).strip(" .") or "labels"
+        name, number = stem, 2
+        while name in names:
+            name, number = f"{stem} {number}", number + 1
+        names.append(name)
+    return names
+
+
+def _notes(layers: Sequence[Any]) -> tuple[str, ...]:
+    turned = [layer.name for layer in layers if _is_turned(layer)]
+    return tuple(
+        f"“{name}” is rotated or sheared on screen, which OME-Zarr 0.4 and 0.5 cannot say: its "
+        "voxels are saved as they are, not turned."
+        for name in turned
+    )
+
+
+def _is_turned(layer: Any) -> bool:
+    n = layer.ndim
+    return not (
+        np.allclose(layer.rotate, np.eye(n))
+        and np.allclose(layer.shear, 0)
+        and np.allclose(layer.affine.affine_matrix, np.eye(n + 1))
+    )
+
+
+def _provenance(layers: Sequence[Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"version": installed_version(CREATOR)}
+    views = [view_of(layer) for layer in layers]
+    places = dict.fromkeys(v.pyramid.source for v in views if v is not None and v.pyramid.source)
+    if places:
+        found["source"] = next(iter(places)) if len(places) == 1 else list(places)
+    recipes = dict.fromkeys(recipe_of(layer).to_yaml() for layer in layers if live_of(layer))
+    if recipes:
+        found["recipe"] = next(iter(recipes)) if len(recipes) == 1 else list(recipes)
+    return found

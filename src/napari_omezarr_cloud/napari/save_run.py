@@ -1,0 +1,154 @@
+"""One save, followed from the window: what is there is looked at, asked about, then written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_omezarr_cloud.api import open as open_image
+from napari_omezarr_cloud.errors import CloudError
+from napari_omezarr_cloud.napari.background import Job
+from napari_omezarr_cloud.napari.region_text import bytes_text
+from napari_omezarr_cloud.napari.threads import in_thread
+from napari_omezarr_cloud.pyramid.documents import ROOT
+from napari_omezarr_cloud.write.save_plan import SavePlan, look_there, write_planned
+from napari_omezarr_cloud.write.writing import Progress
+
+if TYPE_CHECKING:
+    from napari_omezarr_cloud.location import Location
+    from napari_omezarr_cloud.write.target import Found
+
+__all__ = ["Occupied", "SaveRun"]
+
+_RHYTHM_MS = 100
+_MOST_NAMES = 5
+
+
+@dataclass(frozen=True)
+class Occupied:
+    """What is at a place where something is to be saved."""
+
+    where: str
+    what: str
+    """In words, to be put behind "there is"."""
+    is_same: bool = False
+    """Whether it is the beginning of the same, so that one can go on."""
+    may_overwrite: bool = True
+    """Whether it is a Zarr or the beginning of one: a folder of other files is left alone."""
+
+
+class SaveRun(QObject):
+    """Writes what was planned; when the owner is deleted, it ends after the block that it is at.
+
+    Parameters
+    ----------
+    planned
+        What, and where.
+    parent
+        The owner.
+    """
+
+    occupied = Signal(object)
+    """Something is there, an `Occupied`: `write` or `cancel` is the answer."""
+    stepped = Signal(int, int, str)
+    """So many blocks are done of how many, and the same in words; 0 of 0: nobody knows yet."""
+    done = Signal(object)
+    """It is written; sentences that the person should know."""
+    failed = Signal(object)
+    """It could not be written: the error."""
+    cancelled = Signal()
+    """Nothing is written any more."""
+
+    def __init__(self, planned: SavePlan, parent: QObject) -> None:
+        super().__init__(parent)
+        self.planned = planned
+        self._progress = progress = Progress()
+        self._is_writing = False
+        self._clock = QTimer(self)
+        self._clock.setInterval(_RHYTHM_MS)
+        self._clock.timeout.connect(self._tell)
+        self._job: Job[Any] | None = None
+        self.destroyed.connect(lambda: progress.cancel())
+
+    def start(self) -> None:
+        """Look what is there; begin to write if it is nothing."""
+        self.stepped.emit(0, 0, "Looking what is there…")
+        self._job = Job(in_thread(_look, self.planned), self._looked, self._fail, self)
+
+    def write(self, *, overwrite: bool = False) -> None:
+        """Begin to write, or go on."""
+        self._is_writing = True
+        self._clock.start()
+        self._tell()
+        work = in_thread(
+            lambda: write_planned(self.planned, overwrite=overwrite, progress=self._progress)
+        )
+        self._job = Job(work, self._end, self._fail, self)
+
+    def cancel(self) -> None:
+        """Give up; `cancelled` tells when the blocks that are under way have ended."""
+        self._progress.cancel()
+        if self._is_writing:
+            self._tell()
+            return
+        if self._job is not None:
+            self._job.cancel()
+        self.cancelled.emit()
+
+    def _looked(self, found: Occupied | None) -> None:
+        if found is None:
+            self.write()
+        else:
+            self.occupied.emit(found)
+
+    def _tell(self) -> None:
+        progress = self._progress
+        if progress.is_cancelled:
+            self.stepped.emit(0, 0, "Cancelling…")
+            return
+        written = bytes_text(min(progress.bytes_written, self.planned.nbytes))
+        words = f"{written} of {bytes_text(self.planned.nbytes)}"
+        self.stepped.emit(progress.tasks_done, progress.task_count, words)
+
+    def _end(self, notes: tuple[str, ...]) -> None:
+        self._clock.stop()
+        self.done.emit(notes)
+
+    def _fail(self, error: BaseException) -> None:
+        self._clock.stop()
+        if self._progress.is_cancelled:
+            self.cancelled.emit()
+        else:
+            self.failed.emit(error)
+
+
+def _look(planned: SavePlan) -> Occupied | None:
+    found, is_same = look_there(planned)
+    if found.is_empty:
+        return None
+    where = str(planned.location)
+    if is_same:
+        return Occupied(where, "the beginning of this same save", is_same=True)
+    if found.is_unfinished:
+        return Occupied(where, "the beginning of another save, which did not end")
+    if any(name.rstrip("/") in ROOT for name in found.names):
+        return Occupied(where, _image_in_words(planned.location) or _names(found))
+    return Occupied(where, _names(found), may_overwrite=False)
+
+
+def _image_in_words(location: Location) -> str:
+    try:
+        image = open_image(location)
+    except CloudError:
+        return ""
+    shape = " × ".join(map(str, image.levels[0].shape))
+    axes = "".join(axis.name for axis in image.axes)
+    labels = ", ".join(each.name for each in image.labels)
+    return f"the image “{image.name}” ({axes} {shape})" + (f" with labels {labels}" * bool(labels))
+
+
+def _names(found: Found) -> str:
+    names = ", ".join(found.names[:_MOST_NAMES])
+    return names + (" …" if len(found.names) > _MOST_NAMES else "")
