@@ -98,8 +98,14 @@ async def laid_out(
     tiles: Sequence[FieldTile], model: OpenedField | None = None, most: int = 1
 ) -> Laid:
     """Read sizes and positions of a well's fields; there are to be places for ``most``."""
-    some = tiles[:MOST_MEASURED]
-    found = await asyncio.gather(*(each.finest() for each in some), return_exceptions=True)
+    # The first is the model where there is none yet: of the others, the finest level will do.
+    whole = 1 if model is None else 0
+    some = tiles[whole:MOST_MEASURED]
+    found = await asyncio.gather(
+        *(each.whole() for each in tiles[:whole]),
+        *(each.finest() for each in some),
+        return_exceptions=True,
+    )
     notes = [
         f"The field {tile.guess()!r} could not be opened. {each}"
         for tile, each in zip(tiles, found, strict=False)
