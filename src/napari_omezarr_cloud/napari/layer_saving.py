@@ -222,8 +222,8 @@ def _image(layers: Sequence[Any], target: Location, options: LayerOptions, viewe
     planes = {} if viewer is None else planes_on_screen(viewer, layers[0])
     ome = omero_attributes(rendering_of(layers, count, planes))
     whole = SavePlan(target, planned, source, ome, _provenance(layers), notes=_notes(layers))
-    for each in views:
-        whole = by_blocks(whole, each.pyramid, options.level, None)
+    for view in views:
+        whole = by_blocks(whole, view.pyramid, options.level, None)
     return whole
 
 
