@@ -243,7 +243,7 @@ def _write_labels(
     """Write labels below an image that is under way, unless they are whole by now."""
     found = io_thread().wait(find(writing.location))
     if not found.is_empty and not found.is_unfinished:
-        writing.progress.tasks_done += sum(wave.task_count for wave in writing.waves)
+        writing.progress.tasks_done += writing.task_count
         return
     writing.begin(found)
     writing.run(planned.source, threads=threads, on_progress=tell)

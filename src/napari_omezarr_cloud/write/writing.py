@@ -135,10 +135,11 @@ class Writing:
         self.location = location
         self.waves: tuple[Wave, ...] = waves(plan)
         self.progress = Progress() if progress is None else progress
-        self.progress.task_count += sum(wave.task_count for wave in self.waves)
         self.merging = merging
+        self.task_count = sum(wave.task_count for wave in self.waves)
         if merging is not None:
-            self.progress.task_count += self.waves[0].unit_count
+            self.task_count += self.waves[0].unit_count
+        self.progress.task_count += self.task_count
         self._documents = image_documents(plan, ome, beside)
         self.identity = identity_of(plan, origin)
         self._store: ByteStore = open_target(location)
