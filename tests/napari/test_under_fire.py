@@ -22,7 +22,7 @@ from tests.fixtures.soak_images import faulty_line, read_truth, write_images
 from tests.napari.test_display import complete
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.fixtures.images import Written
@@ -174,3 +174,24 @@ def blurred(viewer: Any, source: Any) -> weakref.ref[Any]:
 
 def failures_of(layer: Any) -> bool:
     return bool(display_of(layer).failures())
+
+
+@pytest.fixture
+def little_memory() -> Iterator[None]:
+    """Room for 64 chunks of 2 KB; a layer may have a quarter of it."""
+    before = engine().cache.max_bytes
+    engine().cache.resize(64 * 2048)
+    yield
+    engine().cache.resize(before)
+
+
+def test_what_does_not_fit_into_memory_is_said_to_be_so(
+    viewer: Any, qtbot: Any, tmp_path: Path, little_memory: None
+) -> None:
+    write_directly(tmp_path / "a.zarr", "yx", [pattern((256, 256))], chunks=(32, 32))
+
+    layer = viewer.open(str(tmp_path / "a.zarr"), plugin="napari-omezarr-cloud")[0]
+
+    shown = display_of(layer)
+    words = "16 of 64 chunks; more do not fit into the memory for pixels"
+    qtbot.waitUntil(lambda: shown.progress == words, timeout=20000)

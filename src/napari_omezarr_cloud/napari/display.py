@@ -239,6 +239,8 @@ class Display:
         """How far the picture is, in words; empty when it is complete."""
         if not self.missing:
             return self.remark
+        if not self._awaited.chunks:
+            return f"{self.here} of {self.wanted} chunks; more do not fit into the memory for pixels"
         failures = self.failures()
         stopped = sum(isinstance(each, StoppedError) for each in failures)
         state = "stopped" if stopped else "paused" if self._engine.is_paused else "loading"
@@ -326,7 +328,7 @@ class Display:
         """Withdraw every wish of a layer that was hidden; napari paints it when it is shown."""
         layer = self._layer()
         if layer is not None and not layer.visible:
-            self._await(())
+            self.rest()
             self._kept = None  # it is no longer what was shown a moment ago
 
     def close(self) -> None:
