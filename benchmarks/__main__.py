@@ -23,6 +23,7 @@ from benchmarks import (
     live,
     playing,
     reading,
+    soak,
     starting,
     threads,
     viewing,
@@ -41,6 +42,8 @@ QUESTIONS = (
 )  # fmt: skip
 THREADS = "threads"
 """Asked by name only: it takes many minutes, and is of another page."""
+SOAK = "soak"
+"""Asked by name only: it takes as many minutes as one says, and as long again from memory."""
 
 PEERS = ("napari", "napari-ome-zarr", "obstore", "tensorstore", "neuroglancer")
 
@@ -56,6 +59,7 @@ class Asker:
         self._urls: dict[Line, str] = {}
         self._scenes = given.image or list(viewing.SCENES)
         self._chosen = [Line(ms / 1000) for ms in given.latency]
+        self._soak = 0.05 if setup.quick else given.minutes, given.seed
 
     def _url(self, line: Line) -> str:
         if line not in self._urls:
@@ -91,6 +95,9 @@ class Asker:
         if question == "live":
             rows = live.ask(self._url(near), setup.rounds, quick=setup.quick)
             return Table("Living layers", live.COLUMNS, rows)
+        if question == SOAK:
+            rows = soak.ask(setup.folder, *self._soak, quick=setup.quick)
+            return Table("Under fire", soak.COLUMNS, rows)
         if question == "throughput":
             rows = reading.ask(self._lines(LINES), setup.rounds)
             return Table("Loading", reading.COLUMNS, rows)
@@ -140,7 +147,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--alone", action="store_true", help="this plugin without its peers")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured")
     parser.add_argument(
-        "--only", choices=[*QUESTIONS, THREADS], action="append", help="one of the questions"
+        "--only", choices=[*QUESTIONS, SOAK, THREADS], action="append", help="one of the questions"
     )
     parser.add_argument(
         "--latency", type=float, metavar="MS", action="append", default=[],
@@ -150,6 +157,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--image", choices=list(viewing.SCENES), action="append", help="what to look at"
     )
     parser.add_argument("--operation", action="append", default=[], help="whose threads to watch")
+    parser.add_argument("--minutes", type=float, default=10.0, help="how long a soak lasts")
+    parser.add_argument("--seed", type=int, default=1, help="of what goes wrong in a soak")
     parser.add_argument("--folder", type=Path, help="where test images are kept")
     parser.add_argument("--page", type=Path, help="a page whose tables are to be replaced")
     return parser.parse_args(arguments)
@@ -165,7 +174,7 @@ def main() -> int:
     measured_on = machine()
     if "first-view" in asked and (lacks := browser.missing()):
         print(f"neuroglancer is not measured. {lacks}")
-    if set(asked) - {THREADS, "imports"}:
+    if set(asked) - {THREADS, SOAK, "imports"}:
         folder.mkdir(parents=True, exist_ok=True)
         images.write_all(folder, quick=given.quick)
     setup = Setup(folder, 1 if given.quick else given.rounds, given.quick, given.alone)
@@ -178,6 +187,8 @@ def main() -> int:
             command = f"python -m benchmarks --only {question} "
             command += "--quick" if setup.quick else f"--rounds {setup.rounds}"
             command += "".join(f" --latency {ms:g}" for ms in given.latency)
+            if question == SOAK:
+                command += f" --minutes {given.minutes:g} --seed {given.seed}"
             table = asker.table(question)
             lines = show(table, f"`{command}`, {measured_on}:")
             if given.page is not None:

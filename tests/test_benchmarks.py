@@ -52,8 +52,9 @@ def test_what_needs_no_window_is_measured(folder: Path) -> None:
         ("play", ["--alone"], "complete pictures a second"),
         ("ahead", [], "all steps: chunks that were there"),
         ("live", [], "picture after a slider move"),
+        ("soak", [], "all as in the file"),
     ],
-    ids=["viewing", "play", "ahead", "live"],
+    ids=["viewing", "play", "ahead", "live", "soak"],
 )
 def test_what_happens_in_a_window_is_measured(
     question: str, options: list[str], line: str, folder: Path
