@@ -150,7 +150,7 @@ def play(task: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> None:
         player.do(step)
         player.settle()
         longest[step.action].append(gaps.end())
-        player.check()
+        player.truth.check()
         steps += 1
         now = time.perf_counter()
         if now - rested > _REST_S:

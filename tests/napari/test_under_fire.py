@@ -46,7 +46,7 @@ def test_a_faulty_line_shows_no_wrong_pixel_and_leaves_nothing_behind(
     for step in itertools.islice(script(7), _STEPS):
         player.do(step)
         player.settle()
-        player.check()
+        player.truth.check()
     viewer.layers.clear()
     gc.collect()
 
