@@ -23,6 +23,7 @@ from napari_omezarr_cloud.errors import OperationError
 from napari_omezarr_cloud.pyramid import Region
 from napari_omezarr_cloud.store import io_thread
 from napari_omezarr_cloud.store.connection import connect
+from napari_omezarr_cloud.store.disk import DiskCache
 from tests.fixtures.disk import files_of
 from tests.fixtures.images import pattern, pyramid, write_directly
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from napari_omezarr_cloud.store.disk import DiskCache
     from tests.fixtures.images import Written
     from tests.fixtures.programs import Programs
     from tests.fixtures.servers import S3Server
@@ -683,3 +683,10 @@ def test_what_was_damaged_on_its_way_is_not_kept(
 
     np.testing.assert_array_equal(image.read(0, box), pixels[box])
     assert int(in_a_new_program(READ, link).split()[0]) == int(pixels.sum(dtype="u8"))
+
+
+def test_a_cache_that_has_ended_knows_nothing_and_says_so_at_once(tmp_path: Path) -> None:
+    cache = DiskCache(tmp_path)
+    cache.close()
+
+    assert io_thread().wait(cache.read(b"name"), timeout_s=30) is None

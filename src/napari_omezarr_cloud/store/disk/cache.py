@@ -128,8 +128,13 @@ class DiskCache:
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
         asked, self._asked = self._asked, []
         asked = [each for each in asked if not each[1].done()]
-        for first in range(0, len(asked), _READ_TOGETHER):
-            self._readers.submit(self._read_all, loop, asked[first : first + _READ_TOGETHER])
+        try:
+            for first in range(0, len(asked), _READ_TOGETHER):
+                self._readers.submit(self._read_all, loop, asked[first : first + _READ_TOGETHER])
+        except RuntimeError:  # the program is ending: no thread takes anything any more
+            for _, answer in asked:
+                if not answer.done():
+                    answer.set_result(None)
 
     def _read_all(
         self,
