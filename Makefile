@@ -1,7 +1,7 @@
 # Two commands on a bare Debian (python3, make, git), as root or not:
 #   make demo   a remote OME-Zarr from a local S3 server, in napari
 #   make test   all tests, on a virtual screen of their own
-# The rest is for developers: test-all, bench, check, clean, distclean.
+# The rest is for developers: test-oldest, test-all, bench, check, clean, distclean.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,9 +9,12 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --disable-pip-version-check
 # More arguments for pytest: make test PYTEST_ARGS="-k location"
 PYTEST_ARGS ?=
+# Up to four processes, each with a screen of its own; whole files, which share what they set up.
+# To stop in a debugger: PYTEST_ARGS="-n 0 --pdb".
+PYTEST := -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := test
-.PHONY: demo test test-all bench check clean distclean system-demo system-test system-bench
+.PHONY: demo test test-oldest test-all bench check clean distclean system-demo system-test system-bench
 # The machine's libraries come before the environment (python3-venv is one of them).
 .NOTPARALLEL:
 
@@ -19,10 +22,16 @@ demo: system-demo $(VENV)/.installed
 	$(RUN) demo/demo.py
 
 test: system-test $(VENV)/.installed
-	$(RUN) -m pytest $(PYTEST_ARGS)
+	$(RUN) $(PYTEST) $(PYTEST_ARGS)
+ifeq ($(strip $(PYTEST_ARGS)),)
+	$(RUN) scripts/test_oldest.py
+endif
 
-test-all: system-test
-	$(PYTHON) scripts/test_all.py $(PYTEST_ARGS)
+test-oldest: system-test | $(RUN)
+	$(RUN) scripts/test_oldest.py $(PYTEST_ARGS)
+
+test-all: system-test | $(RUN)
+	$(RUN) scripts/test_all.py $(PYTEST_ARGS)
 
 bench: system-bench $(VENV)/.installed-bench
 	$(RUN) -m benchmarks
@@ -64,4 +73,4 @@ clean:
 	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV) .venv-3.*
+	rm -rf $(VENV) .venv-3.* .venv-oldest

@@ -86,8 +86,6 @@ def die_with_parent() -> None:
 
 def start_screen() -> subprocess.Popen[bytes]:
     """Start an Xvfb that picks a free number itself, and make it this process's display."""
-    if not shutil.which("Xvfb"):
-        pytest.exit("Xvfb is missing: run `make test`, or set TEST_ON_DISPLAY=1", returncode=3)
     read_end, write_end = os.pipe()
     command = ["Xvfb", "-displayfd", str(write_end), "-screen", "0", "1400x1000x24"]
     server = subprocess.Popen(
@@ -108,10 +106,15 @@ def start_screen() -> subprocess.Popen[bytes]:
 def pytest_configure(config: pytest.Config) -> None:
     """Start the screen, and see that it and the settings go when pytest ends, however it ends."""
     config.add_cleanup(lambda: shutil.rmtree(HOME, ignore_errors=True))
-    if sys.platform == "linux" and not os.environ.get("TEST_ON_DISPLAY"):
-        screen = start_screen()
-        config.add_cleanup(screen.wait)
-        config.add_cleanup(screen.terminate)  # clean-ups run last in, first out
+    if sys.platform != "linux" or os.environ.get("TEST_ON_DISPLAY"):
+        return
+    if not shutil.which("Xvfb"):
+        pytest.exit("Xvfb is missing: run `make test`, or set TEST_ON_DISPLAY=1", returncode=3)
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        return  # the workers show windows, each on a screen of its own
+    screen = start_screen()
+    config.add_cleanup(screen.wait)
+    config.add_cleanup(screen.terminate)  # clean-ups run last in, first out
 
 
 @pytest.fixture(scope="session")
@@ -122,7 +125,9 @@ def corpus() -> Path:
     return CORPUS
 
 
-HOME = Path(tempfile.mkdtemp(prefix="omezarr-tests-"))
+# Of workers (pytest -n) inside that of the process that starts them: it tidies up after all.
+HOME = Path(tempfile.mkdtemp(prefix="omezarr-tests-", dir=os.environ.get("HOME_OF_TESTS")))
+os.environ["HOME_OF_TESTS"] = str(HOME)
 isolate(HOME)
 choose_qt_binding()
 # Pictures are repeatable only when drawn by the same code on every machine.

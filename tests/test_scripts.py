@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import runpy
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,20 @@ def test_what_is_missing_comes_with_the_command_that_brings_it(system: dict[str,
 
 
 def test_a_python_that_is_not_installed_is_not_found() -> None:
-    scripts = runpy.run_path(str(SCRIPTS / "test_all.py"))
+    scripts = runpy.run_path(str(SCRIPTS / "interpreters.py"))
 
     assert scripts["find_interpreter"]("3.99") is None
+
+
+def test_the_oldest_versions_are_the_lower_bounds_of_all_that_users_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    lowest = runpy.run_path(str(SCRIPTS / "test_oldest.py"))["lowest"]
+    project = tomllib.loads((SCRIPTS.parent / "pyproject.toml").read_text("utf-8"))["project"]
+
+    pinned = dict(each.split("==") for each in lowest(project))
+
+    names = {re.split(r"[\[<>=]", each)[0] for each in project["dependencies"]}
+    assert names <= pinned.keys(), "each has a lower bound"
+    assert f"napari>={pinned['napari']}" in project["dependencies"]

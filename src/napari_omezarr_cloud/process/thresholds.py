@@ -156,9 +156,13 @@ def _countable(image: _Array, most: int) -> _Array:
             why="the region holds no finite value",
             hint="Move to where there is data, or type a threshold.",
         )
-    if values.dtype.kind in "iu" and int(values.max()) - int(values.min()) > most:
-        values = values.astype(np.float64)
-    return values
+    if values.dtype.kind not in "iu":
+        return values
+    lowest, highest = int(values.min()), int(values.max())
+    if highest - lowest > most or highest > np.iinfo(np.int64).max:
+        return values.astype(np.float64)
+    # Older NumPys do not count what is unsigned and has 64 bits.
+    return values.astype(np.int64) if values.dtype == np.uint64 else values
 
 
 def classes(image: _Array, low: float, high: float) -> npt.NDArray[np.int32]:
