@@ -7,6 +7,7 @@ import itertools
 import weakref
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
@@ -195,3 +196,20 @@ def test_what_does_not_fit_into_memory_is_said_to_be_so(
     shown = display_of(layer)
     words = "16 of 64 chunks; more do not fit into the memory for pixels"
     qtbot.waitUntil(lambda: shown.progress == words, timeout=20000)
+
+
+def test_back_from_3d_a_coarse_picture_ends_where_the_image_does(
+    viewer: Any, qtbot: Any, stack: Written
+) -> None:
+    layer = viewer.open(str(stack.path), plugin="napari-omezarr-cloud")[0]
+    viewer.scene.camera.zoom /= 8
+    qtbot.waitUntil(lambda: complete(layer) and layer.data_level == 2, timeout=20000)
+
+    viewer.dims.ndisplay = 3
+    qtbot.waitUntil(lambda: complete(layer) and layer.data_level == 0, timeout=20000)
+    viewer.dims.ndisplay = 2
+    viewer.scene.camera.zoom /= 8
+    qtbot.waitUntil(lambda: complete(layer) and layer.data_level == 2, timeout=20000)
+
+    t, z = display_of(layer).look.region.start[:2]
+    np.testing.assert_array_equal(layer._slice.image.raw, stack.levels[2][t, 0, z])

@@ -281,9 +281,12 @@ def _columns(
     """Return the range of a level that covers napari's corners.
 
     napari places levels corner to corner by the ratio of their shapes; where the file says
-    otherwise, its columns are found through the transforms.
+    otherwise, its columns are found through the transforms. Its corners may leave the level: when
+    the view is flat again, they are at first those of the level that was shown in 3-D.
     """
     size = view.grid(number).shape[axis]
+    first = min(first, size - 1)
+    last = min(max(last, first + 1), size)
     ratio = view.grid(0).shape[axis] / size
     places = []
     for edge in (first, last):
