@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QApplication, QProgressDialog, QPushButton
 from skimage import filters
 
 from napari_omezarr_cloud.chunks import engine
+from napari_omezarr_cloud.napari import extract_plan
 from napari_omezarr_cloud.napari.display import display_of
 from napari_omezarr_cloud.napari.extract import extract_now
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY
@@ -311,27 +312,29 @@ def test_who_can_take_nothing_is_told_why(viewer: Any, qtbot: Any, told: list[st
 
 
 def test_too_much_is_refused_with_the_way_out(
-    viewer: Any, dock: ExtractDock, qtbot: Any, told: list[str]
+    viewer: Any, dock: ExtractDock, qtbot: Any, told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    levels = [np.broadcast_to(np.uint8(1), (40, n, n)) for n in (60_000, 15_000, 1_000)]
+    assert extract_plan.MAX_BYTES == 2e9
+    monkeypatch.setattr(extract_plan, "MAX_BYTES", 2_000_000)  # napari itself takes long over more
+    levels = [np.broadcast_to(np.uint8(1), (40, n, n)) for n in (1_900, 480, 32)]
     layer = viewer.add_image(levels, multiscale=True, contrast_limits=(0, 2))
     layer.locked_data_level = 0
     viewer.scene.camera.zoom *= 0.5
 
     assert extract_now(viewer) is None
 
-    assert "3.6 GB" in told[-1]
-    assert "2.0 GB" in told[-1]
+    assert "3.6 MB" in told[-1]
+    assert "2.0 MB" in told[-1]
     assert "Level 1 would fit" in told[-1]
     assert len(viewer.layers) == 1
-    qtbot.waitUntil(lambda: "3.6 GB" in dock.region.text())
+    qtbot.waitUntil(lambda: "3.6 MB" in dock.region.text())
     assert not dock.run_bar.apply_button.isEnabled()
     assert "(too much)" in dock.level_box.itemText(1)
     assert "(too much)" not in dock.level_box.itemText(2)
     dock.level_box.setCurrentIndex(2)
     assert dock.run_bar.apply_button.isEnabled()
     dock.planes_box.setCurrentIndex(1)
-    assert "9.0 GB" in dock.region.text()
+    assert "9.2 MB" in dock.region.text()
     assert not dock.run_bar.apply_button.isEnabled()
 
 

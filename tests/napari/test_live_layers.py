@@ -291,8 +291,8 @@ def test_memory_stays_within_the_cache_however_long_a_slider_is_moved(
     qtbot.wait(100)
     before = engine().cache.nbytes
 
-    for number in range(60):
-        change(result, {"sigma": 0.5 + number / 40})
+    for number in range(20):
+        change(result, {"sigma": 0.5 + number / 14})
         qtbot.waitUntil(lambda: is_settled(result), timeout=20000)
 
     gc.collect()
