@@ -153,7 +153,7 @@ def test_overwriting_leaves_the_old_until_the_new_is_whole(
         place = locate(f"s3://{s3.private}/over/old.zarr", endpoint=s3.endpoint)
     else:
         place = locate(tmp_path / "old.zarr")
-    noc.save(volume, place, chunks=(1, 4, 16, 16), levels=3)
+    noc.save(volume, place, chunks=(1, 12, 45, 55), levels=3)
     new = noc.from_array(np.full((2, 300, 280), 7, "u1"), "cyx", name="new")
     seen = []
 
