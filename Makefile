@@ -7,11 +7,10 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --disable-pip-version-check
-# More arguments for pytest: make test PYTEST_ARGS="-k location"
+# More arguments for pytest: make test PYTEST_ARGS="-k location". One process is the default, since
+# tests count round trips, which need a processor when an answer comes; where there are several:
+# PYTEST_ARGS="-n 4 --dist loadfile".
 PYTEST_ARGS ?=
-# Up to four processes, each with a screen of its own; whole files, which share what they set up.
-# To stop in a debugger: PYTEST_ARGS="-n 0 --pdb".
-PYTEST := -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := test
 .PHONY: demo test test-oldest test-all bench check clean distclean system-demo system-test system-bench
@@ -22,10 +21,7 @@ demo: system-demo $(VENV)/.installed
 	$(RUN) demo/demo.py
 
 test: system-test $(VENV)/.installed
-	$(RUN) $(PYTEST) $(PYTEST_ARGS)
-ifeq ($(strip $(PYTEST_ARGS)),)
-	$(RUN) scripts/test_oldest.py
-endif
+	$(RUN) -m pytest $(PYTEST_ARGS)
 
 test-oldest: system-test | $(RUN)
 	$(RUN) scripts/test_oldest.py $(PYTEST_ARGS)

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from interpreters import find_interpreter
-from test_oldest import IN_PARALLEL, run_on_oldest
+from test_oldest import run_on_oldest
 
 ROOT = Path(__file__).resolve().parents[1]
 VERSIONS = ("3.11", "3.12", "3.13")
@@ -37,7 +37,7 @@ def run_on(version: str, pytest_arguments: list[str]) -> str:
     steps = {
         "could not make an environment": [interpreter, "-m", "venv", str(python.parents[1])],
         "could not install": [str(python), "-m", "pip", "install", "--quiet", *install_arguments()],
-        "failed": [str(python), "-m", "pytest", *IN_PARALLEL, *pytest_arguments],
+        "failed": [str(python), "-m", "pytest", *pytest_arguments],
     }
     for complaint, command in steps.items():
         if subprocess.run(command, cwd=ROOT, check=False).returncode:

@@ -18,8 +18,6 @@ from typing import Any
 from interpreters import find_interpreter
 
 ROOT = Path(__file__).parents[1]
-# As in the Makefile.
-IN_PARALLEL = ("-n", "logical", "--maxprocesses", "4", "--dist", "loadfile")
 ENVIRONMENT = ROOT / ".venv-oldest"
 # What users install with it, as against what only tests need.
 EXTRAS = ("aws", "pyqt6")
@@ -54,7 +52,7 @@ def run_on_oldest(pytest_arguments: list[str]) -> str:
     print(f"== Python {version}, {', '.join(pinned)}", flush=True)
     if not install(interpreter, pinned):
         return "could not install"
-    command = [str(python()), "-m", "pytest", *IN_PARALLEL, *(pytest_arguments or CHOSEN)]
+    command = [str(python()), "-m", "pytest", *(pytest_arguments or CHOSEN)]
     return "failed" if subprocess.run(command, cwd=ROOT, check=False).returncode else "passed"
 
 
