@@ -10,6 +10,10 @@ from weakref import WeakSet
 import pytest
 from napari.utils.notifications import notification_manager
 from npe2 import PluginManager
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QWidget
 
 from napari_omezarr_cloud import settings as settings_module
 from tests.fixtures.images import pattern, pyramid, write_directly
@@ -46,6 +50,14 @@ def plugins_found_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PluginManager, "discover", discover_once)
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_key_held() -> Iterator[None]:
+    """Let go of Alt, Ctrl and Shift: Qt holds on to those of the last key that a test pressed."""
+    yield
+    if QGuiApplication.keyboardModifiers():
+        QTest.keyRelease(QWidget(), Qt.Key.Key_Alt)
 
 
 @pytest.fixture
