@@ -171,7 +171,7 @@ class WriteError(CloudError):
 
 
 class ExistsError(WriteError):
-    """Something is there already, and nobody said that it is to be overwritten; ``why`` names it."""
+    """Something is there already, and was not to be overwritten; ``why`` names it."""
 
 
 class WouldBlockError(CloudError):

@@ -240,7 +240,8 @@ class Display:
         if not self.missing:
             return self.remark
         if not self._awaited.chunks:
-            return f"{self.here} of {self.wanted} chunks; more do not fit into the memory for pixels"
+            more = "more do not fit into the memory for pixels"
+            return f"{self.here} of {self.wanted} chunks; {more}"
         failures = self.failures()
         stopped = sum(isinstance(each, StoppedError) for each in failures)
         state = "stopped" if stopped else "paused" if self._engine.is_paused else "loading"
