@@ -394,7 +394,7 @@ def test_a_live_layer_outlives_its_source(
 def test_a_slow_server_never_holds_up_the_window(
     viewer: Any, live: Any, plane: Written, slow_server: Callable[..., SlowServer], qtbot: Any
 ) -> None:
-    server = slow_server(plane.path.parent, latency_s=0.3)
+    server = slow_server(plane.path.parent, latency_s=2.0)
     (source, _) = viewer.open(f"{server.url}/plane.zarr", plugin=PLUGIN)
     plan = plan_live(Step("gaussian", {"sigma": 1.0}), [source])
     future = start_live(plan)
