@@ -134,7 +134,7 @@ def play(task: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> None:
     def rest() -> None:
         viewer.layers.clear()
         viewer.dims.ndisplay = 2
-        until = time.perf_counter() + 3
+        until = time.perf_counter() + task["rest_s"]
         while time.perf_counter() < until:
             pump()
         gc.collect()
@@ -206,7 +206,7 @@ def ask(folder: Path, minutes: float, seed: int, *, quick: bool) -> Iterator[Row
         images.mkdir(parents=True)
         write_images(images, _QUICK_WIDTH if quick else _WIDTH)
     line = faulty_line(seed)
-    task = {"folder": str(images), "seed": seed}
+    task = {"folder": str(images), "seed": seed, "rest_s": 0.3 if quick else 3.0}
     with SlowServer(images, latency_s=LATENCY_S, line=line) as server, forgetful(server):
         *rests, ours = session({**task, "url": server.url, "seconds": minutes * 60})
     *own_rests, memory = session({**task, "url": None, "steps": ours["steps"]})
