@@ -100,17 +100,21 @@ def test_a_first_look_sends_what_it_sends_without_a_cache(
         image.read(0)
         assert len(image.labels) == len(any_image.labels)  # waits for them
 
+    def asked() -> list[str]:
+        # How many parts of a file come in one request depends on when the disk answered.
+        return [each.path for each in server.log if each.range is None]
+
     look(link)
-    with_cache = server.paths
+    with_cache = asked()
     server.clear_log()
     monkeypatch.setenv("OMEZARR_DISK_CACHE_MB", "0")
 
     look(link)
 
     # Whether and which missing chunk is looked for under another name depends on what came first.
-    others = set(server.paths) ^ set(with_cache)
+    others = set(asked()) ^ set(with_cache)
     assert len(others) <= (2 if "missing" in any_image.path.name else 0)
-    assert abs(len(server.paths) - len(with_cache)) <= len(others)
+    assert abs(len(asked()) - len(with_cache)) <= len(others)
 
 
 def test_of_a_zip_only_its_end_is_asked_for_again(
@@ -122,7 +126,7 @@ def test_of_a_zip_only_its_end_is_asked_for_again(
             packed.write(each, each.relative_to(plane.path))
     server, link = serve(file)
     noc.open(link).read(0)
-    assert len(server.log) > 10
+    assert len(server.log) == 2
     server.clear_log()
 
     total, _ = in_a_new_program(READ, link).split()

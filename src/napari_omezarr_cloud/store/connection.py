@@ -9,6 +9,7 @@ from napari_omezarr_cloud.store.caching import CachingStore
 from napari_omezarr_cloud.store.counting import CountingStore, Traffic
 from napari_omezarr_cloud.store.disk import disk_cache, is_switched_off
 from napari_omezarr_cloud.store.disk.stamp import Answers
+from napari_omezarr_cloud.store.gathering import GatheringStore
 from napari_omezarr_cloud.store.remote import RemoteStore
 
 if TYPE_CHECKING:
@@ -52,14 +53,16 @@ def connect(root: Location, *, anonymous: bool, single_file: str | None = None) 
         As `build_obstore` does.
     """
     traffic = Traffic()
-    if root.kind == "file" or is_switched_off():
+    if root.kind == "file":
         remote = RemoteStore(root, anonymous=anonymous, traffic=traffic)
         return Connection(CountingStore(remote, traffic), traffic)
     answers = Answers(single_file)
     remote = RemoteStore(root, anonymous=anonymous, on_answer=answers.note, traffic=traffic)
-    counting = CountingStore(remote, traffic)
+    gathering = GatheringStore(CountingStore(remote, traffic))
+    if is_switched_off():
+        return Connection(gathering, traffic)
     caching = CachingStore(
-        counting,
+        gathering,
         disk_cache(),
         root,
         answers,
