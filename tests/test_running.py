@@ -30,8 +30,8 @@ BLOBS = filters.gaussian(NOISE[0], 1.2, preserve_range=True, channel_axis=0)
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A chunk is a block, so that small images have borders."""
-    monkeypatch.setattr(waves, "_UNIT_BYTES", 1)
-    monkeypatch.setattr(saving, "BLOCK_VOXELS", 0)
+    monkeypatch.setattr(waves, "_BLOCK_BYTES", 1)
+    monkeypatch.setattr(saving, "BLOCK_VOXELS", 1)
 
 
 @pytest.fixture(scope="module")

@@ -74,11 +74,11 @@ def estimate(plan: Plan, source: ViewSource, *, threads: int | None = None) -> E
         If the block cannot be read or computed.
     """
     wave = waves(plan)[0]
-    region = wave.region(0, tuple(n // 2 for n in wave.unit_counts))
+    region = wave.block_region(0, tuple(n // 2 for n in wave.block_counts))
     seconds, read = _measured(source, region)
     if seconds < _QUICK:  # what a first call loads and prepares, no other block pays
         seconds, read = _measured(source, region)
-    blocks = wave.unit_count
+    blocks = wave.block_count
     # Blocks at the borders are smaller than the others.
     share = math.prod(wave.shapes[0]) / region.size
     side_by_side = min(threads or os.cpu_count() or 1, blocks)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.write.plan import Plan
     from napari_omezarr_cloud.write.waves import Wave
 
-__all__ = ["MergedLabels", "Merging", "touching", "unit_name"]
+__all__ = ["MergedLabels", "Merging", "block_name", "touching"]
 
 Array = npt.NDArray[Any]
 
@@ -61,9 +61,9 @@ class MergedLabels:
     Parameters
     ----------
     plan, wave
-        What is written, and its first wave: its units are the blocks.
+        What is written, and its first wave.
     source
-        Gives the labels of a unit, numbered from 1 for itself.
+        Gives the labels of a block, numbered from 1 for itself.
     store
         Root of the image that is written.
     merging
@@ -92,9 +92,9 @@ class MergedLabels:
         self._counts: dict[Index, int] = {}
         self._faces = lru_cache(_FACES_KEPT)(self._read_faces)
 
-    def units(self) -> Iterator[Index]:
+    def blocks(self) -> Iterator[Index]:
         """Yield the blocks."""
-        return itertools.product(*map(range, self._wave.unit_counts))
+        return itertools.product(*map(range, self._wave.block_counts))
 
     def labelled(self) -> set[str]:
         """Return the names of the blocks that are labelled already; waits."""
@@ -113,7 +113,7 @@ class MergedLabels:
 
         if self._is_cancelled():
             raise WriteError("Writing was cancelled", where=self._store.where)
-        labels = self._source.read(0, self._wave.region(0, index))
+        labels = self._source.read(0, self._wave.block_region(0, index))
         labels, count = self._numbered(labels)
         if count:
             raw = Blosc("zstd", clevel=1).encode(np.ascontiguousarray(labels))
@@ -161,12 +161,12 @@ class MergedLabels:
 
         total = 0
         counts: dict[Index, int] = {}
-        for index in self.units():
+        for index in self.blocks():
             self._first[index] = total
             counts[index] = int(self._faces(index)["count"])
             total += counts[index]
         pairs = [np.empty((0, 2), np.int64)]
-        for index in self.units():
+        for index in self.blocks():
             if self._is_cancelled():
                 raise WriteError("Writing was cancelled", where=self._store.where)
             if counts[index]:
@@ -220,10 +220,10 @@ class MergedLabels:
         return face
 
     def read(self, level: int, region: Region) -> Array:
-        """Return a unit of the finest level, its objects numbered as in the whole image."""
+        """Return a block of the finest level, its objects numbered as in the whole image."""
         from numcodecs import Blosc
 
-        index = tuple(a // u for a, u in zip(region.start, self._wave.unit, strict=True))
+        index = tuple(a // u for a, u in zip(region.start, self._wave.block, strict=True))
         count = self._counts[index]
         if not count:
             return np.zeros(region.shape, self._dtype)
@@ -236,7 +236,7 @@ class MergedLabels:
         return np.asarray(ids[labels])
 
     def _key(self, what: str, index: Index) -> str:
-        return f"{WRITE_NOTES}/{what}/{unit_name(index)}"
+        return f"{WRITE_NOTES}/{what}/{block_name(index)}"
 
     def _put(self, what: str, index: Index, raw: bytes) -> None:
         io_thread().wait(self._store.put(self._key(what, index), raw))
@@ -258,7 +258,7 @@ class MergedLabels:
         )
 
 
-def unit_name(index: Index) -> str:
+def block_name(index: Index) -> str:
     """Return how the notes call a block."""
     return ".".join(map(str, index))
 

@@ -79,8 +79,10 @@ class Plan:
     levels: tuple[LevelPlan, ...]
     copied: bool = False
     """Whether the coarser levels are taken from the source as they are, and not made anew."""
+    source_chunks: tuple[int, ...] = ()
+    """How the source is cut along the same axes: blocks hold whole ones of these where they can."""
     block_voxels: int = 0
-    """What is read at once, at least: more where what is around a block costs, too."""
+    """What is computed at once, at most; 0: nothing is computed, blocks are only copied."""
 
     @property
     def nbytes(self) -> int:
@@ -115,7 +117,8 @@ class Plan:
             LevelPlan(**{name: tupled(part) for name, part in level.items()})
             for level in value["levels"]
         )
-        return cls(**{**value, "axes": axes, "levels": levels})
+        others = {name: tupled(part) for name, part in value.items()}
+        return cls(**{**others, "axes": axes, "levels": levels})
 
 
 def isotropic_factors(
@@ -156,7 +159,7 @@ def plan_image(
     Parameters
     ----------
     grid
-        Shape and dtype of the finest level, in the order of `axes`.
+        Shape and dtype of the finest level, in the order of `axes`, and how its source is cut.
     axes
         Names, types and units, in the order in which they are written.
     transform
@@ -214,6 +217,7 @@ def plan_image(
         codec,
         method,  # type: ignore[arg-type]
         tuple(levels),
+        source_chunks=tuple(grid.chunks),
     )
     return replace(plan, levels=tuple(_clipped(level) for level in plan.levels))
 

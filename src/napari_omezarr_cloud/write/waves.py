@@ -1,9 +1,10 @@
 """In which order the blocks of a pyramid are made. Pure arithmetic.
 
-A *unit* is a block of whole objects that is read, made coarser and written at once. The units of a
-coarse level are made of those of the finer one below, like a tree from its leaves; a *task* is one
-such tree, and a *wave* all the tasks that do not need each other. The next wave reads back the top
-level of the one before, so that memory depends on neither the image's size nor its levels.
+A *block* is what is read, computed and compressed at once; a *unit* is the least number of blocks
+that are whole objects (shards). The blocks of a coarse level are made of those of the finer one
+below, like a tree from its leaves; a *task* is one such tree, whose top is one unit, and a *wave*
+all the tasks that do not need each other. The next wave reads back the top level of the one before,
+so that memory depends on neither the image's size nor its levels.
 """
 
 from __future__ import annotations
@@ -15,26 +16,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_omezarr_cloud.pyramid.region import chunk_region
+from napari_omezarr_cloud.pyramid import Region
+from napari_omezarr_cloud.pyramid.region import chunk_region, chunks_touching
 from napari_omezarr_cloud.write.downsampling import halo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from napari_omezarr_cloud.pyramid import Index, Region
+    from napari_omezarr_cloud.pyramid import Index
     from napari_omezarr_cloud.write.plan import Plan
 
-__all__ = ["Task", "Wave", "waves"]
+__all__ = ["Task", "Wave", "finer_region", "waves"]
 
-_UNIT_BYTES = 2**22
-"""What a unit has at least, so that small chunks do not cost a round each."""
-_TASK_BYTES = 2**28
-"""What a task reads at most, if its unit is no larger: it is lost when the program is killed."""
+_BLOCK_BYTES = 2**23
+"""What a block has about: enough for what each costs besides, little beside what a shard has."""
+_WHOLE_CHUNK_BYTES = 2**25
+"""What a block may have where it would read chunks of its source in part otherwise."""
+_TASK_BYTES = 2**29
+"""What a task reads at most, if its unit is no larger."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One tree of blocks: the unit ``index`` of the wave's top level, and all below it."""
+    """One tree of blocks: those of the unit ``index`` of the wave's top level, and all below."""
 
     wave: int
     index: Index
@@ -54,10 +58,14 @@ class Wave:
     """The finest level it writes: from the source, or from the level before."""
     top: int
     """The coarsest level it writes."""
+    block: tuple[int, ...]
+    """Voxels per axis of a block, of each of its levels."""
     unit: tuple[int, ...]
-    """Voxels per axis of a unit, of each of its levels."""
+    """Voxels per axis of a unit, of each of its levels; whole blocks."""
     shapes: tuple[tuple[int, ...], ...]
     """Of the levels from base to top."""
+    factors: tuple[tuple[int, ...], ...]
+    """Of the same levels: voxels of the one before per voxel of it."""
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -70,23 +78,66 @@ class Wave:
         return math.prod(self.counts)
 
     @property
-    def unit_counts(self) -> tuple[int, ...]:
-        """Units of the finest level per axis."""
-        return tuple(-(-n // u) for n, u in zip(self.shapes[0], self.unit, strict=True))
+    def block_counts(self) -> tuple[int, ...]:
+        """Blocks of the finest level per axis."""
+        return tuple(-(-n // b) for n, b in zip(self.shapes[0], self.block, strict=True))
 
     @property
-    def unit_count(self) -> int:
-        """Number of units of the finest level."""
-        return math.prod(self.unit_counts)
+    def block_count(self) -> int:
+        """Number of blocks of the finest level."""
+        return math.prod(self.block_counts)
 
     def tasks(self) -> Iterator[Task]:
         """Yield the tasks, neighbours after each other."""
         for index in itertools.product(*map(range, self.counts)):
             yield Task(self.number, index)
 
-    def region(self, level: int, index: Index) -> Region:
-        """Return the voxels of a unit of a level."""
-        return chunk_region(index, self.unit, self.shapes[level - self.base])
+    def shape(self, level: int) -> tuple[int, ...]:
+        """Return the voxels of a level per axis."""
+        return self.shapes[level - self.base]
+
+    def block_region(self, level: int, index: Index) -> Region:
+        """Return the voxels of a block of a level."""
+        return chunk_region(index, self.block, self.shape(level))
+
+    def blocks(self, region: Region) -> Iterator[Index]:
+        """Yield the blocks that a region of a level touches."""
+        return chunks_touching(region, self.block)
+
+    def units(self, task: Task) -> Iterator[Region]:
+        """Yield the units of the finest level that a task covers, so that coarse blocks soon end.
+
+        Each is a region of whole blocks.
+        """
+        yield from self._units(self.top, task.index)
+
+    def _units(self, level: int, index: Index) -> Iterator[Region]:
+        region = chunk_region(index, self.unit, self.shape(level))
+        if level == self.base:
+            yield region
+            return
+        below = finer_region(region, self.factors[level - self.base], self.shape(level - 1))
+        for each in chunks_touching(below, self.unit):
+            yield from self._units(level - 1, each)
+
+    def region_of(self, task: Task) -> Region:
+        """Return the voxels of the finest level that a task covers."""
+        region = chunk_region(task.index, self.unit, self.shapes[-1])
+        for level in range(self.top, self.base, -1):
+            region = finer_region(region, self.factors[level - self.base], self.shape(level - 1))
+        return region
+
+    def block_count_of(self, region: Region) -> int:
+        """Return how many blocks of the finest level a region of whole blocks has."""
+        return math.prod(-(-n // b) for n, b in zip(region.shape, self.block, strict=True))
+
+
+def finer_region(region: Region, factors: tuple[int, ...], shape: tuple[int, ...]) -> Region:
+    """Return the voxels of the finer level, of a shape, that a region is made of."""
+    return Region(
+        tuple(a * f for a, f in zip(region.start, factors, strict=True)),
+        tuple(b * f for b, f in zip(region.stop, factors, strict=True)),
+    ).within(shape)
 
 
 def waves(plan: Plan) -> tuple[Wave, ...]:
@@ -94,15 +145,18 @@ def waves(plan: Plan) -> tuple[Wave, ...]:
     found: list[Wave] = []
     base = 0
     while base < len(plan.levels):
-        top, unit = base, _unit(plan, base, base)
+        top = base
+        block, unit = _sizes(plan, base, base)
         if not plan.copied and not _looks_around(plan):
             while top + 1 < len(plan.levels):
-                more = _unit(plan, base, top + 1)
-                if _reads(plan, base, top + 1, more) > _TASK_BYTES:
+                more = _sizes(plan, base, top + 1)
+                if _reads(plan, base, top + 1, more[1]) > _TASK_BYTES:
                     break
-                top, unit = top + 1, more
-        shapes = tuple(level.shape for level in plan.levels[base : top + 1])
-        found.append(Wave(len(found), base, top, unit, shapes))
+                top, (block, unit) = top + 1, more
+        levels = plan.levels[base : top + 1]
+        shapes = tuple(level.shape for level in levels)
+        factors = tuple(level.factors for level in levels)
+        found.append(Wave(len(found), base, top, block, unit, shapes, factors))
         base = top + 1
     return tuple(found)
 
@@ -120,21 +174,48 @@ def _reads(plan: Plan, base: int, top: int, unit: tuple[int, ...]) -> int:
     return min(voxels, whole) * np.dtype(plan.dtype).itemsize
 
 
-def _unit(plan: Plan, base: int, top: int) -> tuple[int, ...]:
-    """Return a unit of whole objects whose first voxel is the first of its group everywhere."""
+def _sizes(plan: Plan, base: int, top: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return block and unit: each begins at the first voxel of a group, on every level."""
     level = plan.levels[base]
-    unit = list(level.shards or level.chunks)
+    block, unit = list(level.chunks), list(level.shards or level.chunks)
     for axis in range(len(unit)):
         for coarser in plan.levels[base + 1 : top + 1]:
+            block[axis] = math.lcm(block[axis], coarser.factors[axis])
             unit[axis] = math.lcm(unit[axis], coarser.factors[axis])
     itemsize = np.dtype(plan.dtype).itemsize
-    least = max(_UNIT_BYTES, plan.block_voxels * itemsize if base == 0 else 0)
-    while math.prod(unit) * itemsize < least:
-        left = [-(-n // u) for n, u in zip(level.shape, unit, strict=True)]
-        # Only axes that become coarser grow: the others (time, channel) are taken one by one.
-        space = [a for a in range(len(unit)) if left[a] > 1 and plan.axes[a].type == "space"]
-        if not space:
-            break
-        axis = max(space, key=lambda a: (left[a], a))
-        unit[axis] *= 2
-    return tuple(unit)
+    least, most = _BLOCK_BYTES // itemsize, _WHOLE_CHUNK_BYTES // itemsize
+    if base == 0 and plan.block_voxels:
+        least = most = plan.block_voxels
+    elif base > 0 and not plan.copied:
+        least //= math.prod(level.factors)  # what it is read from counts
+    while (axis := _longer(plan, base, block, unit, least, most)) is not None:
+        block[axis] = _next(block[axis], unit[axis])
+        unit[axis] = max(unit[axis], block[axis])
+    return tuple(block), tuple(unit)
+
+
+def _longer(
+    plan: Plan, base: int, block: list[int], unit: list[int], least: int, most: int
+) -> int | None:
+    """Return the axis along which a block is to be longer; None where it is large enough."""
+    size = math.prod(block)
+    left = [axis for axis, n in enumerate(plan.levels[base].shape) if block[axis] < n]
+
+    def fitting(axes: Iterable[int], voxels: int) -> int | None:
+        grown = ((a, size // block[a] * _next(block[a], unit[a])) for a in axes)
+        return next((axis for axis, after in grown if after <= voxels), None)
+
+    # Chunks of the source that are read in part are read again and again.
+    source = plan.source_chunks if base == 0 and plan.source_chunks else block
+    cut = [axis for axis in left if block[axis] < source[axis]]
+    cut.sort(key=lambda axis: block[axis] / source[axis])
+    if (found := fitting(cut, most)) is not None:
+        return found
+    # Only along space, and as a cube: what is around it then costs least.
+    space = [axis for axis in left if plan.axes[axis].type == "space"]
+    return fitting(sorted(space, key=lambda axis: (block[axis], -axis)), least)
+
+
+def _next(block: int, unit: int) -> int:
+    """Return the next length that a unit is whole blocks of, or is one block of."""
+    return next((n for n in range(2 * block, unit + 1, block) if unit % n == 0), 2 * block)

@@ -16,8 +16,9 @@ from napari_omezarr_cloud.ngff import Dataset
 from napari_omezarr_cloud.ngff.writing import group_documents, image_attributes, json_bytes
 from napari_omezarr_cloud.pyramid.documents import WRITE_NOTES
 from napari_omezarr_cloud.store import io_thread
-from napari_omezarr_cloud.write.blocks import Blocks, level_document
-from napari_omezarr_cloud.write.merging import MergedLabels, unit_name
+from napari_omezarr_cloud.write.blocks import Blocks, Tree
+from napari_omezarr_cloud.write.encoding import level_document
+from napari_omezarr_cloud.write.merging import MergedLabels, block_name
 from napari_omezarr_cloud.write.target import delete_tree, open_target
 from napari_omezarr_cloud.write.waves import waves
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from napari_omezarr_cloud.location import Location
+    from napari_omezarr_cloud.pyramid import Index
     from napari_omezarr_cloud.store import ByteStore
     from napari_omezarr_cloud.write.blocks import Source
     from napari_omezarr_cloud.write.merging import Merging
@@ -40,6 +42,7 @@ class Progress:
     """How far a write is; changed by its threads, read by anyone."""
 
     task_count: int = 0
+    """Pieces of work: blocks, counted once more where they are labelled first."""
     tasks_done: int = 0
     tasks_skipped: int = 0
     """Of those done, which had been done before."""
@@ -54,6 +57,12 @@ class Progress:
         with self._lock:
             self.bytes_read += read
             self.bytes_written += written
+
+    def skip(self, tasks: int) -> None:
+        """Count pieces of work that had been done before."""
+        with self._lock:
+            self.tasks_done += tasks
+            self.tasks_skipped += tasks
 
     def cancel(self) -> None:
         """Have the write end after the block that it is at."""
@@ -136,14 +145,15 @@ class Writing:
         self.waves: tuple[Wave, ...] = waves(plan)
         self.progress = Progress() if progress is None else progress
         self.merging = merging
-        self.task_count = sum(wave.task_count for wave in self.waves)
+        self.task_count = sum(wave.block_count for wave in self.waves)
         if merging is not None:
-            self.task_count += self.waves[0].unit_count
+            self.task_count += self.waves[0].block_count
         self.progress.task_count += self.task_count
         self._documents = image_documents(plan, ome, beside)
         self.identity = identity_of(plan, origin)
         self._store: ByteStore = open_target(location)
         self._done: set[str] = set()
+        self._units: dict[str, set[Index]] = {}
 
     def begin(self, found: Found) -> None:
         """Note what is about to be written, or find what was done of it.
@@ -161,7 +171,7 @@ class Writing:
             If nothing can be written there.
         """
         if found.plan is not None and found.plan == self.identity:
-            self._done = io_thread().wait(self._tasks_done())
+            io_thread().wait(self._look_what_is_done())
             return
         if not found.is_empty:
             names = ", ".join(found.names[:5]) + (" …" if len(found.names) > 5 else "")
@@ -175,8 +185,14 @@ class Writing:
             )
         io_thread().wait(self._store.put(f"{WRITE_NOTES}/plan.json", json_bytes(self.identity)))
 
-    async def _tasks_done(self) -> set[str]:
-        return {entry.name for entry in await self._store.list(f"{WRITE_NOTES}/done")}
+    async def _look_what_is_done(self) -> None:
+        tasks, units = await asyncio.gather(
+            self._store.list(f"{WRITE_NOTES}/done"), self._store.list(f"{WRITE_NOTES}/units")
+        )
+        self._done = {entry.name for entry in tasks}
+        for entry in units:
+            task, _, start = entry.name.partition("@")
+            self._units.setdefault(task, set()).add(tuple(map(int, start.split("."))))
 
     def run(
         self,
@@ -208,8 +224,7 @@ class Writing:
                 source = self._merged(pool, source, self.merging, on_progress)
             blocks = self.blocks(source)
             for wave in self.waves:
-                run_task = partial(self._run_task, blocks, wave)
-                self._run_all(pool, run_task, self.left(wave), on_progress)
+                self._run_all(pool, self._make, self._leaves(blocks, wave), on_progress)
         self.finish()
 
     def _merged(
@@ -220,14 +235,13 @@ class Writing:
         on_progress: Callable[[Progress], None],
     ) -> Source:
         """Label each block for itself, and return a source of what they are together."""
-        progress, wave = self.progress, self.waves[0]
+        progress = self.progress
         merged = MergedLabels(
-            self.plan, wave, source, self._store, merging, lambda: progress.is_cancelled
+            self.plan, self.waves[0], source, self._store, merging, lambda: progress.is_cancelled
         )
         done = merged.labelled()
-        left = [index for index in merged.units() if unit_name(index) not in done]
-        progress.tasks_done += wave.unit_count - len(left)
-        progress.tasks_skipped += wave.unit_count - len(left)
+        left = [index for index in merged.blocks() if block_name(index) not in done]
+        progress.skip(self.waves[0].block_count - len(left))
         self._run_all(pool, merged.label, left, on_progress)
         merged.merge()
         return merged
@@ -246,10 +260,26 @@ class Writing:
         """Yield the tasks of a wave that are still to be done."""
         for task in wave.tasks():
             if task.name in self._done:
-                self.progress.tasks_done += 1
-                self.progress.tasks_skipped += 1
+                self.progress.skip(wave.block_count_of(wave.region_of(task)))
             else:
                 yield task
+
+    def tree(self, blocks: Blocks, wave: Wave, task: Task) -> Tree:
+        """Return a task, to be run here: without the units that an earlier run has written."""
+        # What was only copied is copied again as fast as a note is written.
+        on_unit = partial(self._note_unit, task) if self.plan.block_voxels else None
+        return Tree(blocks, wave, task, self._units.get(task.name, ()), on_unit)
+
+    def _leaves(self, blocks: Blocks, wave: Wave) -> Iterator[tuple[Tree, Index]]:
+        for task in self.left(wave):
+            tree = self.tree(blocks, wave, task)
+            for index in tree.leaves():
+                yield tree, index
+
+    def _make(self, leaf: tuple[Tree, Index]) -> None:
+        tree, index = leaf
+        if tree.make(index):
+            self.note_done(tree.task)
 
     def _run_all(
         self,
@@ -272,13 +302,13 @@ class Writing:
             wait(running)
             raise
 
-    def _run_task(self, blocks: Blocks, wave: Wave, task: Task) -> None:
-        blocks.run(wave, task)
-        self.note_done(task)
-
     def note_done(self, task: Task) -> None:
         """Note that a task need not be done again; waits."""
         io_thread().wait(self._store.put(f"{WRITE_NOTES}/done/{task.name}", b"done"))
+
+    def _note_unit(self, task: Task, start: Index) -> None:
+        name = f"{task.name}@{'.'.join(map(str, start))}"
+        io_thread().wait(self._store.put(f"{WRITE_NOTES}/units/{name}", b"done"))
 
     def _reap(
         self, running: set[Future[None]], on_progress: Callable[[Progress], None]
