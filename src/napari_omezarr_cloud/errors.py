@@ -17,7 +17,8 @@
     ├── OperationError       an operation that cannot run on what it was given
     │   └── FunctionNotFoundError  its function is not to be found in this process
     ├── WriteError           something that cannot be written, or not there
-    │   └── ExistsError      something is there already, and was not to be overwritten
+    │   ├── ExistsError      something is there already, and was not to be overwritten
+    │   └── ChangedError     somebody else has changed it meanwhile
     └── WouldBlockError      a blocking call on a thread that must never wait
 
 Fields come first, the sentence last: the window, the shell and Python show the same ``str()``.
@@ -30,6 +31,7 @@ from typing import Any
 
 __all__ = [
     "AccessRefusedError",
+    "ChangedError",
     "ChunkError",
     "CloudError",
     "ExistsError",
@@ -172,6 +174,10 @@ class WriteError(CloudError):
 
 class ExistsError(WriteError):
     """Something is there already, and was not to be overwritten; ``why`` names it."""
+
+
+class ChangedError(WriteError):
+    """Somebody else has changed it since it was read; theirs is there, and nothing was written."""
 
 
 class WouldBlockError(CloudError):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "METADATA_KEY",
     "LayerData",
+    "is_known_colormap",
     "labels_layer",
     "length_factor",
     "placement",
@@ -192,6 +193,8 @@ def _channel_name(image_name: str, channel: Channel, number: int, count: int) ->
 
 
 def _colormap(channel: Channel, number: int, count: int) -> Any:
+    if channel.colormap is not None and is_known_colormap(channel.colormap):
+        return channel.colormap
     colour = f"#{channel.color}" if channel.color else None
     if colour is None:
         palette = _PALETTES.get(count, _MANY)
@@ -202,6 +205,13 @@ def _colormap(channel: Channel, number: int, count: int) -> Any:
         end = "#FFFFFF" if colour == "gray" else colour
         return {"colors": [end, "#000000"], "name": f"inverted {end}"}
     return colour
+
+
+def is_known_colormap(name: str) -> bool:
+    """Tell whether napari has a colormap of this name."""
+    from napari.utils.colormaps import AVAILABLE_COLORMAPS
+
+    return name in AVAILABLE_COLORMAPS
 
 
 def _contrast(channel: Channel, dtype: np.dtype[Any]) -> tuple[list[float], bool]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_omezarr_cloud.napari.display import view_of
+from napari_omezarr_cloud.napari.layer_data import is_known_colormap
 from napari_omezarr_cloud.napari.visible import axis_names
 from napari_omezarr_cloud.ngff import Channel, ImageLabel
 from napari_omezarr_cloud.ngff.omero import Rendering, Window
@@ -17,7 +18,17 @@ from napari_omezarr_cloud.ngff.omero import Rendering, Window
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["channel_of", "image_label_of", "plain_names", "planes_on_screen", "rendering_of"]
+__all__ = [
+    "channel_of",
+    "image_label_of",
+    "plain_names",
+    "planes_on_screen",
+    "ramp_of",
+    "rendering_of",
+]
+
+_SAMPLES, _TOLERANCE = 17, 0.02
+"""Of a colormap, and by how much of full colour it may differ from an even one."""
 
 _RGBA = (("red", "FF0000"), ("green", "00FF00"), ("blue", "0000FF"), ("opacity", "FFFFFF"))
 
@@ -53,22 +64,44 @@ def rendering_of(
 
 
 def channel_of(layer: Any, name: str) -> Channel:
-    """Return how one image layer looks, under a name."""
-    ends = [tuple(float(part) for part in colour) for colour in layer.colormap.colors[[0, -1]]]
-    # A colour that ends in black was turned round: dark on a bright ground.
-    is_inverted = max(ends[1][:3]) == 0 and max(ends[0][:3]) > 0
-    red, green, blue = (round(255 * part) for part in ends[0 if is_inverted else 1][:3])
+    """Return how one image layer looks, under a name.
+
+    OME-Zarr has one colour for a channel. A colormap of more is grey for others, and its name is
+    for napari; one of the person's own, which has no name there, is grey.
+    """
+    ramp = ramp_of(layer.colormap)
+    name_of_colormap = str(layer.colormap.name)
+    colormap = name_of_colormap if ramp is None and is_known_colormap(name_of_colormap) else None
+    color, is_inverted = ramp or ("FFFFFF", False)
     low, high = (float(limit) for limit in layer.contrast_limits)
     least, most = (float(limit) for limit in layer.contrast_limits_range)
     if (least, most) == (low, high):  # napari's word for a range that nobody gave
         least, most = _full_range(layer)
     return Channel(
         name=name,
-        color=f"{red:02X}{green:02X}{blue:02X}",
+        color=color,
         window=Window(low, high, min(least, low), max(most, high)) if low < high else None,
         active=bool(layer.visible),
         inverted=is_inverted,
+        colormap=colormap,
     )
+
+
+def ramp_of(colormap: Any) -> tuple[str, bool] | None:
+    """Return the colour to which a colormap goes evenly from black, and whether it is turned round.
+
+    None for one of other colours, which OME-Zarr cannot say.
+    """
+    at = np.linspace(0, 1, _SAMPLES)
+    colours = np.asarray(colormap.map(at), float)[:, :3]
+    # A colour that ends in black was turned round: dark on a bright ground.
+    is_inverted = not colours[-1].any() and bool(colours[0].any())
+    end = colours[0 if is_inverted else -1]
+    evenly = (1 - at if is_inverted else at)[:, None] * end
+    if np.abs(colours - evenly).max() > _TOLERANCE:
+        return None
+    red, green, blue = (round(255 * part) for part in end.tolist())
+    return f"{red:02X}{green:02X}{blue:02X}", is_inverted
 
 
 def _full_range(layer: Any) -> tuple[float, float]:

@@ -14,7 +14,10 @@ from napari_omezarr_cloud.ngff.values import (
     whole_number,
 )
 
-__all__ = ["Channel", "Rendering", "Window", "parse_omero"]
+__all__ = ["OWN_KEY", "Channel", "Rendering", "Window", "parse_omero"]
+
+OWN_KEY = "napari-omezarr-cloud"
+"""Under which we write what OME-Zarr has no word for."""
 
 _HEX = r"(?i:(?:#|0x)?([0-9a-f]{3}|[0-9a-f]{6}|[0-9a-f]{8}))"  # not compiled: imports are quick
 
@@ -47,6 +50,9 @@ class Channel:
     """False: hidden at first."""
     inverted: bool = False
     """True: dark on a bright ground."""
+    colormap: str | None = None
+    """Name of a colormap of napari's that is more than one colour, which only we write and read;
+    ``color`` is what others show instead."""
 
 
 @dataclass(frozen=True)
@@ -118,13 +124,22 @@ def _channel(i: int, item: object, troubles: _Troubles) -> Channel:
     if not isinstance(item, dict):
         troubles.add(i, "no object")
         return Channel()
+    color = _color(i, item.get("color"), troubles)
     return Channel(
         name=_label(item.get("label")),
-        color=_color(i, item.get("color"), troubles),
+        color=color,
         window=_window(i, item.get("window"), troubles),
         active=_flag(i, item, "active", True, troubles),
         inverted=_flag(i, item, "inverted", False, troubles),
+        colormap=_colormap(item.get(OWN_KEY), color),
     )
+
+
+def _colormap(value: object, color: str | None) -> str | None:
+    """Return the colormap that we wrote, unless somebody has given the channel a colour since."""
+    if not isinstance(value, dict) or value.get("color") != color:
+        return None
+    return plain_text(value.get("colormap"), limit=100)
 
 
 def _label(value: object) -> str | None:

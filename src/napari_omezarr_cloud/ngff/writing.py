@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from napari_omezarr_cloud.ngff.omero import OWN_KEY
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -133,6 +135,8 @@ def _channel(channel: Channel) -> dict[str, Any]:
         found["label"] = channel.name
     if channel.inverted:
         found["inverted"] = True
+    if channel.colormap:
+        found[OWN_KEY] = {"colormap": channel.colormap, "color": found["color"]}
     window = channel.window
     if window is not None:
         found["window"] = {

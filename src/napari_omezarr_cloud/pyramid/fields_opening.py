@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.errors import CloudError, NotFoundError
 from napari_omezarr_cloud.ngff.units import micrometres
+from napari_omezarr_cloud.pyramid.as_kept import as_kept
 from napari_omezarr_cloud.pyramid.field_places import FieldGrid, field_grid, field_places
 from napari_omezarr_cloud.pyramid.image_tile import Holder, OpenedField
 from napari_omezarr_cloud.pyramid.mosaic import MosaicNotes, lay_out, plane_axes
@@ -174,7 +175,7 @@ def opened_mosaic(
     image = replace(
         first.image, name=name, label=None, affine=None, systems=(), shown_axes=(), label_links=()
     )
-    return OpenedImage(
+    whole = OpenedImage(
         opened.location,
         image,
         replace(
@@ -191,6 +192,7 @@ def opened_mosaic(
         name=name,
         plate=about,
     )
+    return as_kept(whole)
 
 
 def _largest(model: Pyramid, fields: Sequence[OpenedField]) -> Cell:

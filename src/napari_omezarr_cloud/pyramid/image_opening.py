@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from napari_omezarr_cloud.errors import MetadataError
 from napari_omezarr_cloud.ngff import ImageLabel, parse_images
 from napari_omezarr_cloud.ngff.axes import named_axes
+from napari_omezarr_cloud.pyramid.as_kept import as_kept
 from napari_omezarr_cloud.pyramid.channels import channel_axis
 from napari_omezarr_cloud.pyramid.labels_opening import open_all_labels
 from napari_omezarr_cloud.pyramid.levels_opening import open_pyramid
@@ -107,7 +108,7 @@ async def open_image_group(
         beside = None
     elif beside is not None:
         notes = (*notes, f"These are labels of the image at {beside}.")
-    return OpenedImage(
+    found = OpenedImage(
         opened.location,
         image,
         pyramid,
@@ -119,6 +120,7 @@ async def open_image_group(
         series=series,
         beside=beside,
     )
+    return as_kept(found)
 
 
 async def _none() -> tuple[tuple[OpenedLabels, ...], tuple[str, ...]]:

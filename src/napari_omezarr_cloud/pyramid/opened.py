@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable
 
+    from napari_omezarr_cloud.kept_rendering import KeptRendering
     from napari_omezarr_cloud.ngff import Image, ImageLabel
     from napari_omezarr_cloud.pyramid.level import Pyramid
     from napari_omezarr_cloud.pyramid.plate_opened import OpenedPlate
@@ -53,6 +54,10 @@ class OpenedImage:
     """Of a label image by itself: where the image should be that it belongs to."""
     plate: OpenedPlate | None = None
     """Of a plate or well, whose fields make up the image: which there are, and where they lie."""
+    kept_rendering: KeptRendering | None = None
+    """What is kept on this computer of how it looks; None: it looks as it says itself."""
+    own: Image | None = None
+    """The image as it says itself, where another look is kept on this computer."""
 
 
 def location_of(pyramid: Pyramid) -> Location | None:

@@ -15,7 +15,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_omezarr_cloud.errors import CloudError, UnsupportedError, WriteError
+from napari_omezarr_cloud.errors import ChangedError, CloudError, UnsupportedError, WriteError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -57,7 +57,7 @@ async def exchange(
 
     Raises
     ------
-    WriteError
+    ChangedError
         If somebody else keeps on changing it, or did so at the same moment.
     CloudError
         If it cannot be read or written.
@@ -152,8 +152,8 @@ async def _locked(path: Path) -> AsyncIterator[None]:
         lock.unlink(missing_ok=True)
 
 
-def _taken(store: RemoteStore, key: str, why: str) -> WriteError:
+def _taken(store: RemoteStore, key: str, why: str) -> ChangedError:
     hint = "Look at what is there now, and do it again."
-    return WriteError(
+    return ChangedError(
         "The document was not changed", where=store.where, key=key, why=why, hint=hint
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_omezarr_cloud.ngff.omero import OWN_KEY
 from napari_omezarr_cloud.store import io_thread
 from napari_omezarr_cloud.write.estimate import Estimate, estimate
 from napari_omezarr_cloud.write.labels_listing import list_label
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CREATOR", "SavePlan", "look_there", "write_planned"]
 
-CREATOR = "napari-omezarr-cloud"
+CREATOR = OWN_KEY
 
 
 @dataclass(frozen=True, eq=False)
