@@ -6,6 +6,7 @@
     ├── LinkError            the text is no link we understand
     ├── UnreachableError     no answer: DNS, refused connection, TLS, time-out
     ├── AccessRefusedError   the server answered 401 or 403
+    │   └── CredentialsError it knows the credentials, and they have run out or are wrong
     ├── NotFoundError        the server answered, and there is nothing there
     ├── ServerError          5xx, 429, or an answer that makes no sense
     ├── MetadataError        something is there, but its metadata cannot be read
@@ -34,6 +35,7 @@ __all__ = [
     "ChangedError",
     "ChunkError",
     "CloudError",
+    "CredentialsError",
     "ExistsError",
     "FunctionNotFoundError",
     "LinkError",
@@ -126,6 +128,10 @@ class UnreachableError(CloudError):
 
 class AccessRefusedError(CloudError):
     """The server answered 401 or 403 for something that is needed."""
+
+
+class CredentialsError(AccessRefusedError):
+    """The credentials themselves are not accepted: they have run out, or are wrong."""
 
 
 class NotFoundError(CloudError):

@@ -6,7 +6,7 @@ from napari_omezarr_cloud.location.moved import aliases, moved_note
 from napari_omezarr_cloud.location.other_files import as_other_file
 from napari_omezarr_cloud.location.parse import looks_like_ome_zarr, parse_location
 from napari_omezarr_cloud.location.place import Access, Kind, Location, understood
-from napari_omezarr_cloud.location.redact import redacted
+from napari_omezarr_cloud.location.redact import hide, redacted
 
 __all__ = [
     "Access",
@@ -14,6 +14,7 @@ __all__ = [
     "Location",
     "aliases",
     "as_other_file",
+    "hide",
     "looks_like_ome_zarr",
     "moved_note",
     "parse_location",

@@ -42,8 +42,8 @@ _ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _ACCOUNT_VARIABLES = ("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT")
 # The words of a query that are meant for us; all others belong to the server.
 _OPTIONS = {
-    "s3": {"anonymous", "endpoint", "profile", "region"},
-    "gs": {"anonymous", "profile", "region"},
+    "s3": {"anonymous", "endpoint", "profile", "region", "requester_pays"},
+    "gs": {"anonymous", "endpoint", "profile", "region", "requester_pays"},
     "az": {"account", "anonymous", "endpoint", "profile", "region"},
 }
 _YES_NO = {"": True, "1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
@@ -61,19 +61,19 @@ def parse_location(
     Parameters
     ----------
     text
-        ``s3://bucket/key`` (with ``?endpoint=``, ``region=``, ``profile=``, ``anonymous=``),
-        ``s3a://``, ``s3+https://host/bucket/key``, ``https://…``, ``gs://…``,
+        ``s3://bucket/key`` (with ``?endpoint=``, ``region=``, ``profile=``, ``anonymous=``,
+        ``requester_pays=``), ``s3a://``, ``s3+https://host/bucket/key``, ``https://…``, ``gs://…``,
         ``az://container/key?account=…``, ``abfs(s)://container@account…/key``, a ``file:`` URL
         or a path. Blanks, quotes, ``<>``, slashes at the end and the name of a metadata file are
         forgiven.
     endpoint
-        S3 or Azure endpoint for a link that names none. An ``https`` link to a server that is
-        named here is read as that server's ``bucket/key``.
+        S3, Azure or Google endpoint for a link that names none. An ``https`` link to a server that
+        is named here is read as that server's ``bucket/key``.
     access
         How to get in, as far as the link does not say.
     environ
-        Where ``AWS_ENDPOINT_URL_S3``, ``AWS_ENDPOINT_URL`` and ``AZURE_STORAGE_ACCOUNT_NAME`` are
-        looked up; by default ``os.environ``.
+        Where ``AWS_ENDPOINT_URL_S3``, ``AWS_ENDPOINT_URL``, ``GOOGLE_BASE_URL`` and
+        ``AZURE_STORAGE_ACCOUNT_NAME`` are looked up; by default ``os.environ``.
 
     Raises
     ------
@@ -136,10 +136,12 @@ def _parse_s3(
 
 
 def _parse_google(
-    link: Link, key: str, _endpoint: str | None, access: Access, _environ: Mapping[str, str]
+    link: Link, key: str, endpoint: str | None, access: Access, environ: Mapping[str, str]
 ) -> Location:
-    _, query, access = _options(link, access)
-    return Location("gs", _bucket(link, link.authority), key, query=query, access=access)
+    options, query, access = _options(link, access)
+    own, _ = _endpoint(options.get("endpoint") or endpoint or environ.get("GOOGLE_BASE_URL"))
+    own = None if own == "https://storage.googleapis.com" else own
+    return Location("gs", _bucket(link, link.authority), key, own, None, query, access)
 
 
 def _parse_azure(
@@ -180,14 +182,17 @@ def _options(link: Link, access: Access) -> tuple[dict[str, str], str, Access]:
             options[name.lower()] = decoded(value)
         else:
             rest.append(item)
-    anonymous = access.anonymous
-    if "anonymous" in options:
-        anonymous = _YES_NO.get(options["anonymous"].lower())
-        if anonymous is None:
-            raise refused(link.shown, "'anonymous' in its query is neither true nor false")
+    said = {}
+    for name in ("anonymous", "requester_pays"):
+        if name in options:
+            said[name] = _YES_NO.get(options[name].lower())
+            if said[name] is None:
+                raise refused(link.shown, f"'{name}' in its query is neither true nor false")
+    anonymous = said.get("anonymous", access.anonymous)
+    pays = bool(said.get("requester_pays", access.requester_pays))
     profile = options.get("profile") or access.profile
     region = options.get("region") or access.region
-    return options, "&".join(rest), Access(anonymous, profile, region)
+    return options, "&".join(rest), Access(anonymous, profile, region, pays)
 
 
 def _endpoint(text: str | None, *, keep_amazon: bool = False) -> tuple[str | None, str | None]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, unquote
 
 from napari_omezarr_cloud.errors import MetadataError
+from napari_omezarr_cloud.location.sealed import seal, unseal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +39,8 @@ class Access:
     """Name of a profile in the user's cloud configuration."""
     region: str | None = None
     """S3 region; None: to be found out."""
+    requester_pays: bool = False
+    """Whether the one who asks agrees to pay, not the owner: S3 and Google."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,11 @@ class Location:
     query: str = field(default="", repr=False)
     """Raw query for the requests (SAS, signature, token). Never shown."""
     access: Access = Access()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What is pickled goes to other machines and into files: the query stays here.
+        plain = (self.kind, self.bucket, self.key, self.endpoint, self.account)
+        return _unpickled, (*plain, seal(self.query), self.access)
 
     def __str__(self) -> str:
         """Return the form to show and to open again: no query, no secret."""
@@ -131,6 +139,15 @@ class Location:
             head += "/"
         return replace(self, key=head)
 
+    def covers(self, other: Location) -> bool:
+        """Return whether another place is this one or lies below it, on the same server."""
+        if (self.kind, self.bucket) != (other.kind, other.bucket):
+            return False
+        if (self.endpoint, self.account) != (other.endpoint, other.account):
+            return False
+        key = self.key.rstrip("/")
+        return not key or other.key == key or other.key.startswith(f"{key}/")
+
     def as_s3(self) -> Location | None:
         """Read ``https://host/bucket/key`` as an S3 server's path-style address.
 
@@ -164,6 +181,13 @@ class Location:
             yield "profile", access.profile
         if access.anonymous is not None:
             yield "anonymous", str(access.anonymous).lower()
+        if access.requester_pays:
+            yield "requester_pays", "true"
+
+
+def _unpickled(kind: Kind, bucket: str, key: str, *rest: Any) -> Location:
+    endpoint, account, sealed, access = rest
+    return Location(kind, bucket, key, endpoint, account, unseal(sealed), access)
 
 
 def understood(location: Location) -> str:
@@ -171,7 +195,9 @@ def understood(location: Location) -> str:
     where = {
         "s3": f"S3 server {location.endpoint}" if location.endpoint else "Amazon S3",
         "http": f"web server {location.endpoint}",
-        "gs": "Google Cloud Storage",
+        "gs": f"Google storage at {location.endpoint}"
+        if location.endpoint
+        else "Google Cloud Storage",
         "az": f"Azure storage account '{location.account}'"
         if location.account
         else f"Azure storage at {location.endpoint}",
@@ -191,6 +217,8 @@ def understood(location: Location) -> str:
 
 def _way_in(location: Location) -> Iterator[str]:
     access = location.access
+    if access.requester_pays:
+        yield "you pay for what is read"
     if location.has_secret:
         yield "with the rest of the link kept for the requests, not shown"
     elif access.anonymous:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
-__all__ = ["redacted", "redacted_link"]
+__all__ = ["hide", "redacted", "redacted_link"]
 
 HIDDEN = "[hidden]"
 
@@ -33,8 +33,22 @@ _RUST_QUERY = r'(query|fragment|password): Some\(\s*"[^"]*",?\s*\)'
 _RUST_USER = r'username: "[^"]+"'
 
 
+_hidden: set[str] = set()
+_SHORTEST = 6
+"""Letters. Shorter words ("1", "true", "b") stand in every text and are no secret."""
+
+
+def hide(*secrets: str) -> None:
+    """Take texts out of all that `redacted` returns from now on: what a person typed as a key."""
+    _hidden.update(
+        form for text in secrets for form in (text, quote(text, safe="")) if len(text) >= _SHORTEST
+    )
+
+
 def redacted(text: str, query: str = "") -> str:
     """Return ``text`` without the queries, user names and passwords of the links in it.
+
+    And without what `hide` was told of.
 
     Parameters
     ----------
@@ -48,7 +62,7 @@ def redacted(text: str, query: str = "") -> str:
     str
         The text, with ``[hidden]`` where something was taken out. Ordinary text is unchanged.
     """
-    for secret in _values(query):
+    for secret in [*_values(query), *sorted(_hidden, key=len, reverse=True)]:
         text = text.replace(secret, HIDDEN)
     text = re.sub(_XML, rf"<\1>{HIDDEN}</\1>", text)
     text = re.sub(_RUST_USER, 'username: ""', re.sub(_RUST_QUERY, rf"\1: Some({HIDDEN})", text))
@@ -89,5 +103,4 @@ def _values(query: str) -> list[str]:
         return []
     values = [query, *(item.partition("=")[2] for item in query.split("&"))]
     both = {form for value in values for form in (value, unquote(value))}
-    # Words of a few letters ("1", "true", "b") stand in every text and are no secret.
-    return sorted((value for value in both if len(value) >= 6), key=len, reverse=True)
+    return sorted((value for value in both if len(value) >= _SHORTEST), key=len, reverse=True)

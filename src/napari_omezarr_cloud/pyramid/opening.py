@@ -80,7 +80,10 @@ async def open_image(
         if opened is None:
             opened = await open_store(location, FIRST_ROUND, witness=ROOT)
     except (NotFoundError, AccessRefusedError, MetadataError, PageError) as error:
-        raise as_other_file(location) or error from error
+        other = as_other_file(location)
+        if other is None:
+            raise
+        raise other from error
     if not any(opened.documents.values()) and (other := as_other_file(location)):
         raise other
     return await open_what_is_there(opened, axes=axes, field=field, acquisition=acquisition)

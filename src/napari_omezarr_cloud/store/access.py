@@ -1,4 +1,7 @@
-"""The way in: anonymous first, then what the environment has; what worked is remembered."""
+"""The way in: as the link or the person said; else anonymous first, then what the environment has.
+
+What worked is remembered.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,12 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from napari_omezarr_cloud.errors import (
     AccessRefusedError,
     CloudError,
+    CredentialsError,
     ServerError,
     UnreachableError,
 )
@@ -18,6 +23,7 @@ from napari_omezarr_cloud.location import Location, aliases, moved_note
 from napari_omezarr_cloud.store.connection import connect
 from napari_omezarr_cloud.store.credentials import has_credentials
 from napari_omezarr_cloud.store.failures import may_mean_absent
+from napari_omezarr_cloud.store.place_access import access_for, ready, settled
 from napari_omezarr_cloud.store.protocol import Bytes, ByteStore
 from napari_omezarr_cloud.store.refusal import RefusalStore
 from napari_omezarr_cloud.store.sharing import SharingStore
@@ -29,7 +35,7 @@ if TYPE_CHECKING:
 
     from napari_omezarr_cloud.store.counting import Traffic
 
-__all__ = ["OpenedStore", "open_store"]
+__all__ = ["OpenedStore", "bucket_region", "open_store", "ways_in"]
 
 Documents = dict[str, Bytes | None]
 
@@ -75,8 +81,9 @@ async def open_store(
     signed_as = ""
     empty: OpenedStore | None = None
     for place in aliases(location):
-        for anonymous, candidate in _ways(place):
+        for anonymous, candidate in ways_in(place):
             try:
+                await ready(candidate)
                 opened = await _try(candidate, anonymous, keys, witness)
             except (AccessRefusedError, UnreachableError, ServerError) as error:
                 refusals.append(error)
@@ -90,27 +97,40 @@ async def open_store(
             empty = empty or opened
     if empty is not None and not any(isinstance(r, AccessRefusedError) for r in refusals):
         return empty
-    refusal = refusals[0]
-    if signed_as and isinstance(refusal, AccessRefusedError):
+    # What was said of the credentials tells more than that strangers are refused.
+    refusal = next((r for r in refusals if isinstance(r, CredentialsError)), refusals[0])
+    if signed_as and type(refusal) is AccessRefusedError:
         refusal.hint = f"{signed_as} may not read it, or the keys are wrong or out of date."
     raise refusal
 
 
 def _identity(location: Location) -> str:
-    profile = location.access.profile
-    return f"The profile {profile!r}" if profile else "The account of the environment's credentials"
+    if profile := location.access.profile:
+        return f"The profile {profile!r}"
+    said = access_for(location)
+    if said is not None and said.signs and said.way != "environment":
+        return f"Who you are at {said.place} ({said.about.title.lower()})"
+    return "The account of the environment's credentials"
 
 
 def _host(location: Location) -> tuple[str, str | None, str]:
     return location.kind, location.endpoint, location.bucket
 
 
-def _ways(location: Location) -> Iterator[tuple[bool, Location]]:
-    """Yield (anonymous, location) in the order they are to be tried."""
+def ways_in(location: Location) -> Iterator[tuple[bool, Location]]:
+    """Yield (anonymous, location with what was said of its place) in the order to be tried."""
+    location = settled(location)
     access = location.access
     signed = location.as_s3() if location.kind == "http" else None
     if access.profile:
         yield False, signed or location
+        return
+    if location.kind == "http" and access.anonymous is False and access_for(location):
+        yield False, location
+        return
+    if signed is not None and access.anonymous is not True and _is_entered(signed):
+        yield False, settled(signed)
+        yield True, location
         return
     if location.kind in ("http", "file") or access.anonymous is True:
         yield True, location
@@ -124,6 +144,12 @@ def _ways(location: Location) -> Iterator[tuple[bool, Location]]:
             yield anonymous, location
     if signed is not None and access.anonymous is not True and _is_our_endpoint(signed):
         yield False, signed
+
+
+def _is_entered(location: Location) -> bool:
+    """Tell whether the person said with what to sign there."""
+    said = access_for(location)
+    return said is not None and said.signs
 
 
 def _is_our_endpoint(location: Location) -> bool:
@@ -194,16 +220,20 @@ async def _region_elsewhere(location: Location, errors: Iterable[CloudError]) ->
 
 async def bucket_region(location: Location) -> str | None:
     """Ask AWS where a bucket lives (obstore does not follow its redirects)."""
-    import http.client
+    from urllib.error import HTTPError
+    from urllib.request import Request, urlopen
 
     def ask() -> str | None:
-        connection = http.client.HTTPSConnection("s3.amazonaws.com", timeout=5)
+        # Through the environment's proxy, if there is one. Refused requests say the region, too.
+        url = f"https://s3.amazonaws.com/{quote(location.bucket)}"
         try:
-            connection.request("HEAD", f"/{location.bucket}")
-            return connection.getresponse().getheader("x-amz-bucket-region")
+            with urlopen(Request(url, method="HEAD"), timeout=5) as answer:
+                headers = answer.headers
+        except HTTPError as error:
+            headers = error.headers
         except OSError:
             return None
-        finally:
-            connection.close()
+        region: str | None = headers.get("x-amz-bucket-region")
+        return region
 
     return await asyncio.to_thread(ask)

@@ -80,8 +80,7 @@ def identity(location: Location) -> str:
 
 def is_private(location: Location, *, anonymous: bool) -> bool:
     """Tell whether anything that not everybody has is sent with the requests."""
-    is_signed = location.kind != "http" and not anonymous
-    return location.has_secret or is_signed or location.access.profile is not None
+    return location.has_secret or not anonymous or location.access.profile is not None
 
 
 class CachingStore(StoreWrapper):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import threading
@@ -20,11 +21,14 @@ from napari_omezarr_cloud.errors import (
     LinkError,
     NotFoundError,
 )
+from napari_omezarr_cloud.store.keys import Secrets
+from napari_omezarr_cloud.store.place_access import access_for, headers_in, secrets_for
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Mapping
 
     from napari_omezarr_cloud.location import Location
+    from napari_omezarr_cloud.store.place_access import PlaceAccess
 
 __all__ = ["build_obstore", "shared_obstore"]
 
@@ -40,15 +44,31 @@ _RETRIES: Any = {
 }
 
 
-def _client(location: Location) -> Any:
+def _client(location: Location, headers: Mapping[str, str] | None = None) -> Any:
     endpoint = location.endpoint or ""
+    more: dict[str, Any] = {"default_headers": dict(headers)} if headers else {}
+    # Of the environment, obstore itself knows the proxies' variables and SSL_CERT_FILE.
+    if bundle := os.environ.get("AWS_CA_BUNDLE"):
+        more["root_certificate"] = _read_bundle(bundle)
     return {
+        **more,
         "connect_timeout": f"{_CONNECT_S}s",
         # The time without a byte, not the time of a whole body: a big shard may take minutes.
         "read_timeout": f"{_SILENCE_S}s",
         "timeout": f"{_REQUEST_S}s",
         "allow_http": endpoint.startswith("http://"),
     }
+
+
+def _read_bundle(file: str) -> bytes:
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise LinkError(
+            "Could not read the certificates that AWS_CA_BUNDLE names",
+            where=file,
+            why=(error.strerror or type(error).__name__).lower(),
+        ) from error
 
 
 def build_obstore(location: Location, *, anonymous: bool) -> Any:
@@ -59,12 +79,15 @@ def build_obstore(location: Location, *, anonymous: bool) -> Any:
     location
         Where; its key becomes the store's root.
     anonymous
-        Send no signature. Otherwise the environment's credentials, or ``access.profile``.
+        Send no signature. Otherwise what was said of the place, ``access.profile``, or the
+        environment's credentials.
 
     Raises
     ------
     LinkError
         If the location lacks something that its service needs.
+    CredentialsError
+        If keys were given for the place and are not there any more.
     NotFoundError, AccessRefusedError
         If it is a local folder that is not there, or not to be read.
     """
@@ -88,8 +111,16 @@ def build_obstore(location: Location, *, anonymous: bool) -> Any:
 def _s3(location: Location, anonymous: bool) -> Any:
     options: dict[str, Any] = {"skip_signature": anonymous}
     profile = location.access.profile or _profile_of_environment()
-    if profile and not anonymous:
+    if not anonymous and (given := secrets_for(location)):
+        options["credential_provider"] = _Given(
+            access_key_id=given[1]["access_key_id"],
+            secret_access_key=given[1]["secret_access_key"],
+            token=given[1].get("session_token"),
+        )
+    elif profile and not anonymous:
         options["credential_provider"] = _profile_credentials(location, profile)
+    if location.access.requester_pays and not anonymous:
+        options["request_payer"] = True
     if location.endpoint:
         options["endpoint"] = location.endpoint
     region = (
@@ -137,14 +168,56 @@ def _profile_credentials(location: Location, profile: str) -> Any:
         ) from error
 
 
+class _Given:
+    """Credentials that were typed in, as obstore asks for them; neither shown nor pickled."""
+
+    def __init__(self, **values: str | None) -> None:
+        self._secrets = Secrets({name: value for name, value in values.items() if value})
+
+    def __call__(self) -> Any:
+        return {"expires_at": None, "token": None, **self._secrets.values}
+
+
+class _Key(_Given):
+    """One key or token, where obstore tells them apart by their names."""
+
+    def __call__(self) -> Any:
+        return {"expires_at": None, **self._secrets.values}
+
+
 def _gs(location: Location, anonymous: bool) -> Any:
+    options: dict[str, Any] = {"skip_signature": anonymous}
+    if location.endpoint:
+        options["base_url"] = location.endpoint
+    if not anonymous and (given := secrets_for(location)):
+        said, secrets = given
+        if said.file:
+            options["application_credentials"] = str(Path(said.file).expanduser())
+        else:
+            options["credential_provider"] = _Key(token=secrets["token"])
     return GCSStore(
         location.bucket,
         prefix=location.key or None,
-        skip_signature=anonymous,
-        client_options=_client(location),
+        client_options=_client(location, _billing(location)),
         retry_config=_RETRIES,
+        **options,
     )
+
+
+def _billing(location: Location) -> dict[str, str]:
+    """Return the header that says which Google project pays, where the requester does."""
+    if not location.access.requester_pays:
+        return {}
+    said = access_for(location)
+    project = (said.project if said else "") or os.environ.get("GOOGLE_CLOUD_PROJECT", "")
+    if not project:
+        raise LinkError(
+            "Could not agree to pay for the requests",
+            where=str(location),
+            why="Google asks which project pays",
+            hint="Say it under “Access to this place…”, or in GOOGLE_CLOUD_PROJECT.",
+        )
+    return {"x-goog-user-project": project}
 
 
 def _az(location: Location, anonymous: bool) -> Any:
@@ -155,9 +228,14 @@ def _az(location: Location, anonymous: bool) -> Any:
         options["endpoint"] = location.endpoint
     if location.query:
         # A SAS in the link is the access: nothing else is to be tried with it.
-        options["sas_key"] = location.query
+        options["credential_provider"] = _Key(sas_token=location.query)
     elif anonymous:
         options["skip_signature"] = True
+    elif given := secrets_for(location):
+        names = {"account_key": "access_key", "sas": "sas_token", "token": "token"}
+        options["credential_provider"] = _Key(
+            **{names[name]: value for name, value in given[1].items()}
+        )
     return AzureStore(
         location.bucket,
         prefix=location.key or None,
@@ -168,8 +246,18 @@ def _az(location: Location, anonymous: bool) -> Any:
 
 
 def _http(location: Location, anonymous: bool) -> Any:
-    del anonymous  # plain HTTP has no signature
-    return HTTPStore(location.to_text(), client_options=_client(location), retry_config=_RETRIES)
+    given = None if anonymous else secrets_for(location)
+    client = _client(location, _headers(*given) if given else None)
+    return HTTPStore(location.to_text(), client_options=client, retry_config=_RETRIES)
+
+
+def _headers(said: PlaceAccess, secrets: Mapping[str, str]) -> dict[str, str]:
+    if said.way == "token":
+        return {"Authorization": f"Bearer {secrets['token']}"}
+    if said.way == "password":
+        both = f"{secrets['user']}:{secrets['password']}".encode()
+        return {"Authorization": f"Basic {base64.b64encode(both).decode()}"}
+    return dict(headers_in(secrets["headers"]))
 
 
 def _file(location: Location, anonymous: bool) -> Any:
@@ -194,7 +282,8 @@ _shared: OrderedDict[Hashable, Any] = OrderedDict()
 _lock = threading.Lock()
 _PLAIN_PATH = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)
 """What means the same in a URL and in a key of obstore."""
-_VARIABLES = ("AWS_", "GOOGLE_", "AZURE_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+_VARIABLES = ("AWS_", "GOOGLE_", "AZURE_", "SSL_CERT_", *_PROXIES)
 """Beginnings of the names of what obstore reads when it builds a client."""
 
 
@@ -210,7 +299,7 @@ def shared_obstore(location: Location, *, anonymous: bool) -> tuple[Any, str]:
     LinkError, NotFoundError, AccessRefusedError
         As `build_obstore` does.
     """
-    is_public = location.kind == "http" or (anonymous and location.kind != "file")
+    is_public = anonymous and location.kind != "file"
     if location.has_secret or not is_public or not _PLAIN_PATH.fullmatch(location.key):
         return build_obstore(location, anonymous=anonymous), ""
     root = replace(location, key="")

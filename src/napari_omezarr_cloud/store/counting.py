@@ -47,6 +47,8 @@ class Traffic:
     """Reads answered from the disk cache; none of them is a request."""
     disk_nbytes: int = 0
     """Bytes that came from there."""
+    is_paid: bool = False
+    """Whether the person pays for them, and not the owner of the data."""
     is_offline: bool = False
     """Whether the network is gone, and what is shown comes from the disk cache."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
-__all__ = ["has_credentials"]
+__all__ = ["fingerprint", "has_credentials"]
 
 _CREDENTIALS = {
     "s3": (
@@ -34,4 +35,35 @@ def has_credentials(kind: str) -> bool:
 
     Without this obstore would ask the cloud machine's metadata address and wait for it.
     """
+    if kind == "gs" and Path(_GCLOUD).expanduser().is_file():
+        return True
     return any(os.environ.get(name) for name in _CREDENTIALS.get(kind, ()))
+
+
+def fingerprint() -> int:
+    """Return a number that changes with what there is to sign with, also in files.
+
+    After a refusal it tells whether asking again makes sense: somebody may have signed in.
+    """
+    known = [item for item in os.environ.items() if item[0].startswith(_BEGINNINGS)]
+    stamps = []
+    for variable, default in _FILES:
+        try:
+            stamps.append(Path(os.environ.get(variable) or default).expanduser().stat().st_mtime_ns)
+        except (OSError, RuntimeError):
+            stamps.append(0)
+    return hash((tuple(sorted(known)), tuple(stamps)))
+
+
+_GCLOUD = "~/.config/gcloud/application_default_credentials.json"
+"""Where Google's tool leaves what it got by signing in, and where obstore looks."""
+_BEGINNINGS = ("AWS_", "AZURE_", "GOOGLE_")
+_FILES = (
+    ("AWS_CONFIG_FILE", "~/.aws/config"),
+    ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"),
+    ("", "~/.aws/sso/cache"),
+    ("", "~/.aws/cli/cache"),
+    ("GOOGLE_APPLICATION_CREDENTIALS", _GCLOUD),
+)
+"""A variable that names a file, and where it is otherwise. A folder changes with its files' names.
+"""

@@ -16,6 +16,7 @@ from obstore.exceptions import (
 from napari_omezarr_cloud.errors import (
     AccessRefusedError,
     CloudError,
+    CredentialsError,
     LinkError,
     NotFoundError,
     ServerError,
@@ -67,6 +68,8 @@ def may_mean_absent(error: BaseException) -> bool:
     S3 without the right to list refuses them, some gateways find the request bad, and web
     applications send a page.
     """
+    if isinstance(error, CredentialsError):
+        return False  # else what has run out would turn pixels into blanks
     if isinstance(error, AccessRefusedError | PageError):
         return True
     return isinstance(error, ServerError) and error.status in _ABSENT
@@ -101,31 +104,88 @@ def _ours(error: Exception, what: str, location: Location, key: str) -> CloudErr
         return NotFoundError(what, **place, why="there is nothing there", hint="Check the link.")
     if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
         status = 401 if isinstance(error, UnauthenticatedError) else 403
-        return _refused(status, what, location, key)
+        return _refused(status, what, location, key, str(error))
     if isinstance(error, ValueError) and not isinstance(error, BaseError):
         why = "its path holds characters that cannot be asked for"
         return LinkError(what, **place, why=why, hint="Check the link.")
     if isinstance(error, NotSupportedError):
         return NoRangesError(what, **place, why="the server cannot send parts of a file")
     ours = _generic(error, what, place)
-    if ours.status in (401, 403):  # a refused listing comes as any other answer
-        return _refused(ours.status, what, location, key)
+    if ours.status in (401, 403) or (ours.status and _code(str(error)) in _EXPIRED | _WRONG):
+        # A refused listing comes as any other answer; what has run out comes as 400, too.
+        return _refused(ours.status, what, location, key, str(error))
     return ours
 
 
-def _refused(status: int, what: str, location: Location, key: str) -> AccessRefusedError:
+_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
+_WRONG = frozenset(
+    {
+        "AuthenticationFailed",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+"""Codes of S3, Azure and Google for credentials that are known to be good no more, or never were.
+"""
+_PASSED = ("request has expired", "signature not valid in the specified time frame")
+_PROVIDER = r"External \w+ credential provider: \w+: (.*)"
+_RENEW = (
+    "Renew them (“Access to this place…” in napari, `omezarr access set`, your environment, or "
+    "`aws sso login`), then try again: nothing needs to be restarted."
+)
+
+
+def _code(text: str) -> str:
+    """Return the code in the error document of S3, Azure or Google; empty where there is none."""
+    found = re.search(r"<Code>\s*(\w{1,64})\s*</Code>", text)
+    return found.group(1) if found else ""
+
+
+def _credentials(
+    status: int, what: str, location: Location, key: str, text: str
+) -> CredentialsError | None:
+    """Return the error for credentials that are not accepted; None where it is the rights."""
+    place: dict[str, Any] = {"where": str(location), "key": key}
+    text = text.partition("\n\n")[0]
+    if found := re.search(_PROVIDER, text):
+        why = redacted(found.group(1), location.query)[:300].rstrip(". ")
+        return CredentialsError(what, **place, why=f"signing in failed: {why}", hint=_RENEW)
+    code = _code(text)
+    answer = f"{status}, {code}" if code else str(status)
+    place["status"] = status
+    if code in _EXPIRED or any(words in text.lower() for words in _PASSED):
+        why = f"the credentials have run out ({answer})"
+        return CredentialsError(what, **place, why=why, hint=_RENEW)
+    if code in _WRONG:
+        hint = "The keys are wrong or out of date"
+        hint += ", or this computer's clock is." if code == "RequestTimeTooSkewed" else "."
+        why = f"the server does not accept the credentials ({answer})"
+        return CredentialsError(what, **place, why=why, hint=hint)
+    if status == 401 and location.access.anonymous is False:
+        why = "the server does not accept the credentials, or no longer (401)"
+        return CredentialsError(what, **place, why=why, hint=_RENEW)
+    return None
+
+
+def _refused(status: int, what: str, location: Location, key: str, text: str) -> AccessRefusedError:
     if location.kind == "file":
         return AccessRefusedError(
             what, where=str(location), key=key, why="you may not read this file"
         )
+    if (ours := _credentials(status, what, location, key, text)) is not None:
+        return ours
     return AccessRefusedError(
         what,
         where=str(location),
         key=key,
         status=status,
         why=f"the server refused access ({status})",
-        hint="Is it public? If not, give a profile or credentials in the environment; "
-        "a link with a token may have expired.",
+        hint="Is it public? If not, say how to get in: a profile, credentials in the environment, "
+        "“Access to this place…” in napari, or `omezarr access set`. A link with a token may have "
+        "expired.",
     )
 
 

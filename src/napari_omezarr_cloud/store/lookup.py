@@ -10,6 +10,7 @@ import obstore
 from napari_omezarr_cloud.errors import CloudError, NotFoundError, ServerError, UnreachableError
 from napari_omezarr_cloud.store.clients import build_obstore
 from napari_omezarr_cloud.store.failures import translate
+from napari_omezarr_cloud.store.place_access import ready, settled
 
 if TYPE_CHECKING:
     from napari_omezarr_cloud.location import Location
@@ -45,7 +46,9 @@ async def ask(
     folder, key = location.parent(), location.key.rpartition("/")[2]
     if folder is None or not key:
         raise NotFoundError(what, where=str(location), why="the link names nothing to ask for")
-    store = build_obstore(folder, anonymous=location.access.anonymous is not False)
+    await ready(folder)
+    folder = settled(folder)
+    store = build_obstore(folder, anonymous=folder.access.anonymous is not False)
     try:
         async with asyncio.timeout(longest_s):
             answer = await obstore.get_async(store, key)

@@ -38,6 +38,9 @@ class Counts:
     disk_hits: int = 0
     """Reads answered from the disk cache."""
     disk_nbytes: int = 0
+    paid_nbytes: int = 0
+    """Of the bytes received, those for which the person pays, and not the owner of the data."""
+    paid_requests: int = 0
     is_offline: bool = False
     """Whether the network is gone for one of them."""
     recent_s: tuple[float, ...] = ()
@@ -58,6 +61,8 @@ class Counts:
             nbytes=traffic.nbytes,
             disk_hits=traffic.disk_hits,
             disk_nbytes=traffic.disk_nbytes,
+            paid_nbytes=traffic.nbytes * traffic.is_paid,
+            paid_requests=traffic.requests * traffic.is_paid,
             is_offline=traffic.is_offline,
             recent_s=tuple(traffic.recent_s),
         )
@@ -73,6 +78,8 @@ class Counts:
             self.nbytes + other.nbytes,
             self.disk_hits + other.disk_hits,
             self.disk_nbytes + other.disk_nbytes,
+            self.paid_nbytes + other.paid_nbytes,
+            self.paid_requests + other.paid_requests,
             self.is_offline or other.is_offline,
             self.recent_s + other.recent_s,
         )

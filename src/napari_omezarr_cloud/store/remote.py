@@ -7,7 +7,7 @@ import os
 import stat
 import time
 from collections.abc import Mapping
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, NotSupportedError, PreconditionError
 
 from napari_omezarr_cloud.errors import (
+    AccessRefusedError,
+    CloudError,
     NotFoundError,
     ServerError,
     UnsupportedError,
@@ -22,6 +24,7 @@ from napari_omezarr_cloud.errors import (
 from napari_omezarr_cloud.settings import settings
 from napari_omezarr_cloud.store.clients import build_obstore, shared_obstore
 from napari_omezarr_cloud.store.counting import Traffic
+from napari_omezarr_cloud.store.credentials import fingerprint
 from napari_omezarr_cloud.store.disk.stamp import is_document
 from napari_omezarr_cloud.store.failures import (
     NoRangesError,
@@ -31,17 +34,38 @@ from napari_omezarr_cloud.store.failures import (
 )
 from napari_omezarr_cloud.store.gate import Gate
 from napari_omezarr_cloud.store.line import Line
+from napari_omezarr_cloud.store.place_access import changes, settled, stamp
 from napari_omezarr_cloud.store.protocol import ByteRange, Bytes, Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from napari_omezarr_cloud.location import Location
 
-__all__ = ["GATE", "RemoteStore", "Version"]
+__all__ = ["GATE", "ObjectFound", "RemoteStore", "Version"]
 
 Version = Mapping[str, str]
 """Which version of an object: its ETag, and its generation where the service counts them."""
+
+
+@dataclass(frozen=True)
+class ObjectFound:
+    """What a server says of an object without sending it."""
+
+    key: str
+    """Below the store's root."""
+    nbytes: int
+    e_tag: str | None = None
+    modified: float | None = None
+    """In seconds since 1970, UTC."""
+
+    @classmethod
+    def of(cls, key: str, meta: Mapping[str, Any]) -> ObjectFound:
+        """Return what obstore's ``ObjectMeta`` says."""
+        modified = meta["last_modified"].timestamp()
+        # 1970 stands for a server that does not say.
+        return cls(key, int(meta["size"]), meta.get("e_tag"), modified if modified > 0 else None)
+
 
 GATE = Gate(settings().requests, Line())
 """Requests in flight of this process: as many as its line bears, and at most as set."""
@@ -73,23 +97,50 @@ class RemoteStore:
         self._gate = gate
         self._on_answer = on_answer
         self._traffic = traffic or Traffic()
-        self._reader, self._prefix = shared_obstore(location, anonymous=anonymous)
+        self._build(location)
+
+    def _build(self, at: Location) -> None:
+        """Make the clients for what is known of the place now."""
+        self._at = at
+        self._said, self._changes = stamp(self.location), changes()
+        anonymous = self.anonymous if at.access.anonymous is None else at.access.anonymous
+        self._reader, self._prefix = shared_obstore(at, anonymous=anonymous)
+        self._writer = None if self._prefix else self._reader
+        self._is_anonymous = anonymous
+        self._signed_with = None if anonymous else fingerprint()
+        self._traffic.is_paid = at.access.requester_pays and not anonymous
+
+    def _renew_if_said(self) -> None:
+        """Take over what the person has said of the place meanwhile: other keys, another way."""
+        if self._changes == changes():
+            return
+        self._changes = changes()
+        if stamp(self.location) != self._said:
+            self._build(settled(self.location, is_forced=True))
+
+    def _renew_if_signed_in(self, error: CloudError) -> bool:
+        """After a refusal, take over other credentials of the environment; tell if there are."""
+        if not isinstance(error, AccessRefusedError) or self._signed_with in (None, fingerprint()):
+            return False
+        self._build(self._at)
+        return True
 
     @property
     def where(self) -> str:
         return str(self.location)
 
-    @cached_property
+    @property
     def _store(self) -> Any:
         """Its own client, for all but reading."""
-        if not self._prefix:
-            return self._reader
-        return build_obstore(self.location, anonymous=self.anonymous)
+        if self._writer is None:
+            self._writer = build_obstore(self._at, anonymous=self._is_anonymous)
+        return self._writer
 
     async def get(self, key: str, byte_range: ByteRange | None = None) -> Bytes | None:
         async with self._gate.enter(self._traffic):
             for tries_left in reversed(range(_BROKEN_ANSWER_TRIES)):
                 data: Bytes | None
+                self._renew_if_said()
                 started = time.perf_counter()
                 try:
                     data = await self._get(key, byte_range)
@@ -97,11 +148,13 @@ class RemoteStore:
                     data = None
                 except Exception as error:  # obstore's own, of many types: translated in one place
                     # obstore retries before the first byte; an answer that breaks off is ours.
-                    if not (is_broken_answer(error) and tries_left):
-                        failure = translate(error, "Could not read", self.location, key)
-                        break
-                    await asyncio.sleep(0.05)
-                    continue
+                    if is_broken_answer(error) and tries_left:
+                        await asyncio.sleep(0.05)
+                        continue
+                    failure = translate(error, "Could not read", self._at, key)
+                    if tries_left and self._renew_if_signed_in(failure):
+                        continue
+                    break
                 self._traffic.recent_s.append(time.perf_counter() - started)
                 return data
         raise failure
@@ -200,6 +253,24 @@ class RemoteStore:
         raw = bytes(data)
         await self._ask("Could not write", key, lambda: obstore.put_async(self._store, key, raw))
 
+    async def upload(self, key: str, pieces: AsyncIterator[bytes]) -> None:
+        """Write one object piece by piece; nothing is there before all of it is."""
+        await self._ask(
+            "Could not write",
+            key,
+            lambda: obstore.put_async(self._store, key, pieces, use_multipart=True),
+        )
+
+    async def find(self, key: str) -> ObjectFound | None:
+        """Return what the server says of an object; None where there is none."""
+        try:
+            meta = await self._ask(
+                "Could not look", key, lambda: obstore.head_async(self._reader, self._prefix + key)
+            )
+        except NotFoundError:
+            return None
+        return ObjectFound.of(key, meta)
+
     async def read_version(self, key: str) -> tuple[bytes, Version] | None:
         """Return an object and which version of it was read; None where there is none."""
 
@@ -269,10 +340,14 @@ class RemoteStore:
 
     async def _ask(self, what: str, key: str, request: Callable[[], Awaitable[Any]]) -> Any:
         async with self._gate.enter():
-            try:
-                return await request()
-            except Exception as error:  # as in get
-                failure = translate(error, what, self.location, key)
+            for _ in range(2):
+                self._renew_if_said()
+                try:
+                    return await request()
+                except Exception as error:  # as in get
+                    failure = translate(error, what, self._at, key)
+                if not self._renew_if_signed_in(failure):
+                    break
         raise failure
 
 

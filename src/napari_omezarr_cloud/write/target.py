@@ -21,6 +21,7 @@ from napari_omezarr_cloud.errors import (
 from napari_omezarr_cloud.pyramid.documents import WRITE_NOTES
 from napari_omezarr_cloud.store import RemoteStore
 from napari_omezarr_cloud.store.credentials import has_credentials
+from napari_omezarr_cloud.store.place_access import access_for, ready, settled
 
 if TYPE_CHECKING:
     from napari_omezarr_cloud.location import Location
@@ -62,6 +63,7 @@ def open_target(location: Location) -> RemoteStore:
         As `build_obstore` does.
     """
     what = "Could not write"
+    location = settled(location)
     if location.query and location.kind == "http":
         raise WriteError(
             what,
@@ -71,14 +73,15 @@ def open_target(location: Location) -> RemoteStore:
         )
     if location.kind == "http":
         bucket = location.as_s3()
-        if bucket is None or not has_credentials("s3"):
+        said = None if bucket is None else access_for(bucket)
+        if bucket is None or not (has_credentials("s3") or (said is not None and said.signs)):
             raise WriteError(
                 what,
                 where=str(location),
                 why="plain web servers take no files",
                 hint="Write to s3://bucket/key?endpoint=https://…, gs://, az:// or a folder.",
             )
-        location = bucket
+        location = settled(bucket)
     if location.kind == "file":
         try:
             Path(location.key).mkdir(parents=True, exist_ok=True)
@@ -109,6 +112,7 @@ async def find(location: Location) -> Found:
         return Found()
     if location.kind == "file" and not Path(location.key).is_dir():
         return Found(names=(Path(location.key).name,))
+    await ready(location)
     store = open_target(location)
     try:
         entries = await store.list()

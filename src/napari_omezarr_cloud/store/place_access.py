@@ -1,0 +1,426 @@
+"""How to get into places: what the person said, kept in a file without secrets.
+
+What is said of a place holds for all below it; of several, the nearest counts. What a link says
+itself counts more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import threading
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from napari_omezarr_cloud.errors import CloudError, CredentialsError, LinkError
+from napari_omezarr_cloud.location import Access, Location, parse_location
+from napari_omezarr_cloud.location.sealed import know_sealed, sealed_texts
+from napari_omezarr_cloud.settings import replace_json, settings_file
+from napari_omezarr_cloud.store import keys
+from napari_omezarr_cloud.store.keys import Secrets
+from napari_omezarr_cloud.store.ways import Way, way_of, ways_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = [
+    "PlaceAccess",
+    "access_file",
+    "access_for",
+    "all_access",
+    "changes",
+    "choose_access",
+    "for_workers",
+    "forget_access",
+    "headers_in",
+    "place_of",
+    "ready",
+    "secrets_for",
+    "settled",
+    "stamp",
+]
+
+_VARIABLE = "OMEZARR_KEYS"
+
+
+@dataclass(frozen=True)
+class PlaceAccess:
+    """How to get into a place and all below it; holds no secret."""
+
+    place: str
+    """A link: ``s3://bucket``, ``https://host/path``, ``az://container?account=name``."""
+    way: str = "automatic"
+    """Name of a `Way`."""
+    profile: str = ""
+    """Of the AWS configuration, where that is the way."""
+    file: str = ""
+    """Path of a service account's key file, where that is the way."""
+    region: str = ""
+    requester_pays: bool = False
+    project: str = ""
+    """Google project that pays, where the requester does."""
+    in_keyring: bool = False
+    """Whether the secrets are in the system's keyring; else they hold for this run."""
+    location: Location = field(init=False, repr=False, compare=False)
+    """The place itself."""
+
+    def __post_init__(self) -> None:
+        location = parse_location(self.place, environ={})
+        object.__setattr__(self, "location", location)
+
+    @property
+    def about(self) -> Way:
+        """What the way is called and asks for."""
+        return way_of(self.way)
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it is there again at the next start."""
+        return self.in_keyring or not self.about.has_secrets
+
+    @property
+    def signs(self) -> bool:
+        """Whether requests always carry something that tells who asks."""
+        return self.way not in ("automatic", "anonymous")
+
+
+_lock = threading.RLock()
+_for_this_run: dict[str, PlaceAccess] = {}
+_lasting: dict[str, PlaceAccess] = {}
+_read_at: tuple[int, int] | None = None
+_versions: dict[str, int] = {}
+_changes = 0
+
+
+def access_file() -> Path:
+    """Return where it is kept which place is entered how."""
+    return settings_file().with_name("access.json")
+
+
+def place_of(location: Location) -> str:
+    """Return the place that people mean by default: the bucket or container, or the web server."""
+    access = Access(region=None)
+    return str(replace(location, key="", query="", access=access))
+
+
+def all_access() -> tuple[PlaceAccess, ...]:
+    """Return what was said of all places; the file is read again when it has changed."""
+    with _lock:
+        _read()
+        return tuple({**_lasting, **_for_this_run}.values())
+
+
+def access_for(location: Location) -> PlaceAccess | None:
+    """Return what was said of the nearest place above a location; None: nothing."""
+    if location.kind == "file":
+        return None
+    best: tuple[tuple[bool, int], PlaceAccess] | None = None
+    for each in all_access():
+        root = each.location
+        is_exact = root.covers(location)
+        # Who says where a bucket is says so for links that do not.
+        meant = location if location.endpoint else replace(location, endpoint=root.endpoint)
+        if not (is_exact or root.covers(meant)):
+            continue
+        rank = (is_exact, len(root.key))
+        if best is None or rank > best[0]:
+            best = rank, each
+    return best[1] if best else None
+
+
+def settled(location: Location, *, is_forced: bool = False) -> Location:
+    """Return a location with what was said of its place; no secrets, and asks nobody.
+
+    Parameters
+    ----------
+    location
+        As its link says.
+    is_forced
+        What was said of the place counts more than the link: it was said later.
+    """
+    said = access_for(location)
+    if said is None:
+        return location
+    access, query = location.access, location.query
+    anonymous, profile = access.anonymous, access.profile
+    if is_forced or (anonymous is None and profile is None):
+        anonymous, profile = _simple(said)
+    if is_forced and location.kind == "az" and said.signs:
+        query = ""
+    access = Access(
+        anonymous,
+        profile,
+        access.region or said.region or said.location.access.region,
+        access.requester_pays or said.requester_pays,
+    )
+    endpoint = location.endpoint or said.location.endpoint
+    return replace(location, endpoint=endpoint, query=query, access=access)
+
+
+def _simple(said: PlaceAccess) -> tuple[bool | None, str | None]:
+    """Return whether to sign, and the profile."""
+    if not said.signs:
+        return (True if said.way == "anonymous" else None), None
+    return False, said.profile if said.way == "profile" else None
+
+
+def secrets_for(location: Location) -> tuple[PlaceAccess, Mapping[str, str]] | None:
+    """Return what was said of a settled location's place, with its secrets; None: nothing.
+
+    Then the environment decides. May wait for the keyring, unless it is `ready`.
+
+    Raises
+    ------
+    CredentialsError
+        If there should be secrets and are none.
+    """
+    if location.access.anonymous is not False or location.access.profile:
+        return None
+    said = access_for(location)
+    if said is None or said.way in ("automatic", "anonymous", "environment", "profile"):
+        return None
+    if not said.about.has_secrets:
+        return said, {}
+    found = keys.look_up(said.place, in_keyring=said.in_keyring)
+    if found is None:
+        raise CredentialsError(
+            "Could not sign in",
+            where=said.place,
+            why="the keys for this place are not in this computer's keyring",
+            hint="Give them again: “Access to this place…” in napari, or `omezarr access set`.",
+        )
+    return said, found.values
+
+
+async def ready(location: Location) -> None:
+    """Wait for the keyring, which the person may have to unlock, beside the I/O loop."""
+    said = access_for(location)
+    if said is not None and said.in_keyring:
+        await asyncio.to_thread(keys.look_up, said.place, in_keyring=True)
+
+
+def choose_access(chosen: PlaceAccess, secrets: Mapping[str, str] | None = None) -> None:
+    """Say how to get into a place, from now on, also for what is open there.
+
+    May wait for the keyring: never on the GUI thread or the I/O loop.
+
+    Parameters
+    ----------
+    chosen
+        What is said.
+    secrets
+        By the names of the way's fields; None keeps those that are known.
+
+    Raises
+    ------
+    LinkError
+        If the place has no such way, or something that it needs is missing.
+    CloudError
+        If the file or the keyring cannot be written; it holds for this run all the same.
+    """
+    _check(chosen, secrets)
+    needs = chosen.about.has_secrets
+    if secrets is not None and needs:
+        given = {name: _tidy(name, value) for name, value in secrets.items() if value.strip()}
+        try:
+            keys.keep(chosen.place, Secrets(given), in_keyring=chosen.in_keyring)
+        except CloudError:
+            _put(replace(chosen, in_keyring=False))
+            raise
+    _put(chosen if needs else replace(chosen, in_keyring=False))
+
+
+def _put(chosen: PlaceAccess) -> None:
+    with _lock:
+        _read()
+        _for_this_run.pop(chosen.place, None)
+        before = dict(_lasting)
+        _lasting.pop(chosen.place, None)
+        (_lasting if chosen.is_lasting else _for_this_run)[chosen.place] = chosen
+        _note_change(chosen.place)
+        if _lasting != before:
+            _save()
+
+
+def forget_access(place: str) -> bool:
+    """Forget what was said of a place, and its secrets; tell whether anything was.
+
+    Raises
+    ------
+    CloudError
+        If the file or the keyring cannot be changed.
+    """
+    with _lock:
+        _read()
+        said = _for_this_run.get(place) or _lasting.get(place)
+    if said is None:
+        return False
+    keys.drop(place, in_keyring=said.in_keyring)
+    with _lock:
+        _for_this_run.pop(place, None)
+        was_lasting = _lasting.pop(place, None) is not None
+        _note_change(place)
+        if was_lasting:
+            _save()
+    return True
+
+
+def changes() -> int:
+    """Return a number that grows whenever something is said of a place."""
+    return _changes
+
+
+def stamp(location: Location) -> object:
+    """Return what differs from before once something else was said of a location's place."""
+    said = access_for(location)
+    return None if said is None else (said, _versions.get(said.place, 0))
+
+
+def for_workers() -> dict[str, str]:
+    """Return a variable for the environment of processes of ours on this machine.
+
+    With it they get in where this process does, though secrets are in no pickle. Workers that are
+    started elsewhere have environments and keyrings of their own.
+    """
+    with _lock:
+        run = [_as_json(each) for each in _for_this_run.values()]
+    known = {"places": run, "secrets": keys.typed(), "queries": sealed_texts()}
+    return {_VARIABLE: json.dumps(known)} if any(known.values()) else {}
+
+
+def _check(chosen: PlaceAccess, secrets: Mapping[str, str] | None) -> None:
+    kind, what = chosen.location.kind, "Could not set how to get in"
+    try:
+        way = chosen.about
+    except KeyError:
+        way = None
+    if kind == "file":
+        raise LinkError(what, where=chosen.place, why="it is a folder of this computer")
+    if way not in ways_of(kind):
+        names = ", ".join(each.name for each in ways_of(kind))
+        why = f"{chosen.way!r} is no way in there"
+        raise LinkError(what, where=chosen.place, why=why, hint=f"There are: {names}.")
+    missing = [
+        each.title
+        for each in way.fields
+        if each.is_needed
+        and not (
+            ((secrets or {}).get(each.name, "").strip() or secrets is None)
+            if each.is_secret
+            else getattr(chosen, each.name)
+        )
+    ]
+    if missing:
+        raise LinkError(what, where=chosen.place, why=f"it needs: {', '.join(missing)}")
+    for each in way.fields:
+        value = (secrets or {}).get(each.name, "")
+        if each.is_secret and not (value.isprintable() and value.isascii()):
+            why = f"the field “{each.title}” holds characters that cannot be sent"
+            raise LinkError(what, where=chosen.place, why=why, hint="Was it copied as a whole?")
+    if way.name == "headers" and secrets is not None:
+        if not all(name and value for name, value in headers_in(secrets["headers"])):
+            why = "headers are written “Name: value”"
+            raise LinkError(what, where=chosen.place, why=why)
+
+
+def headers_in(text: str) -> list[tuple[str, str]]:
+    """Return the names and values of headers that were typed one after the other."""
+    # A value may hold semicolons itself: "Cookie: a=1; b=2".
+    pairs = (each.partition(":") for each in re.split(r";\s+(?=[\w-]+:)", text))
+    return [(name.strip(), value.strip()) for name, _, value in pairs]
+
+
+def _tidy(name: str, value: str) -> str:
+    value = value.strip()
+    if name == "sas":
+        return value.rpartition("?")[2]
+    return value.removeprefix("Bearer ").strip() if name == "token" else value
+
+
+def _note_change(place: str) -> None:
+    global _changes
+    _versions[place] = _versions.get(place, 0) + 1
+    _changes += 1
+
+
+def _read() -> None:
+    """Read the file again if another program has changed it; one that is damaged says nothing."""
+    global _read_at, _changes
+    try:
+        found = access_file().stat()
+        at = (found.st_mtime_ns, found.st_size)
+    except OSError:
+        at = None
+    if at == _read_at:
+        return
+    _read_at = at
+    _lasting.clear()
+    _changes += 1
+    if at is None:
+        return
+    try:
+        said = json.loads(access_file().read_bytes())["places"]
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        return
+    for each in said if isinstance(said, list) else ():
+        known = _from_json(each)
+        if known is not None:
+            _lasting[known.place] = known
+
+
+def _save() -> None:
+    global _read_at
+    file = access_file()
+    try:
+        replace_json(file, {"version": 1, "places": [_as_json(e) for e in _lasting.values()]})
+        found = file.stat()
+    except OSError as error:
+        raise CloudError(
+            "Could not save how to get in",
+            where=str(file),
+            why=(error.strerror or type(error).__name__).lower(),
+            hint="It holds until the program ends.",
+        ) from error
+    _read_at = (found.st_mtime_ns, found.st_size)
+
+
+_FIELDS = [each for each in fields(PlaceAccess) if each.init]
+
+
+def _as_json(said: PlaceAccess) -> dict[str, Any]:
+    values = {each.name: getattr(said, each.name) for each in _FIELDS}
+    return {name: value for name, value in values.items() if value}
+
+
+def _from_json(value: object) -> PlaceAccess | None:
+    """Return what an entry says; None where it makes no sense (here, or any more)."""
+    if not isinstance(value, dict):
+        return None
+    known = {
+        each.name: value[each.name]
+        for each in _FIELDS
+        if isinstance(value.get(each.name), bool if each.type == "bool" else str)
+    }
+    try:
+        said = PlaceAccess(**known)
+        return said if said.about in ways_of(said.location.kind) else None
+    except (TypeError, KeyError, LinkError):
+        return None
+
+
+def _from_environment() -> None:
+    raw = os.environ.get(_VARIABLE)
+    if not raw:
+        return
+    known = json.loads(raw)
+    know_sealed(known.get("queries", {}))
+    for each in known.get("places", []):
+        said = _from_json(each)
+        if said is not None:
+            _for_this_run[said.place] = said
+
+
+_from_environment()
