@@ -327,6 +327,7 @@ def test_help_names_the_verbs_and_the_exit_codes(capsys: Capture) -> None:
         "info",
         "save",
         "run",
+        "measure",
         "cache",
     ]
     assert "130" in out

@@ -9,12 +9,14 @@ import numpy as np
 from napari_omezarr_cloud.process.table import Column
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
 
     from napari_omezarr_cloud.process.objects import Pixels
     from napari_omezarr_cloud.process.region_frame import Frame, Notes
 
-__all__ = ["INTENSITY", "measure_intensity"]
+__all__ = ["INTENSITY", "intensity_columns", "measure_intensity"]
 
 INTENSITY = {
     "mean": "Mean grey value",
@@ -42,26 +44,58 @@ def measure_intensity(
     grey = image.reshape(-1)[pixels.flat].astype(np.float64)
     with np.errstate(all="ignore"):
         found = _statistics(grey, pixels, {*names})
-        columns = [
-            Column(f"{name}_{image_name}", "", found[name], f"{INTENSITY[name]} of {image_name}")
-            for name in names
-        ]
-        if "centroid_weighted" in wanted:
-            total = pixels.total(grey)
-            for axis, along in enumerate(frame.axes):
-                mean = pixels.total(grey * pixels.places(axis)) / total
-                mean[~np.isfinite(mean)] = np.nan
-                values = mean * frame.spacing[axis] + frame.offset[axis]
-                what = f"Position along {along}, weighted by the grey values of {image_name}"
-                name = f"centroid_weighted_{along}_{image_name}"
-                columns.append(Column(name, frame.unit, values, what))
-            notes.missing(
-                f"centroid_weighted_{image_name}",
-                int(np.count_nonzero(total == 0)),
-                "the sum of the grey values is 0",
-            )
-    touched = np.bincount(pixels.who, weights=np.isnan(grey), minlength=len(pixels.counts)) > 0
-    notes.missing(image_name, int(touched.sum()), "some of the pixels are no number (NaN)")
+        total = pixels.total(grey)
+        moments = np.zeros((len(total), len(frame.axes)))
+        for axis in range(len(frame.axes)) if "centroid_weighted" in wanted else ():
+            moments[:, axis] = pixels.total(grey * pixels.places(axis))
+    return intensity_columns(image_name, found, total, moments, frame, wanted, notes)
+
+
+def intensity_columns(
+    image_name: str,
+    found: Mapping[str, npt.NDArray[np.float64]],
+    total: npt.NDArray[np.float64],
+    moments: npt.NDArray[np.float64],
+    frame: Frame,
+    wanted: set[str],
+    notes: Notes,
+) -> list[Column]:
+    """Return columns of what is wanted of one image.
+
+    Parameters
+    ----------
+    image_name
+        How the columns call it.
+    found
+        Values by name of `INTENSITY`; all that are wanted.
+    total
+        Sum of the grey values of each object; NaN where one of them is.
+    moments
+        ``(object, axis)``: sum of grey value times position in voxels.
+    frame, wanted, notes
+        As for the other columns.
+    """
+    columns = [
+        Column(f"{name}_{image_name}", "", found[name], f"{what} of {image_name}")
+        for name, what in INTENSITY.items()
+        if name in wanted
+    ]
+    if "centroid_weighted" in wanted:
+        for axis, along in enumerate(frame.axes):
+            with np.errstate(all="ignore"):
+                mean = moments[:, axis] / total
+            mean[~np.isfinite(mean)] = np.nan
+            values = mean * frame.spacing[axis] + frame.offset[axis]
+            what = f"Position along {along}, weighted by the grey values of {image_name}"
+            name = f"centroid_weighted_{along}_{image_name}"
+            columns.append(Column(name, frame.unit, values, what))
+        notes.missing(
+            f"centroid_weighted_{image_name}",
+            int(np.count_nonzero(total == 0)),
+            "the sum of the grey values is 0",
+        )
+    touched = int(np.count_nonzero(np.isnan(total)))
+    notes.missing(image_name, touched, "some of the pixels are no number (NaN)")
     return columns
 
 

@@ -10,14 +10,14 @@ import numpy as np
 from napari_omezarr_cloud.process.table import Column
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import numpy.typing as npt
 
     from napari_omezarr_cloud.process.objects import Regions
     from napari_omezarr_cloud.process.region_frame import Frame, Notes
 
-__all__ = ["SHAPE", "measure_shape"]
+__all__ = ["OF_MOMENTS", "SHAPE", "measure_shape", "shape_columns", "shape_names", "shape_of"]
 
 SHAPE = {
     "axis_major_length": "Length of the longest axis of the ellipse (ellipsoid) with the same "
@@ -33,6 +33,15 @@ SHAPE = {
 }
 """What can be measured, in scikit-image's words, and what it is."""
 
+OF_MOMENTS = (
+    "axis_major_length",
+    "axis_minor_length",
+    "eccentricity",
+    "extent",
+    "orientation",
+)
+"""What second moments and the bounding box tell, without looking at the object again."""
+
 _ONLY_2D = ("eccentricity", "perimeter", "orientation")
 _LENGTHS = ("axis_major_length", "axis_minor_length", "perimeter")
 _MAX_HULL_VOXELS = 1 << 24
@@ -47,12 +56,7 @@ def measure_shape(
     on_progress: Callable[[int, int], None] | None,
 ) -> list[Column]:
     """Return what scikit-image measures object by object."""
-    names = [name for name in SHAPE if name in wanted]
-    if len(frame.axes) == 3:
-        names = [name for name in names if name not in _ONLY_2D]
-    if "perimeter" in names and len(set(frame.spacing)) > 1:
-        names.remove("perimeter")
-        notes.add("perimeter was left out: it needs pixels that are as high as wide.")
+    names = shape_names(frame, wanted, notes)
     count = len(regions)
     values = {name: np.full(count, np.nan) for name in names}
     reasons: dict[tuple[str, str], int] = {}
@@ -61,18 +65,35 @@ def measure_shape(
             on_progress(row, count)
         box = tuple(slice(a, b) for a, b in regions.boxes[row])
         mask = regions.ids[box] == row + 1
-        for name, value in _shape_of(mask, frame.spacing, names):
+        for name, value in shape_of(mask, frame.spacing, names):
             if isinstance(value, str):
                 reasons[name, value] = reasons.get((name, value), 0) + 1
             else:
                 values[name][row] = value
     for (name, why), number in reasons.items():
         notes.missing(name, number, why)
+    return shape_columns(values, frame)
+
+
+def shape_names(frame: Frame, wanted: set[str], notes: Notes) -> list[str]:
+    """Return what can be measured of what is wanted."""
+    names = [name for name in SHAPE if name in wanted]
+    if len(frame.axes) == 3:
+        names = [name for name in names if name not in _ONLY_2D]
+    if "perimeter" in names and len(set(frame.spacing)) > 1:
+        names.remove("perimeter")
+        notes.add("perimeter was left out: it needs pixels that are as high as wide.")
+    return names
+
+
+def shape_columns(values: Mapping[str, npt.NDArray[np.float64]], frame: Frame) -> list[Column]:
+    """Return columns of values by name, in the order of `SHAPE`."""
     units = dict.fromkeys(_LENGTHS, frame.unit) | {"orientation": "rad"}
+    names = [name for name in SHAPE if name in values]
     return [Column(name, units.get(name, ""), values[name], SHAPE[name]) for name in names]
 
 
-def _shape_of(
+def shape_of(
     mask: npt.NDArray[np.bool_], spacing: tuple[float, ...], names: Sequence[str]
 ) -> Iterable[tuple[str, float | str]]:
     """Yield each property of one object, or why it has none."""

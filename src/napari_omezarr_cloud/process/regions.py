@@ -24,7 +24,17 @@ from napari_omezarr_cloud.process.table import Column, Table
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["GROUPS", "Regions", "find_regions", "measure_regions"]
+__all__ = [
+    "GROUPS",
+    "Regions",
+    "even",
+    "expanded",
+    "find_regions",
+    "measure_regions",
+    "position_columns",
+    "size_columns",
+    "touches_edge_column",
+]
 
 _Array: TypeAlias = npt.NDArray[Any]
 
@@ -83,10 +93,10 @@ def measure_regions(
         If labels or images do not suit, or there is no property of a name.
     """
     regions = labels if isinstance(labels, Regions) else find_regions(labels)
-    wanted = _expanded(properties)
+    wanted = expanded(properties)
     ndim = regions.ids.ndim
     frame = Frame(
-        spacing=_even(tuple(float(s) for s in spacing or (1.0,) * ndim)),
+        spacing=even(tuple(float(s) for s in spacing or (1.0,) * ndim)),
         offset=tuple(float(o) for o in offset or (0.0,) * ndim),
         axes=tuple(axes or "zyx"[-ndim:]),
         unit=unit,
@@ -106,25 +116,28 @@ def measure_regions(
     pixels = Pixels.of(regions)
     columns = [
         Column("label", "", regions.numbers, "Number of the object in the label image"),
-        *_size(pixels, frame, wanted),
-        Column(
-            "touches_edge",
-            "",
-            _touches_edge(regions),
-            "Whether the object reaches the edge of what was measured, and may go on beyond it",
-        ),
+        *size_columns(pixels.counts, frame, wanted),
+        touches_edge_column(regions.boxes, regions.ids.shape),
     ]
     for name, image in images.items():
         if on_progress is not None:
             on_progress(0, len(regions))
         columns += measure_intensity(name, image, pixels, frame, wanted, notes)
     columns += measure_shape(regions, frame, wanted, notes, on_progress)
-    columns += _position(pixels, regions, frame, wanted)
+    sums = [pixels.total(pixels.places(axis)) for axis in range(ndim)]
+    means = np.stack(sums, axis=1) / pixels.counts[:, None]
+    columns += position_columns(means, regions.boxes, frame, wanted)
     return Table(tuple(columns), notes.sentences)
 
 
-def _expanded(properties: Iterable[str]) -> set[str]:
-    """Return single properties for the names of groups."""
+def expanded(properties: Iterable[str]) -> set[str]:
+    """Return single properties for the names of groups.
+
+    Raises
+    ------
+    OperationError
+        If there is none of a name; it names the nearest.
+    """
     known = {*GROUPS, *(name for group in GROUPS.values() for name in group)}
     wanted: set[str] = set()
     for name in [properties] if isinstance(properties, str) else properties:
@@ -139,7 +152,7 @@ def _expanded(properties: Iterable[str]) -> set[str]:
     return wanted
 
 
-def _even(spacing: tuple[float, ...]) -> tuple[float, ...]:
+def even(spacing: tuple[float, ...]) -> tuple[float, ...]:
     """Return sizes that differ by rounding only as one: scikit-image asks for equal ones."""
     return (spacing[0],) * len(spacing) if np.allclose(spacing, spacing[0], rtol=1e-6) else spacing
 
@@ -156,19 +169,33 @@ def _check_image(name: str, image: _Array, shape: tuple[int, ...]) -> None:
         )
 
 
-def _touches_edge(regions: Regions) -> npt.NDArray[np.bool_]:
-    touches = np.zeros(len(regions), bool)
-    for axis, size in enumerate(regions.ids.shape):
+def touches_edge_column(boxes: _Array, shape: Sequence[int]) -> Column:
+    """Return whether objects reach the edge.
+
+    Parameters
+    ----------
+    boxes
+        ``(object, axis, 2)``: start and stop in voxels of what was measured, half-open.
+    shape
+        Of what was measured.
+    """
+    touches = np.zeros(len(boxes), bool)
+    for axis, size in enumerate(shape):
         if size > 1:  # everything touches both sides of a single plane
-            box = regions.boxes[:, axis]
-            touches |= (box[:, 0] == 0) | (box[:, 1] == size)
-    return touches
+            touches |= (boxes[:, axis, 0] == 0) | (boxes[:, axis, 1] == size)
+    return Column(
+        "touches_edge",
+        "",
+        touches,
+        "Whether the object reaches the edge of what was measured, and may go on beyond it",
+    )
 
 
-def _size(pixels: Pixels, frame: Frame, wanted: set[str]) -> list[Column]:
+def size_columns(counts: _Array, frame: Frame, wanted: set[str]) -> list[Column]:
+    """Return area or volume, and what follows from it, of objects of so many voxels."""
     ndim = len(frame.axes)
     columns = []
-    size = pixels.counts * math.prod(frame.spacing)
+    size = counts * math.prod(frame.spacing)
     if "area" in wanted:
         name, what = ("area", "Area") if ndim == 2 else ("volume", "Volume")
         columns.append(Column(name, frame.power(ndim), size, f"{what} of the object"))
@@ -179,18 +206,28 @@ def _size(pixels: Pixels, frame: Frame, wanted: set[str]) -> list[Column]:
     return columns
 
 
-def _position(pixels: Pixels, regions: Regions, frame: Frame, wanted: set[str]) -> list[Column]:
+def position_columns(means: _Array, boxes: _Array, frame: Frame, wanted: set[str]) -> list[Column]:
+    """Return where objects are.
+
+    Parameters
+    ----------
+    means
+        ``(object, axis)``: mean position of the voxels, in voxels.
+    boxes
+        ``(object, axis, 2)``: start and stop in voxels, half-open.
+    frame, wanted
+        Where voxels lie; what is wanted.
+    """
     columns = []
     if "centroid" in wanted:
         for axis, name in enumerate(frame.axes):
-            mean = pixels.total(pixels.places(axis)) / pixels.counts
-            values = mean * frame.spacing[axis] + frame.offset[axis]
+            values = means[:, axis] * frame.spacing[axis] + frame.offset[axis]
             what = f"Mean position of the object along {name}"
             columns.append(Column(f"centroid_{name}", frame.unit, values, what))
     if "bbox" in wanted:
         for end, word, what in ((0, "min", "Lower"), (1, "max", "Upper")):
             for axis, name in enumerate(frame.axes):
-                edge = (regions.boxes[:, axis, end] - 0.5) * frame.spacing[axis]
+                edge = (boxes[:, axis, end] - 0.5) * frame.spacing[axis]
                 told = f"{what} side of the bounding box along {name}, at the edge of a pixel"
                 side = edge + frame.offset[axis]
                 columns.append(Column(f"bbox_{word}_{name}", frame.unit, side, told))

@@ -15,11 +15,11 @@ import numpy.typing as npt
 from napari_omezarr_cloud.errors import OperationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import pandas as pd  # type: ignore[import-untyped]
 
-__all__ = ["Column", "Table"]
+__all__ = ["Column", "Table", "check_target"]
 
 _ROWS_AT_ONCE = 200
 """Written in one go, in which no other thread runs: few, so that a window stays smooth."""
@@ -109,6 +109,25 @@ class Table:
         self._write(text, None if rows is None else np.asarray(rows, np.intp), separator)
         return text.getvalue()
 
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write a file as its name says: ``.csv``, or ``.parquet``, which needs pyarrow.
+
+        Parameters
+        ----------
+        path
+            Where to.
+        overwrite
+            Whether a file that is there may be replaced.
+
+        Raises
+        ------
+        OperationError
+            If the name says neither, there is a file already, or it cannot be written.
+        """
+        check_target(path, overwrite=overwrite)
+        is_csv = Path(path).suffix.lower() == ".csv"
+        (self.to_csv if is_csv else self.to_parquet)(path, overwrite=overwrite)
+
     def to_csv(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write a file: UTF-8, commas, a first line of titles, a point in decimals.
 
@@ -127,31 +146,44 @@ class Table:
         OperationError
             If there is a file already, or it cannot be written.
         """
-        target = Path(path)
-        new = target.with_name(f".{target.name}.part") if overwrite else target
-        try:
-            with new.open("w" if overwrite else "x", encoding="utf-8", newline="") as file:
-                try:
-                    self._write(file, None, ",")
-                except BaseException:
-                    new.unlink()
-                    raise
-            if overwrite:
-                os.replace(new, target)
-        except FileExistsError as error:
-            raise OperationError(
-                "The table was not written",
-                where=str(target),
-                why="there is a file of this name already",
-                hint="Choose another name.",
-            ) from error
-        except OSError as error:
-            raise OperationError(
-                "The table was not written",
-                where=str(target),
-                why=error.strerror or str(error),
-                hint="Choose another folder.",
-            ) from error
+
+        def write(new: Path) -> None:
+            with new.open("x", encoding="utf-8", newline="") as file:
+                self._write(file, None, ",")
+
+        _in_one_step(path, write, overwrite=overwrite)
+
+    def to_parquet(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write an Apache Parquet file: columns by title, each with its help.
+
+        Parameters
+        ----------
+        path, overwrite
+            As for `to_csv`.
+
+        Raises
+        ------
+        OperationError
+            If pyarrow is not installed, there is a file already, or it cannot be written.
+        """
+        _check_pyarrow(path)
+        import pyarrow  # type: ignore[import-untyped]
+        import pyarrow.parquet  # type: ignore[import-untyped]
+
+        table = pyarrow.table(
+            self.to_dict(),
+            schema=pyarrow.schema(
+                [
+                    pyarrow.field(
+                        column.title,
+                        pyarrow.from_numpy_dtype(column.values.dtype),
+                        metadata={"help": column.help},
+                    )
+                    for column in self.columns
+                ]
+            ),
+        )
+        _in_one_step(path, lambda new: pyarrow.parquet.write_table(table, new), overwrite=overwrite)
 
     def _write(self, file: TextIO, rows: npt.NDArray[np.intp] | None, separator: str) -> None:
         writer = csv.writer(file, delimiter=separator, lineterminator="\n")
@@ -161,6 +193,68 @@ class Table:
             part = slice(start, min(start + _ROWS_AT_ONCE, count))
             chosen = part if rows is None else rows[part]
             writer.writerows(zip(*(_fields(c.values[chosen]) for c in self.columns), strict=True))
+
+
+def check_target(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Check that a table can be saved under a name, before it is measured for hours.
+
+    Raises
+    ------
+    OperationError
+        As :meth:`Table.save`.
+    """
+    target = Path(path)
+    if target.suffix.lower() not in (".csv", ".parquet"):
+        ending = f"its name ends with {target.suffix!r}" if target.suffix else "it has no ending"
+        raise _not_written(path, ending, f"Name it {target.stem}.csv or {target.stem}.parquet.")
+    if target.suffix.lower() == ".parquet":
+        _check_pyarrow(path)
+    if target.exists() and not overwrite:
+        why = "there is a file of this name already"
+        raise _not_written(path, why, "Choose another name, or say that it may be replaced.")
+    if not target.parent.is_dir():
+        raise _not_written(path, "there is no such folder", "Make it, or choose another one.")
+
+
+def _check_pyarrow(path: str | os.PathLike[str]) -> None:
+    try:
+        import pyarrow  # noqa: F401 (only whether it is there)
+    except ImportError as error:
+        raise _not_written(
+            path,
+            "Parquet files are written by pyarrow, which is not installed",
+            "Install it: pip install 'napari-omezarr-cloud[parquet]'. Or write .csv.",
+        ) from error
+
+
+def _in_one_step(
+    path: str | os.PathLike[str], write: Callable[[Path], None], *, overwrite: bool
+) -> None:
+    """Have a file written beside its place, and put there when it is complete."""
+    target = Path(path)
+    new = target.with_name(f".{target.name}.part")
+    try:
+        if not overwrite:
+            target.touch(exist_ok=False)
+        try:
+            new.unlink(missing_ok=True)
+            write(new)
+            os.replace(new, target)
+        except BaseException:
+            new.unlink(missing_ok=True)
+            if not overwrite:
+                target.unlink()
+            raise
+    except FileExistsError as error:
+        why = "there is a file of this name already"
+        raise _not_written(path, why, "Choose another name.") from error
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise _not_written(path, why, "Choose another folder.") from error
+
+
+def _not_written(path: str | os.PathLike[str], why: str, hint: str) -> OperationError:
+    return OperationError("The table was not written", where=str(path), why=why, hint=hint)
 
 
 def _fields(values: npt.NDArray[Any]) -> Iterable[Any]:
