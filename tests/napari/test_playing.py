@@ -134,6 +134,27 @@ def test_once_ends_on_the_last_frame_and_begins_again(
     assert not watcher.wrong
 
 
+def test_volumes_are_played_frame_by_frame_too(
+    viewer: Any, qtbot: Any, tmp_path: Path, slow_server: Any
+) -> None:
+    volumes = np.random.default_rng(3).integers(1, 60000, (COUNT, 16, 32, 32)).astype("u2")
+    window = {"start": 0, "end": 60000, "min": 0, "max": 60000}
+    omero = {"channels": [{"window": window}], "rdefs": {"defaultT": 0}}
+    write_directly(tmp_path / "v.zarr", "tzyx", [volumes], chunks=(1, 8, 16, 16), omero=omero)
+    server = slow_server(tmp_path, latency_s=0.05)
+    (layer,) = viewer.open(f"{server.url}/v.zarr", plugin=PLUGIN)
+    viewer.dims.ndisplay = 3
+    qtbot.waitUntil(lambda: complete(layer), timeout=20000)
+    watcher = Watcher(viewer, layer, volumes)
+
+    sliders_of(viewer).play(0, fps=FASTER_THAN_THE_SERVER, loop_mode="loop")
+    qtbot.waitUntil(lambda: len(watcher.frames) >= 2 * COUNT, timeout=30000)
+    sliders_of(viewer).stop()
+
+    assert watcher.frames[: 2 * COUNT] == rounds("loop", 1, 0)
+    assert not watcher.wrong
+
+
 def test_while_a_frame_does_not_come_the_next_ones_do_over_the_end_of_the_film(
     opened: Any, viewer: Any, film: SlowServer, ahead: Any, qtbot: Any
 ) -> None:
