@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         open_async,
     )
     from napari_omezarr_cloud.errors import CloudError
+    from napari_omezarr_cloud.measuring import measure, plan_measure
     from napari_omezarr_cloud.napari.box_view import show_full_resolution, show_whole_volume
     from napari_omezarr_cloud.napari.layer_data import LayerData, to_layers
     from napari_omezarr_cloud.napari.layer_saving import save_layers
@@ -65,10 +66,12 @@ __all__ = [
     "from_array",
     "keep_offline",
     "kept_offline",
+    "measure",
     "open",
     "open_async",
     "operation",
     "operations",
+    "plan_measure",
     "plan_offline",
     "plan_run",
     "plan_save",
@@ -97,8 +100,10 @@ _HOMES = {
     "clear_cache": "offline",
     "keep_offline": "offline",
     "kept_offline": "offline",
+    "measure": "measuring",
     "operation": "process.own",
     "operations": "process",
+    "plan_measure": "measuring",
     "plan_offline": "offline",
     "plan_run": "running",
     "plan_save": "saving",
