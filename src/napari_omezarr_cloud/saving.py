@@ -148,7 +148,11 @@ def by_blocks(planned: SavePlan, pyramid: Pyramid, number: int, overlap: int | N
         )
     return replace(
         planned,
-        plan=replace(planned.plan, block_voxels=BLOCK_VOXELS),
+        plan=replace(
+            planned.plan,
+            block_voxels=BLOCK_VOXELS,
+            source_chunks=planned.source.chunks_of(level.stored_chunks),
+        ),
         source=replace(planned.source, reader=BlockReader(engine(), overlap)),
         provenance=provenance,
         merging=merging,

@@ -85,6 +85,17 @@ class DerivedLevel:
         return self.computation.sources
 
     @property
+    def stored_chunks(self) -> tuple[int, ...]:
+        """Chunks of what it is computed from at last, along its axes: those that are read whole."""
+        first = self.sources[0]
+        below = first.level
+        cut = below.stored_chunks if isinstance(below, DerivedLevel) else below.grid.chunks
+        own = [cut[axis] for axis in first.view.order]
+        if self.compute.folded is not None:
+            own[self.compute.folded] = 1
+        return tuple(own[: self.grid.ndim])
+
+    @property
     def is_patched(self) -> bool:
         """Whether a part of it, computed by itself, differs from that part of the whole."""
         return self.computation.is_patched

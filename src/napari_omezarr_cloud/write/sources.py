@@ -135,9 +135,14 @@ class ViewSource:
 
     def grid(self, number: int = 0) -> Grid:
         """Return shape, chunks and dtype of a level of what is written."""
-        own = self.views[0].grid(self.numbers[number])
+        own = self.views[0].level(self.numbers[number]).grid.chunks
         shape = self._with_channel(self.boxes[number].shape, len(self.views))
-        return Grid(shape, self._with_channel(own.chunks, 1), self.dtype)
+        return Grid(shape, self.chunks_of(own), self.dtype)
+
+    def chunks_of(self, chunks: Sequence[int]) -> tuple[int, ...]:
+        """Return chunks of a level of the pyramids, in the order of what is written."""
+        own = tuple(chunks[axis] for axis in self.views[0].order)
+        return self._with_channel(own, 1)
 
     def transform(self, number: int = 0) -> Transform:
         """Return where the voxels of a level of what is written lie."""

@@ -188,9 +188,9 @@ def _sizes(plan: Plan, base: int, top: int) -> tuple[tuple[int, ...], tuple[int,
         least = most = plan.block_voxels
     elif base > 0 and not plan.copied:
         least //= math.prod(level.factors)  # what it is read from counts
-    while (axis := _longer(plan, base, block, unit, least, most)) is not None:
-        block[axis] = _next(block[axis], unit[axis])
-        unit[axis] = max(unit[axis], block[axis])
+    while (longer := _longer(plan, base, block, unit, least, most)) is not None:
+        block[longer] = _next(block[longer], unit[longer])
+        unit[longer] = max(unit[longer], block[longer])
     return tuple(block), tuple(unit)
 
 
