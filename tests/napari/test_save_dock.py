@@ -68,8 +68,8 @@ def cells(tmp_path: Path) -> Written:
 def save(dock: SaveDock, qtbot: Any, target: Path | str, layers: Any = None) -> noc.Image:
     if layers is not None:
         dock.checks.choose(layers)
-    QTest.keyClicks(dock.target, "x")  # typed: it stays what it is
-    dock.target.setText(str(target))
+    QTest.keyClicks(dock.rows.target, "x")  # typed: it stays what it is
+    dock.rows.target.setText(str(target))
     with qtbot.waitSignal(dock.saved, timeout=30000):
         QTest.mouseClick(dock.run_bar.apply_button, Qt.MouseButton.LeftButton)
     return noc.open(target)
@@ -139,7 +139,7 @@ def test_a_remote_image_comes_out_as_it_went_in(
 ) -> None:
     layers = list(viewer.open(str(cells.path), plugin=PLUGIN))
     source = noc.open(cells.path)
-    dock.version.setCurrentIndex(dock.version.findData(version))
+    dock.rows.version.setCurrentIndex(dock.rows.version.findData(version))
 
     saved = save(dock, qtbot, tmp_path / "copy.zarr", layers)
 
@@ -176,7 +176,7 @@ def test_objects_of_a_live_layer_are_whole_across_blocks(
     source = viewer.add_labels(mask, name="mask")
     plan = plan_live(noc.Step("label"), [source])
     layer = add_live(viewer, plan, start_live(plan).result(timeout=30))
-    dock.options.chunks.setText("32 32")
+    dock.rows.options.chunks.setText("32 32")
 
     saved = save(dock, qtbot, tmp_path / "objects.zarr", [layer])
 
@@ -196,7 +196,7 @@ def test_labels_go_beside_the_image_that_is_there(
     before = (cells.path / "zarr.json").read_bytes()
 
     dock.checks.choose([mask])
-    dock.place.setCurrentIndex(1)
+    dock.rows.place.setCurrentIndex(1)
     qtbot.waitUntil(lambda: "labels/drawn" in dock.plan.text(), timeout=30000)
     with qtbot.waitSignal(dock.saved, timeout=30000):
         dock.save()
@@ -214,11 +214,11 @@ def test_the_plan_follows_what_is_chosen(
     dock.checks.choose([one])
     assert "3 x 64 x 72" in dock.plan.text()
     assert "0.5" in dock.plan.text()
-    assert dock.target.text().endswith("one.ome.zarr")
-    dock.version.setCurrentIndex(1)
+    assert dock.rows.target.text().endswith("one.ome.zarr")
+    dock.rows.version.setCurrentIndex(1)
     assert "0.4" in dock.plan.text()
-    dock.more.click()
-    QTest.keyClicks(dock.options.chunks, "1, 32, 32")
+    dock.rows.more.click()
+    QTest.keyClicks(dock.rows.options.chunks, "1, 32, 32")
     assert "chunks of 1 x 32 x 32" in dock.plan.text()
     dock.checks.choose(list(viewer.layers))
     assert "other axes" in dock.plan.text()
@@ -230,7 +230,7 @@ def test_what_is_there_is_named_before_it_is_overwritten(
 ) -> None:
     layer = viewer.add_image(np.full((40, 50), 3, "u1"), name="new")
     dock.checks.choose([layer])
-    dock.target.setText(str(cells.path))
+    dock.rows.target.setText(str(cells.path))
     dock.save()
     box = asked(dock, qtbot)
     assert "cells" in box.text()
@@ -246,7 +246,7 @@ def test_what_is_there_is_named_before_it_is_overwritten(
 
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "thesis.txt").write_text("three years")
-    dock.target.setText(str(tmp_path / "notes"))
+    dock.rows.target.setText(str(tmp_path / "notes"))
     dock.save()
     box = asked(dock, qtbot)
     assert "thesis.txt" in box.text()
@@ -277,8 +277,8 @@ def test_cancelled_it_goes_on_later(
     lazy = da.from_array(gated, chunks=(1, 64, 64), name="gated", asarray=False)
     layer = viewer.add_image(lazy, name="slow", contrast_limits=(0, 60000))
     dock.checks.choose([layer])
-    dock.target.setText(str(tmp_path / "slow.zarr"))
-    dock.options.levels.setValue(1)
+    dock.rows.target.setText(str(tmp_path / "slow.zarr"))
+    dock.rows.options.levels.setValue(1)
     dock.save()
     qtbot.waitUntil(gated.reached.is_set, timeout=30000)
     QTest.mouseClick(dock.run_bar.cancel_button, Qt.MouseButton.LeftButton)
@@ -298,8 +298,8 @@ def test_a_bucket_that_refuses_is_told_in_one_sentence(
     viewer: Any, dock: SaveDock, qtbot: Any, s3: S3Server, told: list[str]
 ) -> None:
     viewer.add_image(pattern((40, 50)), name="mine")
-    dock.options.endpoint.setText(s3.endpoint)
-    dock.target.setText(f"s3://{s3.private}/new/mine.zarr")
+    dock.rows.options.endpoint.setText(s3.endpoint)
+    dock.rows.target.setText(f"s3://{s3.private}/new/mine.zarr")
     with qtbot.waitSignal(dock.failed, timeout=30000) as failure:
         dock.save()
     assert s3.private in failure.args[0]

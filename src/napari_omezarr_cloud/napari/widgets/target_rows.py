@@ -1,0 +1,222 @@
+"""Where something is written, and how: rows of a form that several windows share."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QToolButton,
+)
+
+from napari_omezarr_cloud.api import Image, locate, open_async
+from napari_omezarr_cloud.errors import WriteError
+from napari_omezarr_cloud.napari.background import Job
+from napari_omezarr_cloud.napari.display import view_of
+from napari_omezarr_cloud.napari.inputs import is_labels
+from napari_omezarr_cloud.napari.layer_saving import plan_layers
+from napari_omezarr_cloud.napari.widgets.save_options import SaveOptions
+from napari_omezarr_cloud.pyramid.opened import location_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qtpy.QtWidgets import QFormLayout, QWidget
+
+    from napari_omezarr_cloud.location import Location
+    from napari_omezarr_cloud.napari.layer_saving import LayerOptions
+    from napari_omezarr_cloud.write.save_plan import SavePlan
+
+__all__ = ["TargetRows"]
+
+
+class TargetRows(QObject):
+    """Rows for a place and a format; ``more`` and ``options`` are put below by the owner.
+
+    Parameters
+    ----------
+    form
+        Where the rows go.
+    parent
+        The window.
+    """
+
+    changed = Signal()
+    """Something else is chosen, or became known."""
+    failed = Signal(object)
+    """The image that labels would go beside cannot be opened: the error."""
+
+    def __init__(self, form: QFormLayout, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._window = parent
+        self.is_named = False
+        """Whether the person named the target."""
+        self._folder = Path.home()
+        self._images: list[tuple[str, Location]] = []
+        self._beside: Image | None = None
+        self._opening: Job[Image] | None = None
+        self.target = QLineEdit()
+        self.target.setPlaceholderText("A folder, s3://bucket/name, gs://… or az://…")
+        self.browse = QPushButton("Browse…")
+        self.browse.clicked.connect(self._browse)
+        target = QHBoxLayout()
+        target.addWidget(self.target, 1)
+        target.addWidget(self.browse)
+        self.place, self.version = QComboBox(), QComboBox()
+        for box in (self.place, self.version):  # a long link must not widen the window
+            box.setSizeAdjustPolicy(box.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            box.setMinimumContentsLength(14)
+        self.version.addItem("OME-Zarr 0.5 (Zarr 3)", "0.5")
+        self.version.addItem("OME-Zarr 0.4 (Zarr 2), for older software", "0.4")
+        self._place_label = QLabel("Where")
+        form.addRow(self._place_label, self.place)
+        form.addRow("Save to", target)
+        form.addRow("Format", self.version)
+        self.options = SaveOptions()
+        self.options.hide()
+        self.more = QToolButton()
+        self.more.setText("More")
+        self.more.setCheckable(True)
+        self.more.setAutoRaise(True)
+        self.more.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.more.setArrowType(Qt.ArrowType.RightArrow)
+        self.more.toggled.connect(self._unfold)
+        self.target.textEdited.connect(self._on_named)
+        self.target.textChanged.connect(self.changed)
+        self.version.currentIndexChanged.connect(self.changed)
+        self.place.currentIndexChanged.connect(self._on_place)
+        self.options.changed.connect(self.changed)
+
+    # ---- what is chosen -------------------------------------------------------------------------
+
+    def name(self, target: str) -> None:
+        """Choose a target, as the person does."""
+        self.place.setCurrentIndex(0)
+        self.is_named = True
+        self.target.setText(target)
+
+    def chosen(self) -> LayerOptions:
+        """Return how layers are written.
+
+        Raises
+        ------
+        WriteError
+            If chunks or shards are no numbers.
+        """
+        return self.options.options(self.version.currentData())
+
+    def planned(self, layers: Sequence[Any], options: LayerOptions, viewer: Any) -> SavePlan:
+        """Return what writing layers would do.
+
+        Raises
+        ------
+        LinkError, WriteError, OperationError
+            If there is no place yet, or the layers cannot be written so.
+        """
+        if self.place.currentIndex() > 0 and layers:
+            if self._beside is None:
+                raise WriteError("The image is being looked at", hint="One moment.")
+            return plan_layers(layers, self._beside.location, options, beside=self._beside)
+        text = self.target.text().strip()
+        if not text:
+            raise WriteError(
+                "It is not said yet where to save",
+                hint="Type a folder or a link to a bucket, or browse.",
+            )
+        location = locate(text, **self.options.way_in())
+        return plan_layers(layers, location, options, viewer=viewer)
+
+    # ---- following the layers -------------------------------------------------------------------
+
+    def offer(self, viewer: Any, layers: Sequence[Any], name: str = "") -> None:
+        """Offer what suits these layers: levels, images to go beside, a name.
+
+        Parameters
+        ----------
+        viewer
+            Holds them.
+        layers
+            What would be written.
+        name
+            For the target, until the person names one; empty: as the layers are called.
+        """
+        self.options.offer_levels([x for x in layers if not is_labels(x)] or layers)
+        self._offer_places(viewer, layers)
+        if not self.is_named and layers:
+            self._suggest(name or _name_of(layers))
+
+    def _suggest(self, name: str) -> None:
+        stem = re.sub(r"(\.ome)?\.zarr$", "", re.sub(r"[^\w.-]+", "_", name)).strip("._")
+        self.target.setText(str(self._folder / f"{stem or 'image'}.ome.zarr"))
+
+    def _offer_places(self, viewer: Any, layers: Sequence[Any]) -> None:
+        """Offer the images that one labels layer can be put beside."""
+        images: dict[str, tuple[str, Location]] = {}
+        if len(layers) == 1 and is_labels(layers[0]):
+            for layer in viewer.layers:
+                view = None if is_labels(layer) else view_of(layer)
+                location = None if view is None else location_of(view.pyramid)
+                if view is not None and location is not None:
+                    images.setdefault(str(location), (view.pyramid.name, location))
+        if list(images.values()) != self._images:
+            self._images = list(images.values())
+            self.place.blockSignals(True)
+            self.place.clear()
+            self.place.addItem("An image of its own")
+            for name, location in self._images:
+                self.place.addItem(f"Beside “{name}”, in {location}")
+            self.place.blockSignals(False)
+            self._on_place()
+        for widget in (self.place, self._place_label):
+            widget.setVisible(bool(self._images))
+
+    def _on_place(self, *_: Any) -> None:
+        """Open the image that the labels go beside: its version decides how they are written."""
+        number = self.place.currentIndex() - 1
+        self._beside, self._opening = None, None
+        if 0 <= number < len(self._images):
+            opening = open_async(self._images[number][1])
+            self._opening = Job(opening, self._on_image, self.failed.emit, self)
+        is_own = self.place.currentIndex() <= 0
+        for widget in (self.target, self.browse, self.version):
+            widget.setEnabled(is_own)
+        self.changed.emit()
+
+    def _on_image(self, image: Image) -> None:
+        self._beside = image
+        self.changed.emit()
+
+    def _on_named(self, text: str) -> None:
+        self.is_named = bool(text)
+
+    def _unfold(self, is_open: bool) -> None:
+        self.more.setArrowType(Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow)
+        self.options.setVisible(is_open)
+
+    def _browse(self) -> None:
+        where = self.target.text() or str(self._folder)
+        dialog = QFileDialog(self._window, "Save as OME-Zarr", where)
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        # We ask by ourselves, and say what is there.
+        dialog.setOption(QFileDialog.Option.DontConfirmOverwrite, True)
+        dialog.fileSelected.connect(self._take_target)
+        dialog.open()
+
+    def _take_target(self, path: str) -> None:
+        if not path.lower().endswith(".zarr"):
+            path += ".ome.zarr"
+        self.is_named, self._folder = True, Path(path).parent
+        self.target.setText(path)
+
+
+def _name_of(layers: Sequence[Any]) -> str:
+    view = view_of(layers[0])
+    return str(layers[0].name if view is None or len(layers) == 1 else view.pyramid.name)
