@@ -97,6 +97,7 @@ class RemoteStore:
         self._gate = gate
         self._on_answer = on_answer
         self._traffic = traffic or Traffic()
+        self._builds = 0
         self._build(location)
 
     def _build(self, at: Location) -> None:
@@ -109,6 +110,7 @@ class RemoteStore:
         self._is_anonymous = anonymous
         self._signed_with = None if anonymous else fingerprint()
         self._traffic.is_paid = at.access.requester_pays and not anonymous
+        self._builds += 1
 
     def _renew_if_said(self) -> None:
         """Take over what the person has said of the place meanwhile: other keys, another way."""
@@ -118,12 +120,17 @@ class RemoteStore:
         if stamp(self.location) != self._said:
             self._build(settled(self.location, is_forced=True))
 
-    def _renew_if_signed_in(self, error: CloudError) -> bool:
-        """After a refusal, take over other credentials of the environment; tell if there are."""
-        if not isinstance(error, AccessRefusedError) or self._signed_with in (None, fingerprint()):
+    def _has_renewed(self, error: CloudError, asked_with: int) -> bool:
+        """After a refusal, tell whether there are other credentials by now than it was asked with.
+
+        The person may have signed in elsewhere; the environment's credentials are then taken over.
+        """
+        if not isinstance(error, AccessRefusedError):
             return False
-        self._build(self._at)
-        return True
+        self._renew_if_said()
+        if self._builds == asked_with and self._signed_with not in (None, fingerprint()):
+            self._build(self._at)
+        return self._builds != asked_with
 
     @property
     def where(self) -> str:
@@ -141,6 +148,7 @@ class RemoteStore:
             for tries_left in reversed(range(_BROKEN_ANSWER_TRIES)):
                 data: Bytes | None
                 self._renew_if_said()
+                asked_with = self._builds
                 started = time.perf_counter()
                 try:
                     data = await self._get(key, byte_range)
@@ -152,7 +160,7 @@ class RemoteStore:
                         await asyncio.sleep(0.05)
                         continue
                     failure = translate(error, "Could not read", self._at, key)
-                    if tries_left and self._renew_if_signed_in(failure):
+                    if tries_left and self._has_renewed(failure, asked_with):
                         continue
                     break
                 self._traffic.recent_s.append(time.perf_counter() - started)
@@ -342,11 +350,12 @@ class RemoteStore:
         async with self._gate.enter():
             for _ in range(2):
                 self._renew_if_said()
+                asked_with = self._builds
                 try:
                     return await request()
                 except Exception as error:  # as in get
                     failure = translate(error, what, self._at, key)
-                if not self._renew_if_signed_in(failure):
+                if not self._has_renewed(failure, asked_with):
                     break
         raise failure
 
