@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from napari_omezarr_cloud.api import apply
 from napari_omezarr_cloud.api import open as open_image
 from napari_omezarr_cloud.saving import plan_save, write_planned
+from napari_omezarr_cloud.write.packing import check_can_be_opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -92,5 +93,6 @@ def run(
         If the source cannot be read.
     """
     planned = plan_run(images, recipe, target, channel=channel, **options)
+    check_can_be_opened(planned.location)
     write_planned(planned, overwrite=overwrite, threads=threads, on_progress=on_progress)
     return open_image(planned.location)

@@ -22,7 +22,8 @@ from napari_omezarr_cloud.process.registry import get_operation
 from napari_omezarr_cloud.pyramid import PyramidView, Region
 from napari_omezarr_cloud.pyramid.channels import channel_axis
 from napari_omezarr_cloud.write.merging import Merging
-from napari_omezarr_cloud.write.plan import plan_image
+from napari_omezarr_cloud.write.packed_plan import plan_packed
+from napari_omezarr_cloud.write.packing import check_can_be_opened
 from napari_omezarr_cloud.write.save_plan import CREATOR, SavePlan, write_planned
 from napari_omezarr_cloud.write.sources import ViewSource
 
@@ -89,7 +90,8 @@ def plan_save(
             keep = [a for a in range(pyramid.ndim) if a != axis]
             box = Region(tuple(box.start[a] for a in keep), tuple(box.stop[a] for a in keep))
     found = ViewSource.of(views, numbers=(number,), box=box, are_channels=taken is not None)
-    plan = plan_image(
+    plan = plan_packed(
+        location,
         found.grid(),
         found.axes,
         found.transform(),
@@ -178,7 +180,8 @@ def save(
     source
         An open image or label image, or the result of a recipe.
     target
-        Where to: a path, ``s3://bucket/key``, ``gs://…``, ``az://…``.
+        Where to: a path, ``s3://bucket/key``, ``gs://…``, ``az://…``. With a name that ends in
+        ``.ozx`` (or ``.zip``) it becomes one file.
     name
         Of the image; None: as the source is called.
     version
@@ -235,6 +238,7 @@ def save(
         If the source cannot be read.
     """
     planned = plan_save(source, target, **options)
+    check_can_be_opened(planned.location)
     write_planned(planned, overwrite=overwrite, threads=threads, on_progress=on_progress)
     return open_image(planned.location)
 

@@ -30,7 +30,8 @@ from napari_omezarr_cloud.ngff import Axis
 from napari_omezarr_cloud.ngff.writing import image_label_attributes, omero_attributes
 from napari_omezarr_cloud.pyramid import Grid, PyramidView, Transform
 from napari_omezarr_cloud.saving import by_blocks, labels_place
-from napari_omezarr_cloud.write.plan import plan_image
+from napari_omezarr_cloud.write.packed_plan import plan_packed
+from napari_omezarr_cloud.write.packing import check_can_be_opened
 from napari_omezarr_cloud.write.save_plan import CREATOR, SavePlan, write_planned
 from napari_omezarr_cloud.write.sources import ViewSource, same_place
 
@@ -198,8 +199,9 @@ def save_layers(
     return open_image(place)
 
 
+    check_can_be_opened(place)
 def _image(layers: Sequence[Any], target: Location, options: LayerOptions, viewer: Any) -> SavePlan:
-    placed = [_placed(layer, options.level) for layer in layers]
+    placed = [_placed(layer, options.level, options.region) for layer in layers]
     first = placed[0]
     for each in placed[1:]:
         if each.axes != first.axes or not same_place(first.transform, each.transform):
@@ -210,20 +212,21 @@ def _image(layers: Sequence[Any], target: Location, options: LayerOptions, viewe
                 hint="Save them one by one.",
             )
     views = [each.view for each in placed]
-    source = ViewSource.of(views, numbers=(options.level,), are_aligned=True)
+    source = ViewSource.of(
+        views, numbers=(options.level,), box=options.region, are_aligned=True
+    )
     count = len(layers)
     if count == 1:
         channels = [n for n, a in enumerate(source.axes) if a.type == "channel"]
         count = source.grid().shape[channels[0]] if channels else 1
     axes, transform = _in_order(source, first)
-    planned = _plan(
-        source, axes, transform, options, _name(layers, options.name, target), is_labels=False
-    )
+    name = _name(layers, options.name, target)
+    planned = _plan(target, source, axes, transform, options, name, is_labels=False)
     planes = {} if viewer is None else planes_on_screen(viewer, layers[0])
     ome = omero_attributes(rendering_of(layers, count, planes))
     whole = SavePlan(target, planned, source, ome, _provenance(layers), notes=_notes(layers))
     for view in views:
-        whole = by_blocks(whole, view.pyramid, options.level, None)
+        whole = by_blocks(whole, view.pyramid, options.level, options.overlap)
     return whole
 
 
@@ -265,13 +268,15 @@ def _plan(
     source: ViewSource,
     axes: Sequence[Axis],
     transform: Transform,
+    target: Location,
     options: LayerOptions,
     name: str,
     *,
     is_labels: bool,
 ) -> Any:
     grid: Grid = source.grid()
-    return plan_image(
+    return plan_packed(
+        target,
         grid,
         axes,
         transform,

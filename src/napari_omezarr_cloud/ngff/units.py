@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["micrometres", "time_unit"]
+__all__ = ["micrometres", "seconds", "time_unit"]
 
 _PREFIXES = {
     "yocto": -24,
@@ -37,7 +37,12 @@ _MICROMETRES = {
     "mile": 1.609344e9,
     "parsec": 3.0856775814913673e22,
 }
-_TIMES = frozenset({*(f"{prefix}second" for prefix in _PREFIXES), "minute", "hour", "day"})
+_SECONDS = {
+    **{f"{prefix}second": float(f"1e{power}") for prefix, power in _PREFIXES.items()},
+    "minute": 60.0,
+    "hour": 3600.0,
+    "day": 86400.0,
+}
 _SPELLINGS = {
     "å": "angstrom",
     "nm": "nanometer",
@@ -71,14 +76,19 @@ def micrometres(unit: str | None) -> float | None:
     return _MICROMETRES.get(_spelled_out(unit))
 
 
+def seconds(unit: str | None) -> float | None:
+    """Return how many seconds one of a unit is; None if it is no time that we know."""
+    return _SECONDS.get(_spelled_out(unit))
+
+
 def time_unit(unit: str | None) -> str | None:
     """Return the full name of a unit of time (``"second"``); None if it is none that we know."""
     word = _spelled_out(unit)
-    return word if word in _TIMES else None
+    return word if word in _SECONDS else None
 
 
 def _spelled_out(unit: str | None) -> str:
     word = (unit or "").strip().lower().replace("metre", "meter")
     word = _SPELLINGS.get(word, word)
     singular = word.removesuffix("s")
-    return singular if singular in _MICROMETRES or singular in _TIMES else word
+    return singular if singular in _MICROMETRES or singular in _SECONDS else word

@@ -13,7 +13,7 @@ from napari_omezarr_cloud.store.zipped import ZippedFile
 if TYPE_CHECKING:
     from napari_omezarr_cloud.location import Location
 
-__all__ = ["open_zip"]
+__all__ = ["forget_zip", "open_zip"]
 
 _SAME_S = 30.0
 """A file on a server is taken for unchanged so long. An image in it is often opened right after a
@@ -52,3 +52,9 @@ def open_zip(file: Location, *, anonymous: bool) -> CountedZip:
     if not is_kept:
         _in_use[file, anonymous] = made
     return made
+
+
+def forget_zip(file: Location) -> None:
+    """Have a zip file read anew by whoever opens it from now on: it was written."""
+    for anonymous in (True, False):
+        _in_use.pop((file, anonymous), None)

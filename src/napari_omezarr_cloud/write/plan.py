@@ -151,7 +151,7 @@ def plan_image(
     factors: Sequence[Sequence[int]] | None = None,
     level_count: int | None = None,
     chunks: Sequence[int] | None = None,
-    shards: Sequence[int] | Literal["auto"] | None = "auto",
+    shards: Sequence[int] | Literal["auto", "always"] | None = "auto",
     codec: str = "blosc",
 ) -> Plan:
     """Return how an image would be written.
@@ -181,7 +181,7 @@ def plan_image(
         Per axis; None: about 1 MB of a plane, about 2 MB of a volume.
     shards
         Per axis, multiples of the chunks; None: without; "auto": where there would be more than a
-        thousand objects. Version 0.4 has none.
+        thousand objects; "always": also where there are few. Version 0.4 has none.
     codec
         A key of `CODECS`.
 
@@ -219,11 +219,15 @@ def plan_image(
         tuple(levels),
         source_chunks=tuple(grid.chunks),
     )
-    return replace(plan, levels=tuple(_clipped(level) for level in plan.levels))
+    is_bound = shards == "always"
+    return replace(plan, levels=tuple(_clipped(level, is_bound) for level in plan.levels))
 
 
-def _clipped(level: LevelPlan) -> LevelPlan:
-    """Return a level without chunks longer than itself: they would only be padding."""
+def _clipped(level: LevelPlan, is_bound: bool) -> LevelPlan:
+    """Return a level without chunks longer than itself: they would only be padding.
+
+    Shards of one chunk are none, unless the level is bound to have some.
+    """
     chunks = tuple(min(c, max(1, n)) for c, n in zip(level.chunks, level.shape, strict=True))
     if level.shards is None:
         return replace(level, chunks=chunks)
@@ -233,7 +237,8 @@ def _clipped(level: LevelPlan) -> LevelPlan:
         c * min(max(1, s // c), count)
         for c, s, count in zip(chunks, level.shards, counts, strict=True)
     )
-    return replace(level, chunks=chunks, shards=None if shards == chunks else shards)
+    is_plain = shards == chunks and not is_bound
+    return replace(level, chunks=chunks, shards=None if is_plain else shards)
 
 
 def _coarser(finer: Transform, step: Sequence[int], method: Any) -> Transform:
@@ -309,7 +314,7 @@ def _sharding(
             )
         return None if found == chunks else found
     counts = [[-(-n // c) for n, c in zip(shape, chunks, strict=True)] for shape in shapes]
-    if sum(map(math.prod, counts)) <= _MANY_OBJECTS:
+    if shards == "auto" and sum(map(math.prod, counts)) <= _MANY_OBJECTS:
         return None
     # Doubled along the axes with the most chunks in turn, so that shards are as cubic as chunks.
     found_shards, left = list(chunks), list(counts[0])

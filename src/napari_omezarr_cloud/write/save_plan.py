@@ -6,6 +6,8 @@ Python, the shell and the window make such plans; all of them are shown and writ
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +16,10 @@ from napari_omezarr_cloud.ngff.omero import OWN_KEY
 from napari_omezarr_cloud.store import io_thread
 from napari_omezarr_cloud.write.estimate import Estimate, estimate
 from napari_omezarr_cloud.write.labels_listing import list_label
+from napari_omezarr_cloud.write.ome_tiff import write_ome_tiff
+from napari_omezarr_cloud.write.ozx import folder_nbytes, write_ozx
+from napari_omezarr_cloud.write.packed_plan import check_packing
+from napari_omezarr_cloud.write.packing import Packing, Workshop, find_packed, packed_as
 from napari_omezarr_cloud.write.replacing import finish_replacing, put_in_place, staging_of
 from napari_omezarr_cloud.write.target import Found, find, open_target
 from napari_omezarr_cloud.write.writing import Progress, Writing, identity_of
@@ -50,6 +56,15 @@ class SavePlan:
     """How objects go on across blocks, where the source labels each block for itself."""
     notes: tuple[str, ...] = ()
     """What will not be as it is now, in sentences."""
+
+    def __post_init__(self) -> None:
+        """Refuse what its place cannot hold."""
+        check_packing(self)
+
+    @property
+    def packing(self) -> Packing | None:
+        """What kind of file it becomes; None: a folder, or objects in a bucket."""
+        return packed_as(self.location)
 
     def origin(self) -> str:
         """Return what the voxels are, as text: what broke off is taken up for the same only.
@@ -110,20 +125,25 @@ class SavePlan:
         return self.plan.object_count + sum(each.object_count for each in self.labels)
 
     def __str__(self) -> str:
-        lines = [*_lines(self.plan), f"to {self.location}", *_levels(self.plan)]
+        lines = [*_lines(self.plan, self.packing), f"to {self.location}", *_levels(self.plan)]
         for each in self.labels:
             first, *rest = _lines(each.plan)
             lines += [f"labels/{each.plan.name}: {first}", *rest, *_levels(each.plan)]
         return "\n".join([*lines, *self.notes])
 
 
-def _lines(plan: Plan) -> list[str]:
+def _lines(plan: Plan, packing: Packing | None = None) -> list[str]:
     axes = "".join(axis.name for axis in plan.axes)
     count = "1 level" if len(plan.levels) == 1 else f"{len(plan.levels)} levels"
+    form, codec = f"OME-Zarr {plan.version}", plan.codec
+    size = f"{plan.object_count:,} objects at most"
+    if packing is not None:
+        size = "one file"
+    if packing == "ome-tiff":
+        form, codec = "OME-TIFF", "not compressed" if codec == "none" else "deflate"
     return [
-        f"OME-Zarr {plan.version}, {axes}, {np.dtype(plan.dtype).name}, {plan.codec}: "
-        f"{count}, {plan.object_count:,} objects at most, "
-        f"{plan.nbytes / 1e6:,.1f} MB before compression"
+        f"{form}, {axes}, {np.dtype(plan.dtype).name}, {codec}: "
+        f"{count}, {size}, {plan.nbytes / 1e6:,.1f} MB before compression"
     ]
 
 
@@ -150,7 +170,10 @@ def look_there(planned: SavePlan) -> tuple[Found, bool]:
     CloudError
         If that cannot be found out.
     """
-    found, _ = io_thread().wait(_found(planned.location))
+    if planned.packing is not None:
+        found = io_thread().wait(find_packed(planned.location))
+    else:
+        found, _ = io_thread().wait(_found(planned.location))
     if found.plan is None:
         return found, False
     return found, found.plan == identity_of(planned.plan, planned.origin())
@@ -216,6 +239,9 @@ def _write_all(
 ) -> None:
     place, origin = planned.location, planned.origin()
     whole = identity_of(planned.plan, origin)
+    if planned.packing is not None:
+        _write_packed(planned, whole, overwrite, threads, tell, progress)
+        return
     found, identity = io_thread().wait(_found(place))
     if identity == whole:
         return  # it broke off when it had only to be put in its place
@@ -223,6 +249,21 @@ def _write_all(
     at = staging_of(place) if replaces else place
     if replaces:
         found = io_thread().wait(find(at))
+    _write_tree(planned, at, found, origin, threads, tell, progress)
+    if replaces:
+        io_thread().wait(put_in_place(at, place, whole))
+
+
+def _write_tree(
+    planned: SavePlan,
+    at: Location,
+    found: Found,
+    origin: str,
+    threads: int | None,
+    tell: Callable[[Progress], None],
+    progress: Progress,
+) -> None:
+    """Write an image and its labels as a folder, or as objects of a bucket."""
     writing = planned.writing(at, origin, progress)
     # All of them before the first begins: so that it is known how much there is to do.
     below = [
@@ -234,8 +275,55 @@ def _write_all(
         _write_labels(each, labels, threads, tell)
         _list(each, at)
     writing.run(planned.source, threads=threads, on_progress=tell)
-    if replaces:
-        io_thread().wait(put_in_place(at, place, writing.identity))
+
+
+def _write_packed(
+    planned: SavePlan,
+    whole: dict[str, Any],
+    overwrite: bool,
+    threads: int | None,
+    tell: Callable[[Progress], None],
+    progress: Progress,
+) -> None:
+    """Write a folder, pack it into one file, and put that in its place."""
+    shop = Workshop.of(planned.location)
+    shop.begin(planned.location, whole, overwrite=overwrite)
+    if not shop.packed.exists():
+        found = io_thread().wait(find(shop.image))
+        if found.is_empty or found.is_unfinished:
+            _write_tree(planned, shop.image, found, whole["origin"], threads, tell, progress)
+        shop.pack(partial(_pack, planned, Path(shop.image.key), progress, tell))
+    progress.enter("sending", shop.packed.stat().st_size)
+    shop.deliver(planned.location, overwrite=overwrite, tick=_ticking(progress, tell))
+
+
+def _pack(
+    planned: SavePlan,
+    folder: Path,
+    progress: Progress,
+    tell: Callable[[Progress], None],
+    target: Path,
+) -> None:
+    tick = _ticking(progress, tell)
+    if planned.packing == "ome-tiff":
+        progress.enter("packing", planned.plan.nbytes)
+        write_ome_tiff(folder, target, planned.plan, planned.ome, tick, source=_source(planned))
+    else:
+        progress.enter("packing", folder_nbytes(folder))
+        write_ozx(folder, target, planned.plan.version, tick)
+
+
+def _source(planned: SavePlan) -> str:
+    source = planned.provenance.get("source", "")
+    return source if isinstance(source, str) else ", ".join(source)
+
+
+def _ticking(progress: Progress, tell: Callable[[Progress], None]) -> Callable[[int], None]:
+    def tick(nbytes: int) -> None:
+        progress.tick(nbytes)
+        tell(progress)
+
+    return tick
 
 
 def _write_labels(

@@ -40,6 +40,8 @@ class Found:
     """Of the first level below it."""
     plan: dict[str, Any] | None = None
     """What an unfinished write was about to write there."""
+    is_file: bool = False
+    """Whether it is one file, or object, at the place itself and not below it."""
 
     @property
     def is_empty(self) -> bool:
@@ -111,7 +113,7 @@ async def find(location: Location) -> Found:
     if location.kind == "file" and not os.path.lexists(location.key):
         return Found()
     if location.kind == "file" and not Path(location.key).is_dir():
-        return Found(names=(Path(location.key).name,))
+        return Found(names=(Path(location.key).name,), is_file=True)
     await ready(location)
     store = open_target(location)
     try:

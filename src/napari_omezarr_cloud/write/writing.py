@@ -9,7 +9,7 @@ import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_omezarr_cloud.errors import ExistsError, WriteError
 from napari_omezarr_cloud.ngff import Dataset
@@ -49,6 +49,11 @@ class Progress:
     bytes_read: int = 0
     bytes_written: int = 0
     """Of voxels, before compression."""
+    stage: Literal["", "packing", "sending"] = ""
+    """What is done with what is written; empty: it is being written."""
+    stage_bytes: int = 0
+    """Of it, so far."""
+    stage_nbytes: int = 0
     is_cancelled: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -57,6 +62,22 @@ class Progress:
         with self._lock:
             self.bytes_read += read
             self.bytes_written += written
+
+    def enter(self, stage: Literal["packing", "sending"], nbytes: int) -> None:
+        """Begin with a stage, of so many bytes."""
+        self.stage, self.stage_bytes, self.stage_nbytes = stage, 0, nbytes
+
+    def tick(self, nbytes: int) -> None:
+        """Count bytes of a stage.
+
+        Raises
+        ------
+        WriteError
+            If it was cancelled.
+        """
+        self.stage_bytes += nbytes
+        if self.is_cancelled:
+            raise WriteError("Writing was cancelled")
 
     def skip(self, tasks: int) -> None:
         """Count pieces of work that had been done before."""

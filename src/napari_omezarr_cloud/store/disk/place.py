@@ -8,7 +8,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-__all__ = ["cache_folder", "default_max_bytes"]
+__all__ = ["cache_folder", "default_max_bytes", "user_folder"]
 
 _NAME = "napari-omezarr-cloud"
 _FOLDER = "disk-1"
@@ -18,11 +18,15 @@ _DEFAULT_MAX_BYTES = 10_000_000_000
 _DEFAULT_SHARE = 0.1
 
 
-def cache_folder() -> Path:
-    """Return the folder of the cache: below ``OMEZARR_CACHE_DIR``, else the user's cache folder."""
+def user_folder() -> Path:
+    """Return ``OMEZARR_CACHE_DIR``, else the user's cache folder for this package."""
     chosen = os.environ.get("OMEZARR_CACHE_DIR", "").strip()
-    base = Path(chosen).expanduser() if chosen else user_cache_path(_NAME)
-    return base / _FOLDER
+    return Path(chosen).expanduser() if chosen else user_cache_path(_NAME)
+
+
+def cache_folder() -> Path:
+    """Return the folder of the disk cache, in the user's."""
+    return user_folder() / _FOLDER
 
 
 def default_max_bytes(folder: Path, used: int) -> int:
