@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.napari.box_view import show_full_resolution, show_whole_volume
     from napari_omezarr_cloud.napari.layer_data import LayerData, to_layers
     from napari_omezarr_cloud.napari.layer_saving import save_layers
+    from napari_omezarr_cloud.napari.rendering_on_screen import rendering_on_screen
+    from napari_omezarr_cloud.ngff.omero import Channel, Rendering, Window
     from napari_omezarr_cloud.offline import (
         cache_info,
         clear_cache,
@@ -41,11 +43,21 @@ if TYPE_CHECKING:
         operations,
     )
     from napari_omezarr_cloud.process.own import operation
+    from napari_omezarr_cloud.rendering import (
+        RenderingPlan,
+        StoredRendering,
+        drop_rendering,
+        keep_rendering,
+        rendering_of,
+        save_rendering,
+        stored_rendering,
+    )
     from napari_omezarr_cloud.running import plan_run, run
     from napari_omezarr_cloud.saving import plan_save, save, save_labels
     from napari_omezarr_cloud.write.save_plan import SavePlan
 
 __all__ = [
+    "Channel",
     "CloudError",
     "Derived",
     "Image",
@@ -57,14 +69,20 @@ __all__ = [
     "Parameter",
     "Recipe",
     "RecipeInput",
+    "Rendering",
+    "RenderingPlan",
     "SavePlan",
     "SeriesEntry",
     "Step",
+    "StoredRendering",
+    "Window",
     "apply",
     "cache_info",
     "clear_cache",
+    "drop_rendering",
     "from_array",
     "keep_offline",
+    "keep_rendering",
     "kept_offline",
     "measure",
     "open",
@@ -76,17 +94,22 @@ __all__ = [
     "plan_run",
     "plan_save",
     "release_offline",
+    "rendering_of",
+    "rendering_on_screen",
     "run",
     "save",
     "save_labels",
     "save_layers",
+    "save_rendering",
     "set_cache",
     "show_full_resolution",
     "show_whole_volume",
+    "stored_rendering",
     "to_layers",
 ]
 
 _HOMES = {
+    "Channel": "ngff.omero",
     "CloudError": "errors",
     "Input": "process",
     "LayerData": "napari.layer_data",
@@ -94,11 +117,17 @@ _HOMES = {
     "Parameter": "process",
     "Recipe": "process",
     "RecipeInput": "process",
+    "Rendering": "ngff.omero",
+    "RenderingPlan": "rendering",
     "SavePlan": "write.save_plan",
     "Step": "process",
+    "StoredRendering": "rendering",
+    "Window": "ngff.omero",
     "cache_info": "offline",
     "clear_cache": "offline",
+    "drop_rendering": "rendering",
     "keep_offline": "offline",
+    "keep_rendering": "rendering",
     "kept_offline": "offline",
     "measure": "measuring",
     "operation": "process.own",
@@ -108,13 +137,17 @@ _HOMES = {
     "plan_run": "running",
     "plan_save": "saving",
     "release_offline": "offline",
+    "rendering_of": "rendering",
+    "rendering_on_screen": "napari.rendering_on_screen",
     "run": "running",
     "save": "saving",
     "save_labels": "saving",
     "save_layers": "napari.layer_saving",
+    "save_rendering": "rendering",
     "set_cache": "offline",
     "show_full_resolution": "napari.box_view",
     "show_whole_volume": "napari.box_view",
+    "stored_rendering": "rendering",
     "to_layers": "napari.layer_data",
 }
 

@@ -40,10 +40,7 @@ class KeptRendering:
     def __str__(self) -> str:
         """Return where the look comes from, in a sentence for the person."""
         when = time.strftime("%d %B %Y, %H:%M", time.localtime(self.since))
-        return (
-            f"Colours, contrast and names are those kept on this computer ({when}), not the "
-            "image's own."
-        )
+        return f"Shown with settings kept on this computer ({when}), not the image's own."
 
 
 def kept_for(location: Location) -> KeptRendering | None:

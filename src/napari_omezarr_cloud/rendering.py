@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_omezarr_cloud import kept_rendering
+from napari_omezarr_cloud.api import Image
 from napari_omezarr_cloud.errors import CloudError, WriteError
 from napari_omezarr_cloud.kept_rendering import KeptRendering, kept_for
 from napari_omezarr_cloud.location import Location
@@ -18,13 +19,12 @@ from napari_omezarr_cloud.ngff.omero import Rendering, parse_omero
 from napari_omezarr_cloud.ngff.omero_document import HeldOmero
 from napari_omezarr_cloud.ngff.omero_edit import OmeroChange, edited_omero, omero_changes
 from napari_omezarr_cloud.ngff.writing import omero_attributes
+from napari_omezarr_cloud.pyramid.opening import OpenedImage, open_image
 from napari_omezarr_cloud.store import io_thread
 from napari_omezarr_cloud.write.rendering import StoredOmero, read_omero, write_omero
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
-
-    from napari_omezarr_cloud.api import Image
 
 __all__ = [
     "OmeroChange",
@@ -106,6 +106,11 @@ class RenderingPlan:
     """The new ``omero``, with all that is not changed."""
 
     @property
+    def rendering(self) -> Rendering:
+        """How the image will look."""
+        return parse_omero(self.omero, notes=[])
+
+    @property
     def changes(self) -> tuple[OmeroChange, ...]:
         """What would be another value in the image."""
         return omero_changes(self.stored.stored.held.omero, self.omero)
@@ -124,9 +129,12 @@ def rendering_of(image: Image) -> Rendering:
     return Rendering(image.channels, about.default_z, about.default_t, about.model)
 
 
-def stored_rendering_async(image: Image) -> Future[StoredRendering]:
-    """Begin to read an image's own settings; as `stored_rendering`, without waiting."""
-    return io_thread().submit(_stored(image))
+def stored_rendering_async(image: Image | Location) -> Future[StoredRendering]:
+    """Begin to read an image's own settings; as `stored_rendering`, without waiting.
+
+    A window, which has no image but its layers, gives the place of what they show.
+    """
+    return io_thread().submit(_stored(image.opened if isinstance(image, Image) else image))
 
 
 def stored_rendering(image: Image) -> StoredRendering:
@@ -142,16 +150,17 @@ def stored_rendering(image: Image) -> StoredRendering:
     CloudError
         If its metadata cannot be read any more.
     """
-    return io_thread().wait(_stored(image))
+    return io_thread().wait(_stored(image.opened))
 
 
-async def _stored(image: Image) -> StoredRendering:
-    location, opened = image.location, image.opened
+async def _stored(image: OpenedImage | Location) -> StoredRendering:
+    opened = await open_image(image) if isinstance(image, Location) else image
+    location = opened.location
     stored = await read_omero(opened.store, location)
     obstacle = ""
-    if image.plate is not None:
+    if opened.plate is not None:
         obstacle = "it is a plate or a well, where each field has settings of its own"
-    elif not image.version:
+    elif not opened.image.version:
         obstacle = "it is plain Zarr, without OME-Zarr metadata to put them in"
     if obstacle:
         about = opened.own or opened.image

@@ -68,7 +68,7 @@ def test_what_is_changed_is_written_and_all_else_stays() -> None:
         "channel 0 “nuclei”, range of the contrast slider: 0 to 65535 → 0 to 70000",
         "channel 1 “488”, colour: #00FF00 → 00FF00",
         "channel 1 “488”, shown: not stated → yes",
-        "image, first plane of z: not stated → 3",
+        "image, z shown first: not stated → 3",
     ]
 
 

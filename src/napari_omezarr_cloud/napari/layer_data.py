@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = [
     "METADATA_KEY",
     "LayerData",
+    "channel_name",
+    "colormap_of",
     "is_known_colormap",
     "labels_layer",
     "length_factor",
@@ -176,23 +178,27 @@ def _channel_layer(image: Image, view: PyramidView, number: int, channel: Channe
     count = len(image.channels)
     limits, is_guess = _contrast(channel, view.dtype)
     attributes |= {
-        "name": _channel_name(image.name, channel, number, count),
-        "colormap": _colormap(channel, number, count),
+        "name": channel_name(image.name, channel, number, count),
+        "colormap": colormap_of(channel, number, count),
         "contrast_limits": limits,
         "blending": "additive" if count > 1 else "translucent_no_depth",
         "visible": channel.active,
-        "metadata": _metadata(image, channel=number, guess_contrast=is_guess),
+        "metadata": _metadata(
+            image, channel=number, channel_name=channel.name, guess_contrast=is_guess
+        ),
     }
     return levels, attributes, "image"
 
 
-def _channel_name(image_name: str, channel: Channel, number: int, count: int) -> str:
+def channel_name(image_name: str, channel: Channel, number: int, count: int) -> str:
+    """Return what a layer is called that shows one of so many channels."""
     if count == 1:
         return f"{image_name}: {channel.name}" if channel.name else image_name
     return f"{image_name}: {channel.name or f'channel {number}'}"
 
 
-def _colormap(channel: Channel, number: int, count: int) -> Any:
+def colormap_of(channel: Channel, number: int, count: int) -> Any:
+    """Return the colormap, as napari takes it, of one of so many channels."""
     if channel.colormap is not None and is_known_colormap(channel.colormap):
         return channel.colormap
     colour = f"#{channel.color}" if channel.color else None

@@ -19,6 +19,7 @@ from napari_omezarr_cloud.napari.background import (
     wait_for,
 )
 from napari_omezarr_cloud.napari.choosing import chooser_for, is_to_be_chosen
+from napari_omezarr_cloud.napari.kept_look import tell_kept
 from napari_omezarr_cloud.napari.late_labels import (
     early_notes,
     labels_later,
@@ -164,9 +165,12 @@ def open_layers(link: str, *, rgb: bool | None = None) -> list[Any]:
         note_later(viewer, each, aloud=asker.is_by_hand)
     if found.view is not None:
         go_there_with(viewer, found.view, len(layers))
-    if asker.is_by_hand:
-        for each, _ in images:
+    for each, _ in images:
+        if asker.is_by_hand:
             tell_about(viewer, each)
+        else:
+            tell_kept(viewer, each)
+    if asker.is_by_hand:
         tell_notes(found.viewer, found.notes)
     if location.kind != "file":
         recent.remember(found)
@@ -239,9 +243,12 @@ MOST_BESIDE = 16
 
 def tell_about(viewer: Any, image: Image) -> None:
     """Say what was odd about an image, and offer the one that a label image belongs to."""
+    tell_kept(viewer, image)
     place = image.opened.beside
     level = sentence_on_level(image)
-    notes = [*([level] if level else []), *early_notes(image)]
+    told = str(image.opened.kept_rendering)
+    early = [note for note in early_notes(image) if note != told]
+    notes = [*([level] if level else []), *early]
     if place is None:
         tell_notes(image.name, notes)
         return

@@ -11,6 +11,7 @@ from napari_omezarr_cloud.errors import CloudError
 from napari_omezarr_cloud.napari import wiring
 from napari_omezarr_cloud.napari.background import Job
 from napari_omezarr_cloud.napari.choosing import chooser_for
+from napari_omezarr_cloud.napari.kept_look import tell_kept
 from napari_omezarr_cloud.napari.link_view import dressed, go_there
 from napari_omezarr_cloud.napari.notices import tell_error, tell_notes
 from napari_omezarr_cloud.napari.opening import can_choose, left_out, show_image, tell_about
@@ -132,6 +133,8 @@ class Showing(QObject):
             then=shown,
         )
         tell_about(viewer, image)
+        for each in image.together:
+            tell_kept(viewer, each)
 
     def _go_to_place(self, first: int) -> None:
         """Go where the view says, once: the person may move on while other images come."""

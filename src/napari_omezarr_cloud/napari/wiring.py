@@ -24,7 +24,7 @@ from napari_omezarr_cloud.napari.refresh import refresher
 from napari_omezarr_cloud.napari.volume import choose_levels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "add_one_by_one",
     "attach",
     "attach_all",
+    "go_to_planes",
     "is_open",
     "show_placed",
 ]
@@ -212,9 +213,14 @@ def add_one_by_one(
 def start_dims(viewer: Any, layer: Any) -> None:
     """Go to the plane and time point that the file says to show first; ours or not."""
     about = layer.metadata.get(METADATA_KEY) or {}
+    stated = {"z": about.get("default_z"), "t": about.get("default_t")}
+    go_to_planes(viewer, layer, stated)
+
+
+def go_to_planes(viewer: Any, layer: Any, planes: Mapping[str, int | None]) -> None:
+    """Go to planes of a layer, counted by the names of its axes; None leaves the slider alone."""
     labels = [str(name) for name in layer.axis_labels]
     offset = viewer.dims.ndim - layer.ndim
-    for key, name in (("default_z", "z"), ("default_t", "t")):
-        if key in about and name in labels:
-            axis = labels.index(name) + offset
-            viewer.dims.set_current_step(axis, int(about[key]))
+    for name, plane in planes.items():
+        if plane is not None and name in labels:
+            viewer.dims.set_current_step(labels.index(name) + offset, plane)

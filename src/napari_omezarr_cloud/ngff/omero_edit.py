@@ -20,8 +20,8 @@ _WORDS = {
     "active": "shown",
     "window": "contrast limits",
     OWN_KEY: "colormap in napari",
-    "defaultZ": "first plane of z",
-    "defaultT": "first time point",
+    "defaultZ": "z shown first",
+    "defaultT": "t shown first",
 }
 _RANGE = "range of the contrast slider"
 

@@ -89,7 +89,8 @@ async def open_image_group(
     )
     try:
         image, pyramid = await whole
-        pyramid = replace(pyramid, kept=(*pyramid.kept, opened.location))
+        name = image.name if image.name not in (None, "", "/") else opened.location.name
+        pyramid = replace(pyramid, name=name, kept=(*pyramid.kept, opened.location))
         if axes is not None and pyramid.ndim != len(axes):
             raise _misfit(where, axes, pyramid)
     except BaseException:
@@ -116,7 +117,7 @@ async def open_image_group(
         opened.traffic,
         tuple(dict.fromkeys((*opened.notes, *notes, *image.notes))),
         labels,
-        name=image.name if image.name not in (None, "", "/") else opened.location.name,
+        name=name,
         series=series,
         beside=beside,
     )
