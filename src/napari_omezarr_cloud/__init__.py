@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         open_async,
     )
     from napari_omezarr_cloud.errors import CloudError
+    from napari_omezarr_cloud.extracting import extract, plan_extract
     from napari_omezarr_cloud.measuring import measure, plan_measure
     from napari_omezarr_cloud.napari.box_view import show_full_resolution, show_whole_volume
     from napari_omezarr_cloud.napari.layer_data import LayerData, to_layers
@@ -80,6 +81,7 @@ __all__ = [
     "cache_info",
     "clear_cache",
     "drop_rendering",
+    "extract",
     "from_array",
     "keep_offline",
     "keep_rendering",
@@ -89,6 +91,7 @@ __all__ = [
     "open_async",
     "operation",
     "operations",
+    "plan_extract",
     "plan_measure",
     "plan_offline",
     "plan_run",
@@ -126,12 +129,14 @@ _HOMES = {
     "cache_info": "offline",
     "clear_cache": "offline",
     "drop_rendering": "rendering",
+    "extract": "extracting",
     "keep_offline": "offline",
     "keep_rendering": "rendering",
     "kept_offline": "offline",
     "measure": "measuring",
     "operation": "process.own",
     "operations": "process",
+    "plan_extract": "extracting",
     "plan_measure": "measuring",
     "plan_offline": "offline",
     "plan_run": "running",

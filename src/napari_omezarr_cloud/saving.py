@@ -49,6 +49,7 @@ def plan_save(
     method: str | None = None,
     factors: Sequence[Sequence[int]] | None = None,
     levels: int | None = None,
+    copied: Sequence[int] | None = None,
     chunks: Sequence[int] | None = None,
     shards: Sequence[int] | Literal["auto"] | None = "auto",
     codec: str = "blosc",
@@ -63,10 +64,8 @@ def plan_save(
     """
     location = target if isinstance(target, Location) else locate(target, **access)
     pyramid = source.pyramid
-    if not -len(pyramid.levels) <= level < len(pyramid.levels):
-        why = f"there is no level {level}; the image has {len(pyramid.levels)}"
-        raise RegionError("Could not save the image", where=pyramid.source, why=why)
-    number = level % len(pyramid.levels)
+    numbers = _levels(source, level, copied)
+    number = numbers[0]
     if is_labels is None:
         is_labels = isinstance(source, Labels) or _makes_labels(source)
     # Labels are whole numbers; some tools write masks as booleans.
@@ -79,22 +78,24 @@ def plan_save(
             raise RegionError("Could not save the image", where=pyramid.source, why="it is empty")
     axis = channel_axis(pyramid)
     views, taken = [view], None
+    described: Sequence[int] | None = None
+    if box is not None and axis is not None:
+        described = range(box.start[axis], box.stop[axis])
     if channels is not None and axis is not None:
         count = pyramid.levels[0].grid.shape[axis]
         if not channels or any(not 0 <= c < count for c in channels):
             why = f"channels {list(channels)} were asked for, and it has 0 to {count - 1}"
             raise WriteError("Could not save the image", where=pyramid.source, why=why)
-        taken = list(channels)
+        described = taken = list(channels)
         views = [PyramidView.of(pyramid, {axis: c}) for c in taken]
         if box is not None:
             keep = [a for a in range(pyramid.ndim) if a != axis]
             box = Region(tuple(box.start[a] for a in keep), tuple(box.stop[a] for a in keep))
-    found = ViewSource.of(views, numbers=(number,), box=box, are_channels=taken is not None)
+    found = ViewSource.of(views, numbers=numbers, box=box, are_channels=taken is not None)
     plan = plan_packed(
         location,
-        found.grid(),
+        [(found.grid(n), found.transform(n)) for n in range(len(numbers))],
         found.axes,
-        found.transform(),
         name=source.name if name is None else name,
         version=version,
         is_labels=is_labels,
@@ -105,8 +106,29 @@ def plan_save(
         shards=shards,
         codec=codec,
     )
-    planned = SavePlan(location, plan, found, _ome(source, taken, version), _provenance(source))
+    ome = _ome(source, described, version, found)
+    planned = SavePlan(location, plan, found, ome, _provenance(source))
     return by_blocks(planned, pyramid, number, overlap)
+
+
+def _levels(
+    source: Image | Labels | Derived, level: int, copied: Sequence[int] | None
+) -> tuple[int, ...]:
+    """Return the level that is taken, or all that are copied, the finest first."""
+    count = len(source.levels)
+    what, where = "Could not save the image", source.pyramid.source
+    wanted = [level] if copied is None else list(copied)
+    for each in wanted:
+        if not -count <= each < count:
+            why = f"there is no level {each}; the image has {count}"
+            raise RegionError(what, where=where, why=why)
+    if copied is None:
+        return (level % count,)
+    numbers = tuple(sorted({each % count for each in wanted}))
+    if not numbers or isinstance(source.pyramid.levels[numbers[0]], DerivedLevel):
+        why = "none is chosen" if not numbers else "it is computed, and has no levels to copy"
+        raise WriteError(what, where=where, why=why, hint="Have its coarser levels made.")
+    return numbers
 
 
 def _makes_labels(source: Image | Labels | Derived) -> bool:
@@ -200,6 +222,9 @@ def save(
         the axes that make voxels cubes.
     levels
         How many at most; None: down to about 256 voxels.
+    copied
+        Levels of the source that are copied as they are, instead of making coarser ones; `region`
+        is in voxels of the finest of them.
     chunks, shards
         Voxels per axis of the units of compression, and of objects (multiples of chunks; "auto":
         where there would be more than a thousand objects; None: no shards).
@@ -319,7 +344,10 @@ def labels_place(image: Image, name: str) -> tuple[Location, Literal["0.4", "0.5
 
 
 def _ome(
-    source: Image | Labels | Derived, channels: Sequence[int] | None, version: str
+    source: Image | Labels | Derived,
+    channels: Sequence[int] | None,
+    version: str,
+    written: ViewSource,
 ) -> dict[str, Any]:
     if isinstance(source, Labels):
         return image_label_attributes(replace(source.label, source=None), version=version)
@@ -331,7 +359,23 @@ def _ome(
     if all(each == Channel() for each in described):
         return {}
     image = source.opened.image
-    return omero_attributes(Rendering(described, image.default_z, image.default_t, image.model))
+    z, t = (
+        _same_plane(source, written, name, plane)
+        for name, plane in (("z", image.default_z), ("t", image.default_t))
+    )
+    return omero_attributes(Rendering(described, z, t, image.model))
+
+
+def _same_plane(source: Image, written: ViewSource, axis: str, plane: int | None) -> int | None:
+    """Return where a plane of the source lies in what is written of it; None: outside."""
+    names = [each.name for each in source.axes]
+    if plane is None or axis not in names:
+        return plane
+    old, new = names.index(axis), [each.name for each in written.axes].index(axis)
+    before, after = source.pyramid.levels[0].transform, written.transform()
+    world = before.scale[old] * plane + before.translation[old]
+    found = round((world - after.translation[new]) / after.scale[new])
+    return found if 0 <= found < written.grid().shape[new] else None
 
 
 def _provenance(source: Image | Labels | Derived) -> dict[str, Any]:

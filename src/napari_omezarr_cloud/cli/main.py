@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from napari_omezarr_cloud.cli.cache import add_cache
+from napari_omezarr_cloud.cli.extract import add_extract
 from napari_omezarr_cloud.cli.measure import add_measure
 from napari_omezarr_cloud.cli.plain import plain
 from napari_omezarr_cloud.cli.run import add_run
@@ -137,6 +138,7 @@ def build_parser() -> argparse.ArgumentParser:
     verb.set_defaults(run=_info)
 
     add_save(verbs, _LINK, _add_access)
+    add_extract(verbs, _LINK, _add_access)
     add_run(verbs, _LINK, _add_access)
     add_measure(verbs, _LINK, _add_access)
     add_cache(verbs, _LINK, _add_access)

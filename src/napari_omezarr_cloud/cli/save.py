@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.write.save_plan import SavePlan
     from napari_omezarr_cloud.write.writing import Progress
 
-__all__ = ["access_of", "add_save", "add_written", "write_shown", "written_of"]
+__all__ = ["access_of", "add_save", "add_written", "numbers", "write_shown", "written_of"]
 
 
 def add_save(
@@ -30,7 +30,7 @@ def add_save(
         "so.",
     )
     add_written(verb, link_help)
-    verb.add_argument("--channels", type=_numbers, metavar="0,2", help="which (default: all)")
+    verb.add_argument("--channels", type=numbers, metavar="0,2", help="which (default: all)")
     add_access(verb)
     verb.set_defaults(run=_save)
 
@@ -39,7 +39,9 @@ def add_written(verb: argparse.ArgumentParser, link_help: str) -> None:
     """Add from where, to where, and how an image is written."""
     verb.add_argument("source", metavar="SOURCE", help=link_help)
     verb.add_argument(
-        "target", metavar="TARGET", help="a folder, s3://bucket/key, gs://… or az://…"
+        "target",
+        metavar="TARGET",
+        help="a folder, s3://bucket/key, gs://… or az://…; one file if it ends in .ozx",
     )
     verb.add_argument(
         "--box", metavar=BOX, help="by axis, in voxels of the level; other axes are taken whole"
@@ -53,7 +55,7 @@ def add_written(verb: argparse.ArgumentParser, link_help: str) -> None:
         help="how coarser levels are made (default: mean)",
     )
     verb.add_argument("--levels", type=int, metavar="N", help="at most (default: to a thumbnail)")
-    verb.add_argument("--chunks", type=_numbers, metavar="1,16,256,256", help="voxels per axis")
+    verb.add_argument("--chunks", type=numbers, metavar="1,16,256,256", help="voxels per axis")
     verb.add_argument(
         "--shards",
         type=_shards,
@@ -73,7 +75,8 @@ def add_written(verb: argparse.ArgumentParser, link_help: str) -> None:
     )
 
 
-def _numbers(text: str) -> list[int]:
+def numbers(text: str) -> list[int]:
+    """Return a list of numbers as it is written in the shell, ``1,16,256``."""
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
@@ -81,7 +84,7 @@ def _numbers(text: str) -> list[int]:
 
 
 def _shards(text: str) -> list[int] | str | None:
-    return {"none": None, "auto": "auto"}[text] if text in ("none", "auto") else _numbers(text)
+    return {"none": None, "auto": "auto"}[text] if text in ("none", "auto") else numbers(text)
 
 
 def access_of(given: argparse.Namespace) -> dict[str, Any]:
@@ -125,7 +128,11 @@ def write_shown(planned: SavePlan, given: argparse.Namespace, threads: int | Non
 
 
 def _show(progress: Progress) -> None:
-    done = progress.tasks_done == progress.task_count
-    text = f"\r{progress.tasks_done:,} of {progress.task_count:,} blocks, "
-    size = f"{progress.bytes_written / 1e6:,.0f} MB written  "
-    print(text + size, end="\n" if done else "", file=sys.stderr, flush=True)
+    done, count = progress.tasks_done, progress.task_count
+    words = f"{done:,} of {count:,} blocks, {progress.bytes_written / 1e6:,.0f} MB written"
+    is_end = done == count
+    if progress.stage:
+        sizes = f"{progress.stage_bytes / 1e6:,.0f} of {progress.stage_nbytes / 1e6:,.0f} MB"
+        words = f"{progress.stage} {sizes}"
+        is_end = progress.stage_bytes >= progress.stage_nbytes
+    print(f"\r{words}  ", end="\n" if is_end else "", file=sys.stderr, flush=True)

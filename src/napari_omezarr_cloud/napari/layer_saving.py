@@ -28,7 +28,7 @@ from napari_omezarr_cloud.napari.sources import wrapped
 from napari_omezarr_cloud.napari.visible import has_pixels
 from napari_omezarr_cloud.ngff import Axis
 from napari_omezarr_cloud.ngff.writing import image_label_attributes, omero_attributes
-from napari_omezarr_cloud.pyramid import Grid, PyramidView, Transform
+from napari_omezarr_cloud.pyramid import PyramidView, Region, Transform
 from napari_omezarr_cloud.saving import by_blocks, labels_place
 from napari_omezarr_cloud.write.packed_plan import plan_packed
 from napari_omezarr_cloud.write.packing import check_can_be_opened
@@ -64,6 +64,10 @@ class LayerOptions:
     """Of the image, per axis of what is written, as `shards`; labels take theirs by themselves."""
     shards: tuple[int, ...] | Literal["auto"] | None = "auto"
     codec: str = "blosc"
+    region: Region | None = None
+    """What of the level is taken, in the layers' axes; None: all."""
+    overlap: int | None = None
+    """As for :func:`noc.save`: what operations see around a block that may look everywhere."""
 
 
 @dataclass(frozen=True)
@@ -195,11 +199,11 @@ def save_layers(
         else locate(target, endpoint=endpoint, region=region, anonymous=anonymous, profile=profile)
     )
     planned = plan_layers(layers, place, LayerOptions(**options), viewer=viewer)
+    check_can_be_opened(place)
     write_planned(planned, overwrite=overwrite, threads=threads, on_progress=on_progress)
     return open_image(place)
 
 
-    check_can_be_opened(place)
 def _image(layers: Sequence[Any], target: Location, options: LayerOptions, viewer: Any) -> SavePlan:
     placed = [_placed(layer, options.level, options.region) for layer in layers]
     first = placed[0]
@@ -212,9 +216,7 @@ def _image(layers: Sequence[Any], target: Location, options: LayerOptions, viewe
                 hint="Save them one by one.",
             )
     views = [each.view for each in placed]
-    source = ViewSource.of(
-        views, numbers=(options.level,), box=options.region, are_aligned=True
-    )
+    source = ViewSource.of(views, numbers=(options.level,), box=options.region, are_aligned=True)
     count = len(layers)
     if count == 1:
         channels = [n for n, a in enumerate(source.axes) if a.type == "channel"]
@@ -238,16 +240,15 @@ def _labels(
     level: int,
     image: str | None = None,
 ) -> SavePlan:
-    placed = _placed(layer, level)
-    source = ViewSource.of([placed.view], numbers=(level,))
+    placed = _placed(layer, level, options.region)
+    source = ViewSource.of([placed.view], numbers=(level,), box=options.region)
     axes, transform = _in_order(source, placed)
-    plan = _plan(
-        source, axes, transform, options, name or _name([layer], "", target), is_labels=True
-    )
+    name = name or _name([layer], "", target)
+    plan = _plan(target, source, axes, transform, options, name, is_labels=True)
     about = replace(image_label_of(layer), source=image)
     ome = image_label_attributes(about, version=plan.version)
     whole = SavePlan(target, plan, source, ome, _provenance([layer]), notes=_notes([layer]))
-    return by_blocks(whole, placed.view.pyramid, level, None)
+    return by_blocks(whole, placed.view.pyramid, level, options.overlap)
 
 
 def _beside(layer: Any, image: Image, options: LayerOptions) -> SavePlan:
@@ -261,25 +262,23 @@ def _beside(layer: Any, image: Image, options: LayerOptions) -> SavePlan:
 def _for_labels(options: LayerOptions) -> LayerOptions:
     """Return the options without those that count the image's axes."""
     shards = options.shards if options.shards in (None, "auto") else "auto"
-    return replace(options, chunks=None, shards=shards)
+    return replace(options, chunks=None, shards=shards, region=None)
 
 
 def _plan(
+    target: Location,
     source: ViewSource,
     axes: Sequence[Axis],
     transform: Transform,
-    target: Location,
     options: LayerOptions,
     name: str,
     *,
     is_labels: bool,
 ) -> Any:
-    grid: Grid = source.grid()
     return plan_packed(
         target,
-        grid,
+        [(source.grid(), transform)],
         axes,
-        transform,
         name=name,
         version=options.version,
         is_labels=is_labels,
@@ -291,8 +290,8 @@ def _plan(
     )
 
 
-def _placed(layer: Any, level: int) -> _Placed:
-    """Return a layer's view, and where one of its levels lies on screen, in the file's units."""
+def _placed(layer: Any, level: int, region: Region | None = None) -> _Placed:
+    """Return a layer's view, and where a region of a level lies on screen, in the file's units."""
     ours = view_of(layer)
     # Of others a fresh one: what was read of an array may have been painted over since.
     view = wrapped(layer) if ours is None else ours
@@ -325,7 +324,8 @@ def _placed(layer: Any, level: int) -> _Placed:
         else:
             axes.append(replace(axis, unit=None if unit == "pixel" else unit))
         scales.append(size * steps.scale[n])
-        starts.append(start + size * steps.translation[n])
+        first = 0 if region is None else region.start[n]
+        starts.append(start + size * (steps.translation[n] + steps.scale[n] * first))
     return _Placed(layer, view, tuple(axes), Transform(tuple(scales), tuple(starts)))
 
 

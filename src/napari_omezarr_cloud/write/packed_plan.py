@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.write.plan import Plan
     from napari_omezarr_cloud.write.save_plan import SavePlan
 
-__all__ = ["check_packing", "plan_packed", "suited", "tiff_dtype"]
+__all__ = ["check_packing", "plan_packed", "tiff_chunks", "tiff_dtype"]
 
 _TILE = 512
 _SIXTEENTH = 16
@@ -32,41 +33,39 @@ _TIFF_DTYPES = ("u1", "u2", "u4", "i1", "i2", "i4", "f4", "f8")
 
 
 def plan_packed(
-    location: Location, grid: Grid, axes: Sequence[Axis], transform: Transform, **options: Any
+    location: Location,
+    levels: Sequence[tuple[Grid, Transform]],
+    axes: Sequence[Axis],
+    **options: Any,
 ) -> Plan:
     """Return how an image would be written to a place, as `plan_image` does, and suited to it.
 
     An ``.ozx`` is sharded, as RFC-9 recommends. An OME-TIFF has square tiles, and levels that are
     coarser along y and x only.
 
+    Parameters
+    ----------
+    location
+        Where to.
+    levels
+        Shape, dtype and place of the finest level; of several, all are copied as they are.
+    axes, **options
+        As for `plan_image`.
+
     Raises
     ------
     WriteError
         As `plan_image`, and if the file cannot hold it.
     """
-    kind = packed_as(location)
-    if kind == "zip" and options.get("shards", "auto") == "auto":
-        options["shards"] = "auto" if options.get("version") == "0.4" else "always"
-    if kind == "ome-tiff":
-        grid = Grid(grid.shape, grid.chunks, tiff_dtype(grid.dtype))
-        options.update(
-            version="0.5",
-            chunks=tiff_chunks(grid.shape),
-            shards="auto",
-            codec="none" if options.get("codec") == "none" else "blosc-lz4",
-            factors=options.get("factors") or _plane_factors(grid.shape, options),
+    if len(levels) == 1:
+        plan = _plan_one(location, *levels[0], axes, options)
+    else:
+        each = {**options, "factors": None, "level_count": 1}
+        plans = [_plan_one(location, *level, axes, each) for level in levels]
+        copied = tuple(
+            replace(plan.levels[0], path=str(number)) for number, plan in enumerate(plans)
         )
-    return suited(location, plan_image(grid, axes, transform, **options))
-
-
-def suited(location: Location, plan: Plan) -> Plan:
-    """Return a plan if a file of this kind can hold it.
-
-    Raises
-    ------
-    WriteError
-        If an OME-TIFF cannot: its levels have the planes of the finest one.
-    """
+        plan = replace(plans[0], levels=copied, copied=True)
     planes = {level.shape[:-2] for level in plan.levels}
     if packed_as(location) == "ome-tiff" and len(planes) > 1:
         raise _refused(
@@ -75,6 +74,30 @@ def suited(location: Location, plan: Plan) -> Plan:
             "Take levels that are coarser along y and x only, or one of them.",
         )
     return plan
+
+
+def _plan_one(
+    location: Location,
+    grid: Grid,
+    transform: Transform,
+    axes: Sequence[Axis],
+    options: dict[str, Any],
+) -> Plan:
+    kind = packed_as(location)
+    if kind == "zip" and options.get("shards", "auto") == "auto":
+        shards = "auto" if options.get("version") == "0.4" else "always"
+        options = {**options, "shards": shards}
+    if kind == "ome-tiff":
+        grid = Grid(grid.shape, grid.chunks, tiff_dtype(grid.dtype))
+        options = {
+            **options,
+            "version": "0.5",
+            "chunks": tiff_chunks(grid.shape),
+            "shards": "auto",
+            "codec": "none" if options.get("codec") == "none" else "blosc-lz4",
+            "factors": options.get("factors") or _plane_factors(grid.shape, options),
+        }
+    return plan_image(grid, axes, transform, **options)
 
 
 def tiff_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

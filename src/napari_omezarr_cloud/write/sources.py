@@ -146,8 +146,13 @@ class ViewSource:
 
     def transform(self, number: int = 0) -> Transform:
         """Return where the voxels of a level of what is written lie."""
-        whole = self.views[0].transform(self.numbers[number])
-        start = self.boxes[number].start
+        first = self.views[0]
+        whole = first.transform(self.numbers[number])
+        # Channels have no place: some that are left out move none of the others.
+        start = [
+            0 if axis.type == "channel" else a
+            for axis, a in zip(first.axes, self.boxes[number].start, strict=True)
+        ]
         translation = tuple(
             t + s * a for t, s, a in zip(whole.translation, whole.scale, start, strict=True)
         )

@@ -115,7 +115,7 @@ def image_documents(
         name=plan.name,
         axes=plan.axes,
         datasets=[Dataset(lv.path, lv.scale, lv.translation) for lv in plan.levels],
-        method=None if len(plan.levels) == 1 else plan.method,
+        method=None if len(plan.levels) == 1 or plan.copied else plan.method,
     )
     own = {**attributes, **(ome or {})}
     return levels, group_documents(own, version=plan.version, beside=beside)
