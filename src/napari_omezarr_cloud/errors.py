@@ -182,6 +182,10 @@ class ExistsError(WriteError):
     """Something is there already, and was not to be overwritten; ``why`` names it."""
 
 
+class BusyError(WriteError):
+    """Somebody else is writing there at this moment; ``why`` says who."""
+
+
 class ChangedError(WriteError):
     """Somebody else has changed it since it was read; theirs is there, and nothing was written."""
 

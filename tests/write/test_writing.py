@@ -128,13 +128,13 @@ def test_a_cancelled_write_is_no_image_and_goes_on_where_it_was(tmp_path: Path) 
 
 def test_another_plan_or_origin_does_not_take_up_a_write(tmp_path: Path) -> None:
     array = np.ones((9, 9), "u1")
-    begun(planned(array, "yx", (1, 1)), tmp_path / "a.zarr", origin="this image")
+    begun(planned(array, "yx", (1, 1)), tmp_path / "a.zarr", origin="this image").release()
 
     for plan, origin in [
         (planned(array, "yx", (1, 1), codec="zstd"), "this image"),
         (planned(array, "yx", (1, 1)), "another image"),
     ]:
-        with pytest.raises(ExistsError, match="unfinished write"):
+        with pytest.raises(ExistsError, match="the beginning of another save"):
             begun(plan, tmp_path / "a.zarr", origin=origin)
 
 

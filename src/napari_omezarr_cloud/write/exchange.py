@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
+import sys
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,29 +129,63 @@ async def _honours_conditions(store: RemoteStore, key: str) -> bool:
 
 @contextlib.asynccontextmanager
 async def _locked(path: Path) -> AsyncIterator[None]:
-    """Hold a file beside the document while it is changed; one left by a dead process is taken."""
+    """Hold a file beside the document while it is changed; who is killed lets go of it, too."""
     lock = path.with_name(f".{path.name}.lock")
-    for tries_left in reversed(range(_LOCK_TRIES)):
-        try:
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        except FileExistsError:
-            if not tries_left:
-                break  # five seconds for a document of some kilobytes: nobody holds it any more
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        tries_left = _LOCK_TRIES
+        while (held := _try_lock(lock)) is None:
+            if not (tries_left := tries_left - 1):  # five seconds for a document of some kilobytes
+                raise ChangedError(
+                    "The document was not changed",
+                    where=str(path),
+                    why="another program holds it",
+                    hint="Do it again when that has ended.",
+                )
             await asyncio.sleep(_LOCK_WAIT_S)
-        except OSError as error:
-            raise WriteError(
-                "Could not write",
-                where=str(path),
-                why=error.strerror or str(error),
-                hint="Is it yours to write?",
-            ) from error
-        else:
-            break
+    except OSError as error:
+        raise WriteError(
+            "Could not write",
+            where=str(path),
+            why=error.strerror or str(error),
+            hint="Is it yours to write, and is there room?",
+        ) from error
     try:
         yield
     finally:
-        lock.unlink(missing_ok=True)
+        if sys.platform == "win32":
+            os.close(held)  # nobody can delete what is open there
+            with contextlib.suppress(OSError):
+                lock.unlink()
+        else:
+            lock.unlink(missing_ok=True)
+            os.close(held)
+
+
+def _try_lock(lock: Path) -> int | None:
+    """Return a handle of the locked file; None: somebody else has it."""
+    handle = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Who had it has deleted it by now; then the next one is another file.
+        if os.path.samestat(os.fstat(handle), os.stat(lock)):
+            return handle
+    except (BlockingIOError, FileNotFoundError, PermissionError):
+        pass
+    except OSError as error:
+        if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
+            return handle  # a disk that knows no locks
+        os.close(handle)
+        raise
+    os.close(handle)
+    return None
 
 
 def _taken(store: RemoteStore, key: str, why: str) -> ChangedError:

@@ -20,7 +20,14 @@ from napari_omezarr_cloud.write.ome_tiff import write_ome_tiff
 from napari_omezarr_cloud.write.ozx import folder_nbytes, write_ozx
 from napari_omezarr_cloud.write.packed_plan import check_packing
 from napari_omezarr_cloud.write.packing import Packing, Workshop, find_packed, packed_as
-from napari_omezarr_cloud.write.replacing import finish_replacing, put_in_place, staging_of
+from napari_omezarr_cloud.write.replacing import (
+    end_replacing,
+    finish_replacing,
+    make_room,
+    put_in_place,
+    snapshot,
+    staging_of,
+)
 from napari_omezarr_cloud.write.target import Found, find, open_target
 from napari_omezarr_cloud.write.writing import Progress, Writing, identity_of
 
@@ -173,7 +180,7 @@ def look_there(planned: SavePlan) -> tuple[Found, bool]:
     if planned.packing is not None:
         found = io_thread().wait(find_packed(planned.location))
     else:
-        found, _ = io_thread().wait(_found(planned.location))
+        found = io_thread().wait(_looked(planned.location))
     if found.plan is None:
         return found, False
     return found, found.plan == identity_of(planned.plan, planned.origin())
@@ -213,19 +220,22 @@ def write_planned(
     ------
     ExistsError
         If something is there already, and is not to be overwritten.
+    BusyError
+        If somebody is writing there.
+    ChangedError
+        If somebody else has changed the place meanwhile.
     WriteError
         If it was cancelled, or cannot be written so, or there.
     CloudError
         If the source cannot be read.
     """
     progress = Progress() if progress is None else progress
-    _write_all(planned, overwrite, threads, on_progress or (lambda _: None), progress)
-    if planned.listed_in is None:
+    return _write_all(planned, overwrite, threads, on_progress or (lambda _: None), progress)
+
+
+def _list(labels: SavePlan, image: Location | None) -> tuple[str, ...]:
+    if image is None:
         return ()
-    return _list(planned, planned.listed_in)
-
-
-def _list(labels: SavePlan, image: Location) -> tuple[str, ...]:
     plan = labels.plan
     return io_thread().wait(list_label(open_target(image), plan.name, version=plan.version))
 
@@ -236,22 +246,40 @@ def _write_all(
     threads: int | None,
     tell: Callable[[Progress], None],
     progress: Progress,
-) -> None:
+) -> tuple[str, ...]:
     place, origin = planned.location, planned.origin()
     whole = identity_of(planned.plan, origin)
     if planned.packing is not None:
         _write_packed(planned, whole, overwrite, threads, tell, progress)
-        return
-    found, identity = io_thread().wait(_found(place))
+        return ()
+    io = io_thread()
+    found, identity = io.wait(_found(place))
     if identity == whole:
-        return  # it broke off when it had only to be put in its place
-    replaces = overwrite and not found.is_empty and found.plan != whole
-    at = staging_of(place) if replaces else place
-    if replaces:
-        found = io_thread().wait(find(at))
-    _write_tree(planned, at, found, origin, threads, tell, progress)
-    if replaces:
-        io_thread().wait(put_in_place(at, place, whole))
+        return _list(planned, planned.listed_in)  # it broke off when it had only to be put there
+    if found.notes is not None:
+        found.notes.refuse_if_busy(str(place))
+    # The notes stay until all is done: what breaks off before is gone on with, and not refused.
+    notes: tuple[str, ...] = ()
+    if not overwrite or found.is_empty or found.plan == whole:
+
+        def end(writing: Writing) -> None:
+            nonlocal notes
+            notes = _list(planned, planned.listed_in)
+            writing.clear()
+
+        _write_tree(planned, place, found, origin, threads, tell, progress, end)
+        return notes
+    before, staging = io.wait(snapshot(place)), staging_of(place)
+
+    def replace_old(writing: Writing) -> None:
+        nonlocal notes
+        io.wait(put_in_place(staging, place, writing.claim, before))
+        notes = _list(planned, planned.listed_in)
+        io.wait(end_replacing(staging, place, writing.claim))
+
+    there = io.wait(make_room(staging, whole))
+    _write_tree(planned, staging, there, origin, threads, tell, progress, replace_old)
+    return notes
 
 
 def _write_tree(
@@ -262,6 +290,7 @@ def _write_tree(
     threads: int | None,
     tell: Callable[[Progress], None],
     progress: Progress,
+    end: Callable[[Writing], None] = Writing.clear,
 ) -> None:
     """Write an image and its labels as a folder, or as objects of a bucket."""
     writing = planned.writing(at, origin, progress)
@@ -270,11 +299,15 @@ def _write_tree(
         (each, each.writing(at.child(f"labels/{each.plan.name}"), each.origin(), progress))
         for each in planned.labels
     ]
-    writing.begin(found)
-    for each, labels in below:
-        _write_labels(each, labels, threads, tell)
-        _list(each, at)
-    writing.run(planned.source, threads=threads, on_progress=tell)
+    try:
+        writing.begin(found)
+        for each, labels in below:
+            _write_labels(each, labels, threads, tell)
+            _list(each, at)
+        writing.write(planned.source, threads=threads, on_progress=tell)
+        end(writing)
+    finally:
+        writing.release()
 
 
 def _write_packed(
@@ -336,6 +369,12 @@ def _write_labels(
         return
     writing.begin(found)
     writing.run(planned.source, threads=threads, on_progress=tell)
+
+
+async def _looked(location: Location) -> Found:
+    """Return what is there, and put a folder back that was about to be overwritten."""
+    found = await find(location)
+    return (await finish_replacing(location, found))[0] if location.kind == "file" else found
 
 
 async def _found(location: Location) -> tuple[Found, dict[str, Any] | None]:

@@ -7,8 +7,8 @@ not end leaves notes (below `WRITE_NOTES`), by which it is taken up again or tol
 from __future__ import annotations
 
 import asyncio
-import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,16 +18,25 @@ from napari_omezarr_cloud.errors import (
     NotFoundError,
     WriteError,
 )
-from napari_omezarr_cloud.pyramid.documents import WRITE_NOTES
+from napari_omezarr_cloud.pyramid.documents import ROOT, WRITE_NOTES
 from napari_omezarr_cloud.store import RemoteStore
 from napari_omezarr_cloud.store.credentials import has_credentials
 from napari_omezarr_cloud.store.place_access import access_for, ready, settled
+from napari_omezarr_cloud.write.claiming import PLAN_KEY, Notes
 
 if TYPE_CHECKING:
     from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.store import ByteStore
 
-__all__ = ["Found", "delete_tree", "find", "open_target", "tree"]
+__all__ = [
+    "Found",
+    "delete_half_files",
+    "delete_notes",
+    "delete_tree",
+    "find",
+    "open_target",
+    "tree",
+]
 
 _DELETIONS = 64
 
@@ -42,11 +51,18 @@ class Found:
     """What an unfinished write was about to write there."""
     is_file: bool = False
     """Whether it is one file, or object, at the place itself and not below it."""
+    notes: Notes | None = None
+    """Of an unfinished write: what, whose, and how far."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is there."""
-        return not self.names
+        """Whether nothing is there; what is left over of notes without a plan is nothing."""
+        return self.plan is None and not set(self.names) - {WRITE_NOTES}
+
+    @property
+    def is_image(self) -> bool:
+        """Whether there is what a reader would look for."""
+        return not set(self.names).isdisjoint(ROOT)
 
     @property
     def is_unfinished(self) -> bool:
@@ -122,25 +138,14 @@ async def find(location: Location) -> Found:
         return Found()
     except AccessRefusedError:
         # Without the right to list, what a reader would look for tells.
-        keys = ["zarr.json", ".zgroup", ".zattrs", ".zarray", f"{WRITE_NOTES}/plan.json"]
+        keys = [*ROOT, PLAN_KEY]
         there = await asyncio.gather(*(store.get(key) for key in keys))
         names = tuple(key for key, data in zip(keys, there, strict=True) if data is not None)
     else:
         names = tuple(entry.name for entry in entries)
-    raw = (
-        await store.get(f"{WRITE_NOTES}/plan.json")
-        if any(n.startswith(WRITE_NOTES) for n in names)
-        else None
-    )
-    return Found(names, None if raw is None else _plan(raw))
-
-
-def _plan(raw: Any) -> dict[str, Any]:
-    try:
-        value = json.loads(bytes(raw))
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
+    raw = await store.get(PLAN_KEY) if any(n.startswith(WRITE_NOTES) for n in names) else None
+    notes = Notes.of(raw)
+    return Found(names, None if notes is None else notes.identity, notes=notes)
 
 
 async def tree(store: ByteStore, prefix: str = "") -> list[str]:
@@ -161,3 +166,23 @@ async def delete_tree(store: ByteStore, prefix: str = "", *, last: str = "", but
         await asyncio.gather(*(store.delete(key) for key in keys[first : first + _DELETIONS]))
     if last:
         await store.delete(last)
+
+
+async def delete_notes(store: RemoteStore) -> None:
+    """Delete the notes of a write, the plan last: without it nobody knows what the rest is."""
+    await delete_tree(store, WRITE_NOTES, last=PLAN_KEY)
+    if store.location.kind == "file":
+        # A writer that was killed leaves half-written files, which no listing shows.
+        await asyncio.to_thread(shutil.rmtree, Path(store.location.key, WRITE_NOTES), True)
+
+
+def delete_half_files(location: Location) -> None:
+    """Delete what a writer left half-written that was killed: nobody else must be writing there.
+
+    Files get their names when they are whole, and only in a folder; until then a ``#`` and a number
+    stand behind the name.
+    """
+    if location.kind == "file":
+        for path in Path(location.key).rglob("*#[0-9]*"):
+            if path.name.rpartition("#")[2].isdecimal() and path.is_file():
+                path.unlink(missing_ok=True)

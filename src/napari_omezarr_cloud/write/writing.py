@@ -11,15 +11,21 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_omezarr_cloud.errors import ExistsError, WriteError
+from napari_omezarr_cloud.errors import ChangedError, CloudError, ExistsError, WriteError
 from napari_omezarr_cloud.ngff import Dataset
 from napari_omezarr_cloud.ngff.writing import group_documents, image_attributes, json_bytes
 from napari_omezarr_cloud.pyramid.documents import WRITE_NOTES
 from napari_omezarr_cloud.store import io_thread
 from napari_omezarr_cloud.write.blocks import Blocks, Tree
+from napari_omezarr_cloud.write.claiming import PLAN_KEY, Claim
 from napari_omezarr_cloud.write.encoding import level_document
 from napari_omezarr_cloud.write.merging import MergedLabels, block_name
-from napari_omezarr_cloud.write.target import delete_tree, open_target
+from napari_omezarr_cloud.write.target import (
+    delete_half_files,
+    delete_notes,
+    delete_tree,
+    open_target,
+)
 from napari_omezarr_cloud.write.waves import waves
 
 if TYPE_CHECKING:
@@ -27,7 +33,6 @@ if TYPE_CHECKING:
 
     from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.pyramid import Index
-    from napari_omezarr_cloud.store import ByteStore
     from napari_omezarr_cloud.write.blocks import Source
     from napari_omezarr_cloud.write.merging import Merging
     from napari_omezarr_cloud.write.plan import Plan
@@ -172,7 +177,9 @@ class Writing:
         self.progress.task_count += self.task_count
         self._documents = image_documents(plan, ome, beside)
         self.identity = identity_of(plan, origin)
-        self._store: ByteStore = open_target(location)
+        self._store = open_target(location)
+        self.claim = Claim(self._store, self.identity, self.progress.cancel)
+        self._was_image = False
         self._done: set[str] = set()
         self._units: dict[str, set[Index]] = {}
 
@@ -188,23 +195,27 @@ class Writing:
         ------
         ExistsError
             If something else is there.
+        BusyError
+            If somebody is writing there.
         CloudError
             If nothing can be written there.
         """
-        if found.plan is not None and found.plan == self.identity:
-            io_thread().wait(self._look_what_is_done())
-            return
-        if not found.is_empty:
+        if found.notes is not None:
+            found.notes.refuse_if_busy(str(self.location))
+        if not found.is_empty and found.plan != self.identity:
             names = ", ".join(found.names[:5]) + (" …" if len(found.names) > 5 else "")
-            raise ExistsError(
-                "Nothing was written",
-                where=str(self.location),
-                why="another unfinished write is there"
-                if found.is_unfinished
-                else f"something is there already ({names})",
-                hint="Choose another name, or say that it may be overwritten.",
-            )
-        io_thread().wait(self._store.put(f"{WRITE_NOTES}/plan.json", json_bytes(self.identity)))
+            why = f"something is there already ({names})"
+            hint = "Choose another name, or say that it may be overwritten."
+            if found.notes is not None:
+                why = f"the beginning of {found.notes.in_words()} is there"
+                hint = f"Do that again to go on with it. {hint}"
+            raise ExistsError("Nothing was written", where=str(self.location), why=why, hint=hint)
+        if io_thread().wait(self.claim.take()):
+            delete_half_files(self.location)
+            io_thread().wait(self._look_what_is_done())
+        elif found.names:
+            io_thread().wait(delete_tree(self._store, WRITE_NOTES, but=PLAN_KEY))
+        self._was_image = found.is_image
 
     async def _look_what_is_done(self) -> None:
         tasks, units = await asyncio.gather(
@@ -240,13 +251,42 @@ class Writing:
         CloudError
             If voxels cannot be read.
         """
-        with ThreadPoolExecutor(threads or os.cpu_count() or 1, "omezarr-write") as pool:
-            if self.merging is not None:
-                source = self._merged(pool, source, self.merging, on_progress)
-            blocks = self.blocks(source)
-            for wave in self.waves:
-                self._run_all(pool, self._make, self._leaves(blocks, wave), on_progress)
-        self.finish()
+        try:
+            self.write(source, threads=threads, on_progress=on_progress)
+            self.clear()
+        finally:
+            self.release()
+
+    def write(
+        self,
+        source: Source,
+        *,
+        threads: int | None = None,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+    ) -> None:
+        """Do what `run` does, all but deleting the notes; waits."""
+        try:
+            with ThreadPoolExecutor(threads or os.cpu_count() or 1, "omezarr-write") as pool:
+                if self.merging is not None:
+                    source = self._merged(pool, source, self.merging, on_progress)
+                blocks = self.blocks(source)
+                for wave in self.waves:
+                    self._run_all(pool, self._make, self._leaves(blocks, wave), on_progress)
+            self.finish()
+        except CloudError as error:
+            if self.claim.lost is not None:
+                raise self.claim.lost from None
+            if not isinstance(error, ChangedError):
+                error.hint = f"{error.hint} {self._kept()}".strip()
+            raise
+
+    def _kept(self) -> str:
+        """Return what a write that broke off leaves behind, and how to go on."""
+        done, count = self.progress.tasks_done, self.progress.task_count
+        return (
+            f"What was written is kept ({done:,} of {count:,} blocks), and nothing else was "
+            "touched: save the same again to go on."
+        )
 
     def _merged(
         self,
@@ -284,6 +324,26 @@ class Writing:
                 self.progress.skip(wave.block_count_of(wave.region_of(task)))
             else:
                 yield task
+
+    def count_done(self) -> int:
+        """Return how many pieces of work an earlier run has done, without doing any; waits.
+
+        Raises
+        ------
+        CloudError
+            If that cannot be found out.
+        """
+        io_thread().wait(self._look_what_is_done())
+        # Each block that is labelled has its faces kept.
+        done = len(io_thread().wait(self._store.list(f"{WRITE_NOTES}/faces")))
+        for wave in self.waves:
+            for task in wave.tasks():
+                regions = [wave.region_of(task)]
+                if task.name not in self._done:
+                    at = self._units.get(task.name, ())
+                    regions = [unit for unit in wave.units(task) if unit.start in at] if at else []
+                done += sum(map(wave.block_count_of, regions))
+        return done
 
     def tree(self, blocks: Blocks, wave: Wave, task: Task) -> Tree:
         """Return a task, to be run here: without the units that an earlier run has written."""
@@ -342,15 +402,41 @@ class Writing:
         return running
 
     def finish(self) -> None:
-        """Write the documents, the one that makes it an image last, and delete the notes."""
+        """Write the documents, the one that makes it an image last.
+
+        Raises
+        ------
+        ChangedError
+            If somebody else writes, or has written, at the place.
+        CloudError
+            If they cannot be written.
+        """
 
         async def end() -> None:
+            await self.claim.check()
             levels, group = self._documents
+            root = list(group)[-1]
+            if not self._was_image and await self._store.get(root) is not None:
+                raise ChangedError(
+                    "The image was not finished",
+                    where=str(self.location),
+                    key=root,
+                    why="somebody else has put an image there meanwhile",
+                    hint="Look at it, and save to another place.",
+                )
             await asyncio.gather(*(self._store.put(key, raw) for key, raw in levels.items()))
             for key, raw in group.items():
                 await self._store.put(key, raw)
-            await delete_tree(self._store, WRITE_NOTES, last=f"{WRITE_NOTES}/plan.json")
 
         if self.progress.is_cancelled:
             raise WriteError("Writing was cancelled", where=str(self.location))
         io_thread().wait(end())
+
+    def clear(self) -> None:
+        """Delete the notes of what is whole; waits."""
+        self.claim.end()
+        io_thread().wait(delete_notes(self._store))
+
+    def release(self) -> None:
+        """Let others go on with what is not whole; waits. After `clear`, does nothing."""
+        self.claim.release()
