@@ -11,6 +11,7 @@ from napari_omezarr_cloud.cli.cache import add_cache
 from napari_omezarr_cloud.cli.extract import add_extract
 from napari_omezarr_cloud.cli.measure import add_measure
 from napari_omezarr_cloud.cli.plain import plain
+from napari_omezarr_cloud.cli.rendering import add_rendering
 from napari_omezarr_cloud.cli.run import add_run
 from napari_omezarr_cloud.cli.save import add_save
 from napari_omezarr_cloud.errors import CloudError
@@ -141,6 +142,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_extract(verbs, _LINK, _add_access)
     add_run(verbs, _LINK, _add_access)
     add_measure(verbs, _LINK, _add_access)
+    add_rendering(verbs, _LINK, _add_access)
     add_cache(verbs, _LINK, _add_access)
     return parser
 

@@ -47,7 +47,10 @@ def edited_omero(omero: object, rendering: Rendering) -> dict[str, Any]:
     block = dict(omero) if isinstance(omero, dict) else {}
     held = block.get("channels")
     channels = list(held) if isinstance(held, list) else []
-    for number, channel in enumerate(rendering.channels):
+    wanted = list(rendering.channels)
+    while len(wanted) > len(channels) and wanted[-1] == Channel():
+        wanted.pop()  # nothing is said of it, and nothing was
+    for number, channel in enumerate(wanted):
         if number >= len(channels):
             channels.append({})
         there = channels[number] if isinstance(channels[number], dict) else {}
