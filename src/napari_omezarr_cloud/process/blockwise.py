@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.errors import OperationError
 from napari_omezarr_cloud.process.computation import Computation, Computer
 from napari_omezarr_cloud.process.derived import DerivedLevel
@@ -58,6 +59,9 @@ class BlockReader:
         """Of stored voxels, so far."""
         self._under_way: dict[tuple[object, Region], asyncio.Future[Array]] = {}
         self._wholes: OrderedDict[tuple[object, Region], Array] = OrderedDict()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reader, (self.overlap,)
 
     async def compute(
         self, function: Callable[..., Any], *args: Any, in_process: bool = False
@@ -124,6 +128,11 @@ class BlockReader:
             )
             computation = Computation(level.sources, replace(compute, halo=margin))
         return await computation.run(region, self, patch=False)
+
+
+def _reader(overlap: int | None) -> BlockReader:
+    """Return one over the engine of the process that it was sent to."""
+    return BlockReader(engine(), overlap)
 
 
 def check_blocks(level: Level, overlap: int | None, name: str = "") -> list[str]:

@@ -69,6 +69,9 @@ class DerivedLevel:
         self._patches: OrderedDict[Region, PatchLevel] = OrderedDict()
         self._lock = threading.Lock()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DerivedLevel, (self.sources, self.compute)
+
     @property
     def name(self) -> str:
         """What messages call it."""

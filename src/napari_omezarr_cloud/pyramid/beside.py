@@ -8,7 +8,7 @@ image.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -78,6 +78,9 @@ class WidenedLevel:
 
     def _narrowed(self, index: Index) -> Index:
         return tuple(n for axis, n in enumerate(index) if axis not in self._at)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, key=new_key())
 
     def jobs(self, indices: Sequence[Index]) -> Iterable[tuple[Index, ...]]:
         """Group chunks that are best produced in one go."""

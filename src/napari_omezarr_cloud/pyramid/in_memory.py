@@ -10,6 +10,7 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
+from napari_omezarr_cloud.errors import OperationError
 from napari_omezarr_cloud.pyramid.level import Chunk, Grid, Pyramid, Runner, new_key
 from napari_omezarr_cloud.pyramid.transform import Transform
 
@@ -41,6 +42,14 @@ class ArrayLevel:
             shape, _chunks(array, shape, axes), np.dtype(array.dtype).newbyteorder("=")
         )
         self._array = array
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise OperationError(
+            "Could not send the image to other processes",
+            where=self.name,
+            why="it is in the memory of this one",
+            hint="Save it first, and run on what was saved; or run without workers.",
+        )
 
     def jobs(self, indices: Sequence[Index]) -> Iterable[tuple[Index, ...]]:
         """Take each chunk by itself."""

@@ -163,6 +163,11 @@ class Pyramid:
     as many axes, in their units (:func:`~napari_omezarr_cloud.pyramid.world.in_world`). None:
     nothing."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without what a window shows of it, or keeps it alive: neither can leave this process.
+        about = (self.axes, self.levels, self.name, self.notes, self.source)
+        return Pyramid, (*about, (), None, self.affine)
+
     @property
     def ndim(self) -> int:
         """Number of axes."""

@@ -50,6 +50,9 @@ class ResampledLevel:
         self.grid = Grid(tuple(shape), tuple(chunks), grid.dtype, grid.fill_value)
         self.transform = Transform(tuple(scale), inner.transform.translation)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, key=new_key())
+
     def jobs(self, indices: Sequence[Index]) -> Iterable[tuple[Index, ...]]:
         """Take each chunk by itself."""
         return ((index,) for index in indices)

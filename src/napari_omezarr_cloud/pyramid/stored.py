@@ -11,16 +11,19 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_omezarr_cloud.errors import ChunkError, ServerError
+from napari_omezarr_cloud.pyramid.array_metadata import parse_array
 from napari_omezarr_cloud.pyramid.level import ABSENT, Chunk, Grid, Runner, new_key
 from napari_omezarr_cloud.pyramid.sharding import MISSING
 from napari_omezarr_cloud.store import ByteRange, Bytes, ByteStore
 from napari_omezarr_cloud.store.gate import Gate
+from napari_omezarr_cloud.store.late import LateStore
 from napari_omezarr_cloud.store.once import Once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.pyramid.array_metadata import ArrayDescription
     from napari_omezarr_cloud.pyramid.region import Index
     from napari_omezarr_cloud.pyramid.sharding import Sharding
@@ -62,6 +65,11 @@ class StoredLevel:
         """Whether chunks have another separator than stated; asked for the first that is absent."""
         self._has_stated_separator = False
         self._indices: OrderedDict[str, Once[npt.NDArray[np.uint64] | None]] = OrderedDict()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As a place: another process has connections and credentials of its own.
+        document = dict(self.description.document)
+        return _again, (self.store.location, self.path, document, self.transform)
 
     @property
     def name(self) -> str:
@@ -244,3 +252,13 @@ class StoredLevel:
 
         place = StorePath(ZarrStore(self.store), self.path)
         return zarr.Array.from_dict(place, dict(self.description.document))
+
+
+def _again(
+    location: Location, path: str, document: Mapping[str, Any], transform: Transform
+) -> StoredLevel:
+    """Return a level that another process knew; asks nobody before a chunk is wanted."""
+    description = parse_array(document, where=str(location), key=path)
+    name = ".zarray" if document.get("zarr_format") == 2 else "zarr.json"
+    store = LateStore(location, f"{path}/{name}".lstrip("/"))
+    return StoredLevel(store, path, description, transform)

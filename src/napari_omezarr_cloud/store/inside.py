@@ -13,6 +13,7 @@ from napari_omezarr_cloud.store.wrapping import StoreWrapper
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.store.protocol import ByteRange, Bytes, ByteStore, Entry
 
 __all__ = ["InsideStore", "open_inside"]
@@ -27,6 +28,10 @@ class InsideStore(StoreWrapper):
     def __init__(self, inner: ByteStore, path: str) -> None:
         super().__init__(inner)
         self._path = path
+
+    @property
+    def location(self) -> Location:
+        return self._inner.location.child(self._path)
 
     @property
     def where(self) -> str:

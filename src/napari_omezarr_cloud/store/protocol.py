@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_omezarr_cloud.location import Location
+
 __all__ = ["ByteRange", "ByteStore", "Bytes", "Entry"]
 
 Bytes = bytes | memoryview
@@ -43,6 +45,11 @@ class Entry:
 
 class ByteStore(Protocol):
     """Bytes by key, below one root. All methods run on the I/O loop."""
+
+    @property
+    def location(self) -> Location:
+        """Where the root is, with the way in: what another process needs to open it again."""
+        ...
 
     @property
     def where(self) -> str:

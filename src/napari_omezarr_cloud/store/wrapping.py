@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.store.protocol import ByteRange, Bytes, ByteStore, Entry
 
 __all__ = ["StoreWrapper"]
@@ -17,6 +18,10 @@ class StoreWrapper:
 
     def __init__(self, inner: ByteStore) -> None:
         self._inner = inner
+
+    @property
+    def location(self) -> Location:
+        return self._inner.location
 
     @property
     def where(self) -> str:

@@ -28,6 +28,8 @@ from napari_omezarr_cloud.store.zip_unpacking import unpacked
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from napari_omezarr_cloud.location import Location
+
 __all__ = ["ZippedFile", "ZippedStore"]
 
 _TAIL_BYTES = 1 << 18
@@ -68,6 +70,11 @@ class ZippedFile:
         self._outer = outer
         self._name = name
         self._contents = Once(self._open)
+
+    @property
+    def location(self) -> Location:
+        """Where the file is."""
+        return self._outer.location.child(self._name)
 
     @property
     def where(self) -> str:
@@ -113,6 +120,11 @@ class ZippedStore:
         self._file = file
         self._inside = inside.strip("/")
         self._root = Once(self._find_root)
+
+    @property
+    def location(self) -> Location:
+        """Where the root is."""
+        return self._file.location.child(self._inside)
 
     @property
     def where(self) -> str:

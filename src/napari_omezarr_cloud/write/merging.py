@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.write.plan import Plan
     from napari_omezarr_cloud.write.waves import Wave
 
-__all__ = ["MergedLabels", "Merging", "block_name", "touching"]
+__all__ = ["MergedLabels", "Merging", "NumberedLabels", "block_name", "touching"]
 
 Array = npt.NDArray[Any]
 
@@ -55,8 +55,44 @@ class Merging:
         return [step for step in ahead if sum(map(abs, step)) <= self.connectivity]
 
 
+class NumberedLabels:
+    """A source of labels that are unique in the whole image: those of blocks, renumbered.
+
+    Parameters
+    ----------
+    store, wave, dtype
+        Where they are kept, how the finest level is cut into blocks, and what labels become.
+    ids
+        For each block that is read, the numbers that its labels 1, 2 … have in the whole image.
+    """
+
+    def __init__(
+        self,
+        store: ByteStore,
+        wave: Wave,
+        dtype: npt.DTypeLike,
+        ids: Callable[[Index], Array],
+    ) -> None:
+        self._store, self._wave, self._dtype, self._ids = store, wave, np.dtype(dtype), ids
+
+    def read(self, level: int, region: Region) -> Array:
+        """Return a block of the finest level."""
+        from numcodecs import Blosc
+
+        index = tuple(a // b for a, b in zip(region.start, self._wave.block, strict=True))
+        ids = self._ids(index)
+        if not len(ids):
+            return np.zeros(region.shape, self._dtype)
+        key = _key("labels", index)
+        raw = io_thread().wait(self._store.get(key))
+        if raw is None:
+            raise _lost(self._store, key)
+        labels = np.frombuffer(Blosc().decode(bytes(raw)), np.uint32).reshape(region.shape)
+        return np.asarray(np.concatenate([[0], ids]).astype(self._dtype)[labels])
+
+
 class MergedLabels:
-    """A source of labels that are unique in the whole image, from one of labels by block.
+    """Labels that are unique in the whole image, from those of blocks.
 
     Parameters
     ----------
@@ -219,43 +255,38 @@ class MergedLabels:
             face = face.take([0 if side == "first" else -1], axis)
         return face
 
-    def read(self, level: int, region: Region) -> Array:
-        """Return a block of the finest level, its objects numbered as in the whole image."""
-        from numcodecs import Blosc
-
-        index = tuple(a // u for a, u in zip(region.start, self._wave.block, strict=True))
-        count = self._counts[index]
-        if not count:
-            return np.zeros(region.shape, self._dtype)
-        raw = io_thread().wait(self._store.get(self._key("labels", index)))
-        if raw is None:
-            raise self._lost(index)
-        labels = np.frombuffer(Blosc().decode(bytes(raw)), np.uint32).reshape(region.shape)
+    def ids(self, index: Index) -> Array:
+        """Return the numbers that the labels 1, 2 … of a block have in the whole image."""
         first = self._first[index]
-        ids = np.concatenate([[0], self._ids[first : first + count]]).astype(self._dtype)
-        return np.asarray(ids[labels])
+        return self._ids[first : first + self._counts[index]]
 
-    def _key(self, what: str, index: Index) -> str:
-        return f"{WRITE_NOTES}/{what}/{block_name(index)}"
+    def numbered(self) -> NumberedLabels:
+        """Return the source of what was merged."""
+        return NumberedLabels(self._store, self._wave, self._dtype, self.ids)
 
     def _put(self, what: str, index: Index, raw: bytes) -> None:
-        io_thread().wait(self._store.put(self._key(what, index), raw))
+        io_thread().wait(self._store.put(_key(what, index), raw))
 
     def _read_faces(self, index: Index) -> Mapping[str, Array]:
-        raw = io_thread().wait(self._store.get(self._key("faces", index)))
+        raw = io_thread().wait(self._store.get(_key("faces", index)))
         if raw is None:
-            raise self._lost(index)
+            raise _lost(self._store, _key("faces", index))
         with np.load(io.BytesIO(bytes(raw)), allow_pickle=False) as held:
             return dict(held)
 
-    def _lost(self, index: Index) -> WriteError:
-        return WriteError(
-            "Could not join the objects of the blocks",
-            where=self._store.where,
-            key=self._key("labels", index),
-            why="what was kept of a block is gone",
-            hint="Delete the unfinished image, and run it again.",
-        )
+
+def _key(what: str, index: Index) -> str:
+    return f"{WRITE_NOTES}/{what}/{block_name(index)}"
+
+
+def _lost(store: ByteStore, key: str) -> WriteError:
+    return WriteError(
+        "Could not join the objects of the blocks",
+        where=store.where,
+        key=key,
+        why="what was kept of a block is gone",
+        hint="Delete the unfinished image, and run it again.",
+    )
 
 
 def block_name(index: Index) -> str:

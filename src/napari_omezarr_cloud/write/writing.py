@@ -29,11 +29,13 @@ from napari_omezarr_cloud.write.target import (
 from napari_omezarr_cloud.write.waves import waves
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.pyramid import Index
+    from napari_omezarr_cloud.store import RemoteStore
     from napari_omezarr_cloud.write.blocks import Source
+    from napari_omezarr_cloud.write.crew import Crew
     from napari_omezarr_cloud.write.merging import Merging
     from napari_omezarr_cloud.write.plan import Plan
     from napari_omezarr_cloud.write.target import Found
@@ -84,11 +86,16 @@ class Progress:
         if self.is_cancelled:
             raise WriteError("Writing was cancelled")
 
-    def skip(self, tasks: int) -> None:
-        """Count pieces of work that had been done before."""
+    def skip(self, tasks: int, *, is_done: bool = True) -> None:
+        """Count pieces of work that had been done before, unless they are counted as done."""
+        with self._lock:
+            self.tasks_done += tasks * is_done
+            self.tasks_skipped += tasks
+
+    def done(self, tasks: int) -> None:
+        """Count pieces of work that are done."""
         with self._lock:
             self.tasks_done += tasks
-            self.tasks_skipped += tasks
 
     def cancel(self) -> None:
         """Have the write end after the block that it is at."""
@@ -183,6 +190,11 @@ class Writing:
         self._done: set[str] = set()
         self._units: dict[str, set[Index]] = {}
 
+    @property
+    def store(self) -> RemoteStore:
+        """Where it goes."""
+        return self._store
+
     def begin(self, found: Found) -> None:
         """Note what is about to be written, or find what was done of it.
 
@@ -231,6 +243,7 @@ class Writing:
         source: Source,
         *,
         threads: int | None = None,
+        crew: Crew | None = None,
         on_progress: Callable[[Progress], None] = lambda progress: None,
     ) -> None:
         """Write all that was not yet written; waits.
@@ -240,7 +253,9 @@ class Writing:
         source
             Gives the voxels.
         threads
-            How many tasks at once; None: as many as there are processors.
+            How many blocks at once; None: as many as there are processors.
+        crew
+            Other processes that do it; None: this one does.
         on_progress
             Called in this thread after each task.
 
@@ -252,7 +267,7 @@ class Writing:
             If voxels cannot be read.
         """
         try:
-            self.write(source, threads=threads, on_progress=on_progress)
+            self.write(source, threads=threads, crew=crew, on_progress=on_progress)
             self.clear()
         finally:
             self.release()
@@ -262,16 +277,16 @@ class Writing:
         source: Source,
         *,
         threads: int | None = None,
+        crew: Crew | None = None,
         on_progress: Callable[[Progress], None] = lambda progress: None,
     ) -> None:
         """Do what `run` does, all but deleting the notes; waits."""
         try:
-            with ThreadPoolExecutor(threads or os.cpu_count() or 1, "omezarr-write") as pool:
-                if self.merging is not None:
-                    source = self._merged(pool, source, self.merging, on_progress)
-                blocks = self.blocks(source)
-                for wave in self.waves:
-                    self._run_all(pool, self._make, self._leaves(blocks, wave), on_progress)
+            if crew is not None:
+                crew.run(self, source, on_progress)
+            else:
+                with ThreadPoolExecutor(threads or os.cpu_count() or 1, "omezarr-write") as pool:
+                    self._run_here(pool, source, on_progress)
             self.finish()
         except CloudError as error:
             if self.claim.lost is not None:
@@ -288,34 +303,44 @@ class Writing:
             "touched: save the same again to go on."
         )
 
-    def _merged(
-        self,
-        pool: ThreadPoolExecutor,
-        source: Source,
-        merging: Merging,
-        on_progress: Callable[[Progress], None],
-    ) -> Source:
-        """Label each block for itself, and return a source of what they are together."""
-        progress = self.progress
-        merged = MergedLabels(
-            self.plan, self.waves[0], source, self._store, merging, lambda: progress.is_cancelled
-        )
-        done = merged.labelled()
-        left = [index for index in merged.blocks() if block_name(index) not in done]
-        progress.skip(self.waves[0].block_count - len(left))
-        self._run_all(pool, merged.label, left, on_progress)
-        merged.merge()
-        return merged
-
-    def blocks(self, source: Source) -> Blocks:
-        """Return what runs tasks of this write in this process."""
-        return Blocks(
+    def _run_here(
+        self, pool: ThreadPoolExecutor, source: Source, on_progress: Callable[[Progress], None]
+    ) -> None:
+        merged = self.merged(source)
+        if merged is not None:
+            self._run_all(pool, merged.label, self.unlabelled(merged), on_progress)
+            merged.merge()
+            source = merged.numbered()
+        blocks = Blocks(
             self.plan,
             source,
             self._store,
             on_voxels=self.progress.add,
             is_cancelled=lambda: self.progress.is_cancelled,
         )
+        for wave in self.waves:
+            self._run_all(pool, self._make, self._leaves(blocks, wave), on_progress)
+
+    def merged(self, source: Source) -> MergedLabels | None:
+        """Return what joins the objects of blocks, where there are such."""
+        if self.merging is None:
+            return None
+        progress = self.progress
+        return MergedLabels(
+            self.plan,
+            self.waves[0],
+            source,
+            self._store,
+            self.merging,
+            lambda: progress.is_cancelled,
+        )
+
+    def unlabelled(self, merged: MergedLabels) -> list[Index]:
+        """Return the blocks that are still to be labelled; waits."""
+        done = merged.labelled()
+        left = [index for index in merged.blocks() if block_name(index) not in done]
+        self.progress.skip(self.waves[0].block_count - len(left))
+        return left
 
     def left(self, wave: Wave) -> Iterator[Task]:
         """Yield the tasks of a wave that are still to be done."""
@@ -345,21 +370,28 @@ class Writing:
                 done += sum(map(wave.block_count_of, regions))
         return done
 
-    def tree(self, blocks: Blocks, wave: Wave, task: Task) -> Tree:
-        """Return a task, to be run here: without the units that an earlier run has written."""
+    def finished(self, task: Task) -> tuple[Index, ...]:
+        """Return the units of a task that an earlier run has written."""
+        return tuple(self._units.get(task.name, ()))
+
+    def tree(self, blocks: Blocks, wave: Wave, task: Task, finished: Sequence[Index]) -> Tree:
+        """Return a task, to be done in this process but for the units that are finished."""
         # What was only copied is copied again as fast as a note is written.
         on_unit = partial(self._note_unit, task) if self.plan.block_voxels else None
-        return Tree(blocks, wave, task, self._units.get(task.name, ()), on_unit)
+        return Tree(blocks, wave, task, frozenset(finished), on_unit)
 
     def _leaves(self, blocks: Blocks, wave: Wave) -> Iterator[tuple[Tree, Index]]:
         for task in self.left(wave):
-            tree = self.tree(blocks, wave, task)
+            tree = self.tree(blocks, wave, task, self.finished(task))
             for index in tree.leaves():
                 yield tree, index
 
     def _make(self, leaf: tuple[Tree, Index]) -> None:
         tree, index = leaf
-        if tree.make(index):
+        is_last = tree.make(index)
+        if tree.is_finished(index):
+            self.progress.skip(1, is_done=False)
+        if is_last:
             self.note_done(tree.task)
 
     def _run_all(
@@ -397,7 +429,7 @@ class Writing:
         done, running = wait(running, return_when=FIRST_COMPLETED)
         for future in done:
             future.result()
-            self.progress.tasks_done += 1
+            self.progress.done(1)
             on_progress(self.progress)
         return running
 
