@@ -37,8 +37,6 @@ async def exchange(
     store: RemoteStore,
     key: str,
     change: Callable[[bytes | None], bytes],
-    *,
-    backup: str | None = None,
 ) -> tuple[str, ...]:
     """Change a document, never what somebody else wrote meanwhile.
 
@@ -49,8 +47,6 @@ async def exchange(
     change
         Returns the new one for the one that is there (None: none); called again where somebody
         else was quicker. What it raises ends it.
-    backup
-        Key under which what was there is kept; None: nowhere.
 
     Returns
     -------
@@ -66,7 +62,7 @@ async def exchange(
     """
     if store.location.kind == "file":
         async with _locked(Path(store.location.key, key)):
-            await _written(store, key, change, backup)
+            await _written(store, key, change)
         return ()
     if await _honours_conditions(store, key):
         for _ in range(_TRIES):
@@ -75,12 +71,10 @@ async def exchange(
             after = change(before)
             if after == before:
                 return ()
-            if before is not None and backup is not None:
-                await store.put(backup, before)
             if await store.put_version(key, after, version):
                 return ()
         raise _taken(store, key, "others keep on changing it")
-    before, after = await _written(store, key, change, backup)
+    before, after = await _written(store, key, change)
     found = await store.read_version(key)
     if found is not None and found[0] not in (after, before):
         raise _taken(store, key, "somebody else wrote it at the same moment; theirs is there now")
@@ -91,15 +85,13 @@ async def exchange(
 
 
 async def _written(
-    store: RemoteStore, key: str, change: Callable[[bytes | None], bytes], backup: str | None
+    store: RemoteStore, key: str, change: Callable[[bytes | None], bytes]
 ) -> tuple[bytes | None, bytes]:
     before = await store.get(key)
     known = None if before is None else bytes(before)
     after = change(known)
     if after == known:
         return known, after
-    if known is not None and backup is not None:
-        await store.put(backup, known)
     again = await store.get(key)
     if (None if again is None else bytes(again)) != known:
         raise _taken(store, key, "somebody else has just changed it")
