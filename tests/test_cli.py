@@ -92,7 +92,7 @@ def test_info_as_json_holds_the_same_facts_under_stable_keys(
     facts = json.loads(capsys.readouterr().out)
     assert list(facts) == [
         "name", "where", "kind", "version", "zarr_format", "axes", "levels", "channels", "labels",
-        "series", "notes",
+        "series", "notes", "paid_nbytes",
     ]  # fmt: skip
     assert facts["axes"][1] == {"name": "z", "type": "space", "unit": "micrometer"}
     assert facts["levels"][1] == {
@@ -329,6 +329,7 @@ def test_help_names_the_verbs_and_the_exit_codes(capsys: Capture) -> None:
         "run",
         "measure",
         "cache",
+        "access",
     ]
     assert "130" in out
 

@@ -18,6 +18,7 @@ import pytest
 from obstore.exceptions import PermissionDeniedError
 from obstore.store import S3Store
 
+import napari_omezarr_cloud as noc
 from demo.server import DemoS3, LatencyProxy, find_juicefs
 
 if TYPE_CHECKING:
@@ -132,6 +133,19 @@ def test_the_secret_is_in_no_text(demo: DemoS3) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.usefixtures("no_access")
+def test_who_has_the_keys_may_read_list_and_write(demo: DemoS3) -> None:
+    place = f"s3://other?endpoint={demo.endpoint}"
+    before = noc.try_access(place, write=True)
+
+    noc.set_access(place, "keys", access_key_id=demo.access_key, secret_access_key=demo._secret_key)
+    after = noc.try_access(place, write=True)
+
+    assert before.can_write is False
+    assert (after.can_list, after.can_write) == (True, True)
+    assert demo._secret_key not in f"{before}{after}{noc.known_access()}"
+
+
 def test_nothing_is_left_when_the_context_ends(juicefs: str) -> None:
     with DemoS3(latency_s=0) as s3:
         folder = str(s3.folder)

@@ -6,6 +6,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_omezarr_cloud.access import (
+        AccessTrial,
+        PlaceAccess,
+        forget_access,
+        known_access,
+        set_access,
+        try_access,
+    )
     from napari_omezarr_cloud.api import (
         Derived,
         Image,
@@ -58,6 +66,7 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.write.save_plan import SavePlan
 
 __all__ = [
+    "AccessTrial",
     "Channel",
     "CloudError",
     "Derived",
@@ -68,6 +77,7 @@ __all__ = [
     "Level",
     "Operation",
     "Parameter",
+    "PlaceAccess",
     "Recipe",
     "RecipeInput",
     "Rendering",
@@ -82,10 +92,12 @@ __all__ = [
     "clear_cache",
     "drop_rendering",
     "extract",
+    "forget_access",
     "from_array",
     "keep_offline",
     "keep_rendering",
     "kept_offline",
+    "known_access",
     "measure",
     "open",
     "open_async",
@@ -104,20 +116,24 @@ __all__ = [
     "save_labels",
     "save_layers",
     "save_rendering",
+    "set_access",
     "set_cache",
     "show_full_resolution",
     "show_whole_volume",
     "stored_rendering",
     "to_layers",
+    "try_access",
 ]
 
 _HOMES = {
+    "AccessTrial": "access",
     "Channel": "ngff.omero",
     "CloudError": "errors",
     "Input": "process",
     "LayerData": "napari.layer_data",
     "Operation": "process",
     "Parameter": "process",
+    "PlaceAccess": "access",
     "Recipe": "process",
     "RecipeInput": "process",
     "Rendering": "ngff.omero",
@@ -130,9 +146,11 @@ _HOMES = {
     "clear_cache": "offline",
     "drop_rendering": "rendering",
     "extract": "extracting",
+    "forget_access": "access",
     "keep_offline": "offline",
     "keep_rendering": "rendering",
     "kept_offline": "offline",
+    "known_access": "access",
     "measure": "measuring",
     "operation": "process.own",
     "operations": "process",
@@ -149,11 +167,13 @@ _HOMES = {
     "save_labels": "saving",
     "save_layers": "napari.layer_saving",
     "save_rendering": "rendering",
+    "set_access": "access",
     "set_cache": "offline",
     "show_full_resolution": "napari.box_view",
     "show_whole_volume": "napari.box_view",
     "stored_rendering": "rendering",
     "to_layers": "napari.layer_data",
+    "try_access": "access",
 }
 
 

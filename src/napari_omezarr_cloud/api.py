@@ -171,6 +171,7 @@ def open(
     region: str | None = None,
     anonymous: bool | None = None,
     profile: str | None = None,
+    requester_pays: bool | None = None,
 ) -> Image:
     """Open the OME-Zarr image at a link; reads metadata only.
 
@@ -200,6 +201,8 @@ def open(
         True never signs, False always does; None tries anonymous access first.
     profile
         Name of a profile in the AWS configuration.
+    requester_pays
+        You agree to pay for what is read from S3 or Google, and not the owner.
 
     Raises
     ------
@@ -212,7 +215,7 @@ def open(
     """
     if not isinstance(link, Location | Link):
         given = {"region": region, "anonymous": anonymous, "profile": profile}
-        link = understand(link, endpoint=endpoint, **given)
+        link = understand(link, endpoint=endpoint, requester_pays=requester_pays, **given)
     return io_thread().wait(_open(link, _axis_names(axes), field, acquisition))
 
 
@@ -237,6 +240,7 @@ def locate(
     region: str | None = None,
     anonymous: bool | None = None,
     profile: str | None = None,
+    requester_pays: bool | None = None,
 ) -> Location:
     """Understand a link; asks no server.
 
@@ -247,7 +251,8 @@ def locate(
     LinkError
         If the text is no link.
     """
-    link = understand(text, endpoint=endpoint, region=region, anonymous=anonymous, profile=profile)
+    given = {"region": region, "anonymous": anonymous, "profile": profile}
+    link = understand(text, endpoint=endpoint, requester_pays=requester_pays, **given)
     if not link.sources:
         raise LinkError(
             "The link does not say itself where its images are",

@@ -148,7 +148,7 @@ def _clear(given: argparse.Namespace) -> int:
 def _keep(given: argparse.Namespace) -> int:
     from napari_omezarr_cloud import api, offline
 
-    names = ("endpoint", "region", "anonymous", "profile")
+    names = ("endpoint", "region", "anonymous", "profile", "requester_pays")
     image = api.open(given.link, **{name: getattr(given, name) for name in names})
     region, levels = box_of(given.box, image), _levels(given.levels)
     planned = offline.plan_offline(image, region, levels, labels=not given.no_labels)

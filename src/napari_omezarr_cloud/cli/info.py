@@ -42,6 +42,7 @@ def facts_of(image: Image) -> Facts:
         "labels": labels,
         "series": [{"name": each.name, "path": each.path} for each in image.series],
         "notes": list(image.notes),
+        "paid_nbytes": image.traffic.nbytes if image.traffic.is_paid else None,
     }
 
 
@@ -119,6 +120,9 @@ def _lines(facts: Facts) -> Iterator[str]:
     if facts["zarr_format"] is not None:
         kind += f" (Zarr format {facts['zarr_format']})"
     rows = [("what", kind), ("where", facts["where"]), ("axes", _axes_text(facts))]
+    if facts["paid_nbytes"] is not None:
+        paid = f"{bytes_text(facts['paid_nbytes'])} of metadata for this (requester pays)"
+        rows.append(("you pay", paid))
     yield from table([(name, plain(value)) for name, value in rows])
     yield ""
     yield from _section("levels", _level_rows(facts))

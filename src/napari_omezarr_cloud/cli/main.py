@@ -7,6 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from napari_omezarr_cloud.cli.access import add_access_verb
 from napari_omezarr_cloud.cli.cache import add_cache
 from napari_omezarr_cloud.cli.extract import add_extract
 from napari_omezarr_cloud.cli.measure import add_measure
@@ -144,6 +145,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_measure(verbs, _LINK, _add_access)
     add_rendering(verbs, _LINK, _add_access)
     add_cache(verbs, _LINK, _add_access)
+    add_access_verb(verbs, _LINK, _add_access)
     return parser
 
 
@@ -151,6 +153,12 @@ def _add_access(verb: argparse.ArgumentParser) -> None:
     group = verb.add_argument_group("how to get in")
     group.add_argument("--endpoint", metavar="URL", help="S3 server, where it is not Amazon's")
     group.add_argument("--region", help="S3 region, where it is not found by itself")
+    group.add_argument(
+        "--requester-pays",
+        action="store_true",
+        default=None,
+        help="you agree to pay for what is read from S3 or Google, and not the owner",
+    )
     group = group.add_mutually_exclusive_group()
     group.add_argument(
         "--anonymous",
@@ -170,6 +178,7 @@ def _understand(link: str, given: argparse.Namespace) -> Link:
         region=given.region,
         anonymous=given.anonymous,
         profile=given.profile,
+        requester_pays=given.requester_pays,
     )
 
 
@@ -177,7 +186,7 @@ def _info(given: argparse.Namespace) -> int:
     from napari_omezarr_cloud import api
     from napari_omezarr_cloud.cli.info import as_json, as_text, facts_of
 
-    names = ("endpoint", "region", "anonymous", "profile")
+    names = ("endpoint", "region", "anonymous", "profile", "requester_pays")
     image = api.open(given.link, **{name: getattr(given, name) for name in names})
     facts = facts_of(image)
     print(as_json(facts) if given.json else as_text(facts))

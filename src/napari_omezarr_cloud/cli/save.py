@@ -89,7 +89,8 @@ def _shards(text: str) -> list[int] | str | None:
 
 def access_of(given: argparse.Namespace) -> dict[str, Any]:
     """Return how to get into source and target."""
-    return {name: getattr(given, name) for name in ("endpoint", "region", "anonymous", "profile")}
+    names = ("endpoint", "region", "anonymous", "profile", "requester_pays")
+    return {name: getattr(given, name) for name in names}
 
 
 def written_of(given: argparse.Namespace) -> dict[str, Any]:

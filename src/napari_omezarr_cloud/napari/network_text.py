@@ -89,6 +89,10 @@ def count_rows(
         ("From memory", share),
         ("From disk", disk),
     ]
+    if counts.paid_requests:
+        rows.append(
+            ("Paid by you", f"{size(counts.paid_nbytes)}, {counts.paid_requests:,} requests")
+        )
     if ahead is not None:
         rows.append(("Loaded ahead", f"{ahead.loaded:,}, looked at since: {ahead.used:,}"))
     return rows

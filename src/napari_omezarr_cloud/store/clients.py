@@ -109,7 +109,8 @@ def build_obstore(location: Location, *, anonymous: bool) -> Any:
 
 
 def _s3(location: Location, anonymous: bool) -> Any:
-    options: dict[str, Any] = {"skip_signature": anonymous}
+    # One by one: some servers delete, and then fail at the form of deleting many at once.
+    options: dict[str, Any] = {"skip_signature": anonymous, "disable_bulk_delete": True}
     profile = location.access.profile or _profile_of_environment()
     if not anonymous and (given := secrets_for(location)):
         options["credential_provider"] = _Given(

@@ -137,6 +137,16 @@ class RemoteStore:
         return str(self.location)
 
     @property
+    def signed_at(self) -> Location:
+        """The location as it is asked for now: with what was said of its place."""
+        return self._at
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether requests go without anything that tells who asks."""
+        return self._is_anonymous
+
+    @property
     def _store(self) -> Any:
         """Its own client, for all but reading."""
         if self._writer is None:
@@ -177,8 +187,14 @@ class RemoteStore:
                 raise
             answer = await self._get_otherwise(key, byte_range)
         self._refuse_too_large(answer, key, byte_range)
-        content_type = str(answer.attributes.get("Content-Type", ""))
         data = await self._body(answer)
+        self._refuse_page(key, answer)
+        if self._on_answer is not None:
+            self._on_answer(key, answer.meta)
+        return data
+
+    def _refuse_page(self, key: str, answer: Any) -> None:
+        content_type = str(answer.attributes.get("Content-Type", ""))
         if self.location.kind != "file" and content_type.startswith("text/html"):
             raise PageError(
                 "Could not read",
@@ -187,9 +203,6 @@ class RemoteStore:
                 why="the server sent an HTML page instead of the file",
                 hint="Is the link a web page, or does it need a login? Open it in a browser.",
             )
-        if self._on_answer is not None:
-            self._on_answer(key, answer.meta)
-        return data
 
     async def _body(self, answer: Any) -> memoryview:
         together, started = self._gate.inside, time.perf_counter()

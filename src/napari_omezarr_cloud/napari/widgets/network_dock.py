@@ -308,13 +308,15 @@ class _Tree(QTreeWidget):
         if item is None:
             item = QTreeWidgetItem([where.rstrip("/").rpartition("/")[2] or name, ""])
             item.setToolTip(0, plain(where))
-            for row in rows:
-                item.addChild(QTreeWidgetItem(list(row)))
             self.addTopLevelItem(item)
-            item.setExpanded(not where)
             self._places[name] = item
         values = dict(rows)
         item.setText(1, values["Speed"])
+        if item.childCount() != len(rows):  # what is paid for is listed once something is
+            is_open = item.isExpanded() if item.childCount() else not where
+            item.takeChildren()
+            item.addChildren([QTreeWidgetItem(list(row)) for row in rows])
+            item.setExpanded(is_open)
         for number, (_, value) in enumerate(rows):
             child = item.child(number)
             if child is not None and child.text(1) != value:
