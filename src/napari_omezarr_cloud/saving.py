@@ -175,7 +175,7 @@ def by_blocks(planned: SavePlan, pyramid: Pyramid, number: int, overlap: int | N
         plan=replace(
             planned.plan,
             block_voxels=BLOCK_VOXELS,
-            source_chunks=planned.source.chunks_of(level.stored_chunks),
+            source_chunks=planned.source.chunks_of(pyramid, level.stored_chunks),
         ),
         source=replace(planned.source, reader=BlockReader(engine(), overlap)),
         provenance=provenance,

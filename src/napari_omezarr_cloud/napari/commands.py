@@ -12,6 +12,7 @@ __all__ = [
     "keep_offline",
     "open_url_dialog",
     "retry_failed",
+    "run_whole",
     "settings_dialog",
     "show_box",
     "show_whole_volume",
@@ -133,6 +134,17 @@ def keep_offline() -> None:
         from napari_omezarr_cloud.napari.widgets.offline_dialog import show_offline
 
         show_offline(viewer)
+
+
+def run_whole() -> None:
+    """Show what runs a live layer on the whole image, over the viewer in front."""
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        from napari_omezarr_cloud.napari.widgets.run_dialog import show_run
+
+        show_run(viewer)
 
 
 def toggle_source() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-__all__ = ["aim", "renew_status", "scale_bar", "show_scale_bar", "unwrapped"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["aim", "begin_task", "renew_status", "scale_bar", "show_scale_bar", "unwrapped"]
 
 _shown: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -24,6 +27,29 @@ def aim(viewer: Any, layer: Any) -> None:
         corner_pixels_displayed=np.array([center - size / zoom / 2, center + size / zoom / 2]),
         shape_threshold=tuple(size),
     )
+
+
+def begin_task(viewer: Any, words: str, cancel: Callable[[], None]) -> Callable[[], None]:
+    """Let napari know of work that goes on, and return what tells it that it has ended.
+
+    While it goes on, napari asks before its window is closed, and cancels it then.
+    """
+    manager = getattr(viewer.window, "_task_status_manager", None)
+    if manager is None:
+        return lambda: None
+    from napari.utils.task_status import Status
+
+    def cancelled() -> bool:
+        cancel()
+        return True
+
+    task = manager.register_task_status("OME-Zarr Cloud", Status.BUSY, words, cancelled)
+
+    def end() -> None:
+        manager.update_task_status(task, Status.COMPLETED, "")
+        manager._tasks.pop(task, None)  # it would be cancelled, and kept, for ever
+
+    return end
 
 
 def renew_status(viewer: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_omezarr_cloud.api import open as open_image
 from napari_omezarr_cloud.errors import CloudError
 from napari_omezarr_cloud.napari.background import Job
+from napari_omezarr_cloud.napari.compat import begin_task
+from napari_omezarr_cloud.napari.pace import Pace
 from napari_omezarr_cloud.napari.region_text import bytes_text
 from napari_omezarr_cloud.napari.threads import in_thread
 from napari_omezarr_cloud.pyramid.documents import ROOT
@@ -17,13 +20,17 @@ from napari_omezarr_cloud.write.save_plan import SavePlan, look_there, write_pla
 from napari_omezarr_cloud.write.writing import Progress
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.write.target import Found
 
-__all__ = ["Occupied", "SaveRun"]
+__all__ = ["Occupied", "SaveRun", "look"]
 
 _RHYTHM_MS = 100
 _MOST_NAMES = 5
+_STAGES = {"packing": "Packing into one file", "sending": "Sending"}
+_PARTS = 1000
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,8 @@ class Occupied:
     """In words, to be put behind "there is"."""
     is_same: bool = False
     """Whether it is the beginning of the same, so that one can go on."""
+    share: str = ""
+    """How much of the same is done, in words."""
     may_overwrite: bool = True
     """Whether it is a Zarr or the beginning of one: a folder of other files is left alone."""
 
@@ -48,6 +57,10 @@ class SaveRun(QObject):
         What, and where.
     parent
         The owner.
+    threads
+        How many blocks at once; None: as many as there are processors.
+    viewer
+        Whose window asks before it is closed while this goes on; None: nobody's.
     """
 
     occupied = Signal(object)
@@ -61,11 +74,23 @@ class SaveRun(QObject):
     cancelled = Signal()
     """Nothing is written any more."""
 
-    def __init__(self, planned: SavePlan, parent: QObject) -> None:
+    def __init__(
+        self,
+        planned: SavePlan,
+        parent: QObject,
+        *,
+        threads: int | None = None,
+        viewer: Any = None,
+    ) -> None:
         super().__init__(parent)
+        self._threads = threads
+        self._pace = Pace()
         self.planned = planned
         self._progress = progress = Progress()
-        self._is_writing = False
+        self.is_writing = False
+        """Whether something may be at the place that was not before."""
+        self._viewer = (lambda: None) if viewer is None else weakref.ref(viewer)
+        self._end_task: Callable[[], None] = lambda: None
         self._clock = QTimer(self)
         self._clock.setInterval(_RHYTHM_MS)
         self._clock.timeout.connect(self._tell)
@@ -75,22 +100,32 @@ class SaveRun(QObject):
     def start(self) -> None:
         """Look what is there; begin to write if it is nothing."""
         self.stepped.emit(0, 0, "Looking what is there…")
-        self._job = Job(in_thread(_look, self.planned), self._looked, self._fail, self)
+        self._job = Job(in_thread(look, self.planned), self._looked, self._fail, self)
 
     def write(self, *, overwrite: bool = False) -> None:
         """Begin to write, or go on."""
-        self._is_writing = True
+        self.is_writing = True
+        self._pace = Pace()
+        viewer = self._viewer()
+        if viewer is not None:
+            words = f"writes {self.planned.location}; cancelled, it can be taken up again"
+            self._end_task = begin_task(viewer, words, self._progress.cancel)
         self._clock.start()
         self._tell()
         work = in_thread(
-            lambda: write_planned(self.planned, overwrite=overwrite, progress=self._progress)
+            lambda: write_planned(
+                self.planned,
+                overwrite=overwrite,
+                threads=self._threads,
+                progress=self._progress,
+            )
         )
         self._job = Job(work, self._end, self._fail, self)
 
     def cancel(self) -> None:
         """Give up; `cancelled` tells when the blocks that are under way have ended."""
         self._progress.cancel()
-        if self._is_writing:
+        if self.is_writing:
             self._tell()
             return
         if self._job is not None:
@@ -108,34 +143,60 @@ class SaveRun(QObject):
         if progress.is_cancelled:
             self.stepped.emit(0, 0, "Cancelling…")
             return
-        written = bytes_text(min(progress.bytes_written, self.planned.nbytes))
-        words = f"{written} of {bytes_text(self.planned.nbytes)}"
+        if progress.stage:
+            done, nbytes = progress.stage_bytes, progress.stage_nbytes
+            words = f"{_STAGES[progress.stage]}: {bytes_text(done)} of {bytes_text(nbytes)}"
+            self.stepped.emit(round(_PARTS * done / max(1, nbytes)), _PARTS, words)
+            return
+        nbytes = self.planned.nbytes
+        words = f"{bytes_text(min(progress.bytes_written, nbytes))} of {bytes_text(nbytes)}"
+        pace = self._pace.text(
+            progress.tasks_done, progress.task_count, skipped=progress.tasks_skipped
+        )
+        if pace:  # blocks that are labelled first write nothing
+            words = f"{pace} · {words}" if progress.bytes_written else pace
         self.stepped.emit(progress.tasks_done, progress.task_count, words)
 
     def _end(self, notes: tuple[str, ...]) -> None:
         self._clock.stop()
+        self._end_task()
         self.done.emit(notes)
 
     def _fail(self, error: BaseException) -> None:
         self._clock.stop()
+        self._end_task()
         if self._progress.is_cancelled:
             self.cancelled.emit()
         else:
             self.failed.emit(error)
 
 
-def _look(planned: SavePlan) -> Occupied | None:
+def look(planned: SavePlan) -> Occupied | None:
+    """Return what is at the place of a plan; waits.
+
+    Raises
+    ------
+    CloudError
+        If that cannot be found out.
+    """
     found, is_same = look_there(planned)
     if found.is_empty:
         return None
     where = str(planned.location)
     if is_same:
-        return Occupied(where, "the beginning of this same save", is_same=True)
+        share = "" if planned.packing else _share_done(planned)
+        what = "the beginning of this same save" + f" ({share})" * bool(share)
+        return Occupied(where, what, is_same=True, share=share)
     if found.is_unfinished:
         return Occupied(where, "the beginning of another save, which did not end")
     if any(name.rstrip("/") in ROOT for name in found.names):
         return Occupied(where, _image_in_words(planned.location) or _names(found))
     return Occupied(where, _names(found), may_overwrite=False)
+
+
+def _share_done(planned: SavePlan) -> str:
+    writing = planned.writing(planned.location, planned.origin())
+    return f"{writing.count_done():,} of {writing.task_count:,} blocks are done"
 
 
 def _image_in_words(location: Location) -> str:

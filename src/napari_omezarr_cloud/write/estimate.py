@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_omezarr_cloud.write.waves import waves
 
 if TYPE_CHECKING:
@@ -15,8 +17,10 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.write.plan import Plan
     from napari_omezarr_cloud.write.sources import ViewSource
 
-__all__ = ["Estimate", "estimate"]
+__all__ = ["Estimate", "duration_text", "estimate"]
 
+_COPIES = 3
+"""Arrays of float64 that an operation makes of a block, its result among them."""
 _QUICK = 5.0
 """Seconds; what takes longer is not measured twice."""
 
@@ -33,16 +37,22 @@ class Estimate:
     """Of voxels of all levels, before compression."""
     seconds: float
     """To read and compute all blocks; what writing takes comes on top where it is slower."""
+    memory: int
+    """Bytes that the blocks under way take; what the program takes anyway comes on top."""
 
     def __str__(self) -> str:
         return (
-            f"{self.block_count:,} blocks, about {self.bytes_read / 1e6:,.1f} MB to read and "
+            f"{self.block_count:,} block{'s' * (self.block_count > 1)}, about {self.bytes_read / 1e6:,.1f} MB to read and "
             f"{self.bytes_written / 1e6:,.1f} MB to write before compression, "
-            f"about {_duration(self.seconds)} to compute"
+            f"about {duration_text(self.seconds)} to compute, "
+            f"about {self.memory / 1e6:,.0f} MB of memory"
         )
 
 
-def _duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
+    """Return ``"3 minutes"``."""
+    if seconds < 1:
+        return "less than a second"
     for unit, size in (("hours", 3600.0), ("minutes", 60.0)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
@@ -82,4 +92,11 @@ def estimate(plan: Plan, source: ViewSource, *, threads: int | None = None) -> E
     # Blocks at the borders are smaller than the others.
     share = math.prod(wave.shapes[0]) / region.size
     side_by_side = min(threads or os.cpu_count() or 1, blocks)
-    return Estimate(blocks, round(read * share), plan.nbytes, seconds * share / side_by_side)
+    own = read + region.size * (8 * _COPIES + np.dtype(plan.dtype).itemsize)
+    return Estimate(
+        block_count=blocks,
+        bytes_read=round(read * share),
+        bytes_written=plan.nbytes,
+        seconds=seconds * share / side_by_side,
+        memory=own * side_by_side,
+    )

@@ -135,14 +135,15 @@ class ViewSource:
 
     def grid(self, number: int = 0) -> Grid:
         """Return shape, chunks and dtype of a level of what is written."""
-        own = self.views[0].level(self.numbers[number]).grid.chunks
+        first = self.views[0]
+        own = first.level(self.numbers[number]).grid.chunks
         shape = self._with_channel(self.boxes[number].shape, len(self.views))
-        return Grid(shape, self.chunks_of(own), self.dtype)
+        return Grid(shape, self.chunks_of(first.pyramid, own), self.dtype)
 
-    def chunks_of(self, chunks: Sequence[int]) -> tuple[int, ...]:
-        """Return chunks of a level of the pyramids, in the order of what is written."""
-        own = tuple(chunks[axis] for axis in self.views[0].order)
-        return self._with_channel(own, 1)
+    def chunks_of(self, pyramid: Pyramid, chunks: Sequence[int]) -> tuple[int, ...]:
+        """Return chunks of a level of one of the pyramids, in the order of what is written."""
+        view = next(view for view in self.views if view.pyramid is pyramid)
+        return self._with_channel(tuple(chunks[axis] for axis in view.order), 1)
 
     def transform(self, number: int = 0) -> Transform:
         """Return where the voxels of a level of what is written lie."""

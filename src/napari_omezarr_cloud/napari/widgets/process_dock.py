@@ -35,6 +35,7 @@ from napari_omezarr_cloud.napari.widgets.plain_label import PlainLabel
 from napari_omezarr_cloud.napari.widgets.recipe_menu import RecipeMenu
 from napari_omezarr_cloud.napari.widgets.recipes import Recipes
 from napari_omezarr_cloud.napari.widgets.run_bar import RunBar
+from napari_omezarr_cloud.napari.widgets.run_dialog import show_run
 from napari_omezarr_cloud.process import Step
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 __all__ = ["ProcessDock"]
 
 _PROGRESS_MS = 80
+_WHOLE_TIP = "Compute this for the whole image, block by block, and save it as an OME-Zarr"
 _LIVE_TIP = "A layer that is computed where you look, and changes as you move a slider"
 
 
@@ -197,6 +199,8 @@ class ProcessDock(QWidget):
         )
         self.live_button = QPushButton("Add live layer")
         self.recipe_menu = RecipeMenu()
+        self.whole_button = QPushButton("Run on whole image…")
+        self.whole_button.setToolTip(_WHOLE_TIP)
         self.run_bar = RunBar()
         row = QHBoxLayout()
         row.addWidget(self.live_button, 1)
@@ -205,6 +209,7 @@ class ProcessDock(QWidget):
         for widget in (self.live_bar, self.choices, self.help, self.form, self.region, self.note):
             layout.addWidget(widget)
         layout.addLayout(row)
+        layout.addWidget(self.whole_button)
         layout.addWidget(self.run_bar)
         layout.addWidget(self.replace)
         layout.addStretch(1)
@@ -216,6 +221,7 @@ class ProcessDock(QWidget):
         self.run_bar.apply_requested.connect(self.apply)
         self.run_bar.cancel_requested.connect(self.cancel)
         self.live_button.clicked.connect(self.add_live)
+        self.whole_button.clicked.connect(self._run_whole)
         self.editor.begun.connect(self._on_mode)
         self.editor.told.connect(self._on_told)
         self.live_bar.next_requested.connect(self._next)
@@ -279,6 +285,7 @@ class ProcessDock(QWidget):
         self.replace.setVisible(not is_editing)
         self.run_bar.setVisible(not is_editing or self.is_running)
         self.live_button.setVisible(not is_editing)
+        self.whole_button.setVisible(is_editing)
         if live is not None:
             self.live_bar.show_live(live)
             self._watch.watch_layer(self.editor.layer)
@@ -458,6 +465,11 @@ class ProcessDock(QWidget):
         else:
             began = compare.start_wipe(viewer, self.editor.layer, lambda: button.setChecked(False))
             button.setChecked(began)
+
+    def _run_whole(self) -> None:
+        viewer = self._viewer()
+        if viewer is not None and self.editor.layer is not None:
+            show_run(viewer, self.editor.layer)
 
     def _with_live(self, action: Callable[[Any], str]) -> None:
         """Do something with the recipe of the live layer, and say what came of it."""

@@ -89,7 +89,7 @@ class SaveDock(QWidget):
             self._on_error(error)
             return
         self._show_saved(None)
-        self.run = run = SaveRun(planned, self)
+        self.run = run = SaveRun(planned, self, viewer=self._viewer())
         run.stepped.connect(self.run_bar.show_step)
         run.occupied.connect(self._ask)
         run.done.connect(self._on_done)

@@ -82,6 +82,14 @@ class SaveOptions(QWidget):
             else:
                 widget.textChanged.connect(self._on_change)
 
+    def lend_level(self) -> QComboBox:
+        """Return the box of levels, to be put into another form."""
+        rows = self.layout()
+        label = rows.labelForField(self.level) if isinstance(rows, QFormLayout) else None
+        if label is not None:
+            label.hide()
+        return self.level
+
     def offer_levels(self, layers: Sequence[Any]) -> None:
         """Offer the levels that all of these layers have; the chosen one stays if it is there."""
         count = min(map(level_count, layers), default=1)

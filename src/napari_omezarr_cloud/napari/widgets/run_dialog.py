@@ -1,0 +1,437 @@
+"""*Run on whole image…*: a live layer's recipe over all of an image, into an OME-Zarr.
+
+The window wires its parts: the live layer (`LayerBox`), the part of it (`RunRegion`), the place
+(`TargetRows`). What would be written is shown at once; what is there, and what it takes, once the
+choices rest. A run goes on when the window is closed.
+"""
+
+from __future__ import annotations
+
+import time
+import weakref
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QFormLayout,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_omezarr_cloud.api import open_all_async
+from napari_omezarr_cloud.errors import CloudError, OperationError, WriteError
+from napari_omezarr_cloud.links import Link, Source
+from napari_omezarr_cloud.location import redacted
+from napari_omezarr_cloud.napari.background import Job
+from napari_omezarr_cloud.napari.compat import unwrapped
+from napari_omezarr_cloud.napari.live import live_of, live_signals
+from napari_omezarr_cloud.napari.notices import tell_error, tell_info
+from napari_omezarr_cloud.napari.recipe_text import recipe_text
+from napari_omezarr_cloud.napari.region_text import bytes_text
+from napari_omezarr_cloud.napari.run_estimate import examine, unbounded_steps
+from napari_omezarr_cloud.napari.save_run import SaveRun
+from napari_omezarr_cloud.napari.showing import Showing
+from napari_omezarr_cloud.napari.threads import in_thread
+from napari_omezarr_cloud.napari.widgets.layer_box import LayerBox
+from napari_omezarr_cloud.napari.widgets.occupied_question import OccupiedQuestion
+from napari_omezarr_cloud.napari.widgets.plain_label import PlainLabel
+from napari_omezarr_cloud.napari.widgets.run_bar import RunBar
+from napari_omezarr_cloud.napari.widgets.run_region import RunRegion
+from napari_omezarr_cloud.napari.widgets.target_rows import TargetRows
+from napari_omezarr_cloud.write.estimate import duration_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qtpy.QtGui import QHideEvent, QShowEvent
+
+    from napari_omezarr_cloud.location import Location
+    from napari_omezarr_cloud.napari.run_estimate import Examined
+    from napari_omezarr_cloud.napari.save_run import Occupied
+    from napari_omezarr_cloud.write.save_plan import SavePlan
+
+__all__ = ["RunDialog", "show_run"]
+
+_WIDTH_PX, _HEIGHT_PX = 560, 780
+_QUIET_MS = 400
+"""What is there, and what it takes, is found out once the choices rest."""
+_AT_ONCE = -1
+_MEASURING = "What it takes is being measured on a block…"
+
+
+def show_run(viewer: Any, layer: Any | None = None) -> RunDialog:
+    """Show the one window of a viewer, about a live layer; None: the one that is selected."""
+    viewer = unwrapped(viewer)
+    window = viewer.window.main_menu.window()
+    dialog: RunDialog | None = window.findChild(RunDialog)
+    if dialog is None:
+        dialog = RunDialog(viewer, window)
+    dialog.show()
+    dialog.raise_()
+    dialog.activateWindow()
+    if layer is not None:
+        dialog.layer_box.choose(layer)
+        dialog.look()
+    return dialog
+
+
+class RunDialog(QDialog):
+    """Runs what a live layer does on the whole image.
+
+    Parameters
+    ----------
+    viewer
+        Whose live layers; it is not kept alive.
+    parent
+        The viewer's window.
+    """
+
+    saved = Signal(object)
+    """It is written: its `Location`."""
+    failed = Signal(str)
+    """It could not be done: the sentence that is shown."""
+    examined = Signal()
+    """What is at the place, and what the run takes, is shown."""
+
+    def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("omezarr-run")
+        self.setWindowTitle("Run on whole image")
+        self._viewer = weakref.ref(viewer)
+        self.run: SaveRun | None = None
+        """The run that is under way."""
+        self.question: OccupiedQuestion | None = None
+        """What is asked before anything that is there is touched."""
+        self._began = 0.0
+        self._planned: SavePlan | None = None
+        self._key: Any = None
+        self._examining: Job[Examined] | None = None
+        self._saved: Location | None = None
+        self._showing: Showing | None = None
+        self._build(viewer)
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(_QUIET_MS)
+        self._rest.timeout.connect(self._examine)
+        self.layer_box.layer_changed.connect(self._on_layer)
+        self.part.changed.connect(self.look)
+        self.rows.changed.connect(self.look)
+        self.rows.failed.connect(self._on_error)
+        self.overlap.valueChanged.connect(self.look)
+        self.threads.valueChanged.connect(self.look)
+        self.run_bar.apply_requested.connect(self.start)
+        self.run_bar.cancel_requested.connect(self.cancel)
+        live_signals().changed.connect(self._on_live)
+
+    # ---- building -----------------------------------------------------------------------------
+
+    def _build(self, viewer: Any) -> None:
+        about = PlainLabel()
+        about.setText(
+            "Computes what a live layer shows for the whole image, block by block, and writes it "
+            "as an OME-Zarr. Cancelled or broken off, the same run goes on where it was."
+        )
+        self.layer_box = LayerBox(viewer, follows=True, accepts=lambda x: live_of(x) is not None)
+        self.recipe = PlainLabel()
+        form = QFormLayout()
+        form.setContentsMargins(0, 0, 0, 0)
+        form.addRow("Live layer", self.layer_box)
+        form.addRow(self.recipe)
+        self.part = RunRegion(viewer, form, self)
+        self.overlap = QSpinBox()
+        self.overlap.setRange(_AT_ONCE, 100_000)
+        self.overlap.setValue(_AT_ONCE)
+        self.overlap.setSpecialValueText("none: all at once")
+        self.overlap.setSuffix(" voxels")
+        self.overlap.setKeyboardTracking(False)
+        self._overlap_label = QLabel("Overlap")
+        self.overlap_note = PlainLabel()
+        form.addRow(self._overlap_label, self.overlap)
+        form.addRow(self.overlap_note)
+        self.rows = TargetRows(form, self)
+        form.insertRow(2, "Level", self.rows.options.lend_level())
+        self.threads = QSpinBox()
+        self.threads.setRange(0, 256)
+        self.threads.setSpecialValueText("automatic")
+        self.threads.setToolTip("Blocks at once; automatic: as many as there are processors")
+        form.addRow("Threads", self.threads)
+        self.plan, self.there, self.estimate = PlainLabel(), PlainLabel(), PlainLabel()
+        self.run_bar = RunBar(action="Run", tip="Compute and write what is said above")
+        self.open_button = QPushButton("Open it")
+        self.open_button.setToolTip("Show what was written as new layers")
+        self.open_button.clicked.connect(self.open_saved)
+        self.open_button.hide()
+        self.choices = QWidget()
+        column = QVBoxLayout(self.choices)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(about)
+        column.addLayout(form)
+        column.addWidget(self.rows.more)
+        column.addWidget(self.rows.options)
+        inside = QWidget()
+        layout = QVBoxLayout(inside)
+        for widget in (self.choices, self.plan, self.there, self.estimate):
+            layout.addWidget(widget)
+        layout.addStretch(1)
+        scroll = QScrollArea()  # on a small screen the buttons must stay in reach
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setWidget(inside)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(self.reject)
+        below = QHBoxLayout()
+        below.addWidget(self.open_button)
+        below.addStretch(1)
+        below.addWidget(buttons)
+        whole = QVBoxLayout(self)
+        whole.addWidget(scroll)
+        whole.addWidget(self.run_bar)
+        whole.addLayout(below)
+        self.resize(_WIDTH_PX, _HEIGHT_PX)
+
+    # ---- what a script may do, too ------------------------------------------------------------
+
+    def start(self) -> None:
+        """Run what is chosen; returns at once. `saved` or `failed` tells the end."""
+        if self.run is not None:
+            return
+        try:
+            planned = self._plan()
+        except CloudError as error:
+            self._on_error(error)
+            return
+        self._rest.stop()
+        if self.estimate.text() == _MEASURING:
+            self.estimate.setText("")
+        self.there.setText("")
+        self._show_saved(None)
+        self._began = time.monotonic()
+        self.run = run = SaveRun(
+            planned, self, threads=self.threads.value() or None, viewer=self._viewer()
+        )
+        run.stepped.connect(self.run_bar.show_step)
+        run.occupied.connect(self._ask)
+        run.done.connect(self._on_done)
+        run.failed.connect(self._on_error)
+        run.cancelled.connect(self._on_cancelled)
+        self.choices.setEnabled(False)
+        run.start()
+
+    def cancel(self) -> None:
+        """Give up; the same run goes on where this one ended."""
+        if self.run is not None:
+            self.run.cancel()
+
+    def open_saved(self) -> None:
+        """Show what was written in the viewer."""
+        viewer = self._viewer()
+        if viewer is None or self._saved is None:
+            return
+        link = Link(sources=(Source(self._saved),))
+        self._showing = Showing(viewer, link, open_all_async(link), self)
+        self._showing.failed.connect(tell_error)
+
+    # ---- when it is seen ----------------------------------------------------------------------
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Begin to follow the viewer."""
+        super().showEvent(event)
+        self.layer_box.watch()
+        self.part.start()
+        self._key = None
+        self._on_layer()
+
+    def hideEvent(self, event: QHideEvent | None) -> None:
+        """Follow it no more; what is under way goes on, as the person asked for it."""
+        super().hideEvent(event)
+        self.layer_box.unwatch()
+        self.part.stop()
+        self._rest.stop()
+
+    def _on_layer(self) -> None:
+        viewer, layer = self._viewer(), self.layer_box.layer
+        if viewer is not None and layer is not None and self.run is None:
+            name = " ".join(part.strip() for part in str(layer.name).split("→"))
+            self.rows.offer(viewer, [layer], name)
+        self.look()
+
+    def _on_live(self, layer: Any) -> None:
+        if layer is self.layer_box.layer:
+            self.look()
+
+    # ---- what would be done -------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Show what would be done now; does nothing while the window is hidden, or a run is."""
+        layer = self.layer_box.layer
+        if not self.isVisible() or self.run is not None:
+            return
+        self.recipe.setText("" if layer is None else recipe_text(layer))
+        self.part.follow(layer)
+        self._show_overlap(layer)
+        self._planned = None
+        try:
+            self._planned = planned = self._plan()
+        except CloudError as error:
+            self._tell(str(error), may_run=False)
+            return
+        self._tell(str(planned), may_run=True)
+        source = planned.source
+        pyramids = [view.pyramid for view in source.views]
+        key = (str(planned.location), planned.plan, source.boxes, pyramids, self._numbers())
+        if key != self._key:
+            self._key = key
+            self.there.setText("")
+            self.estimate.setText(_MEASURING)
+            self.run_bar.apply_button.setText("Run")
+            self._rest.start()
+
+    def _numbers(self) -> tuple[int, int]:
+        return self.overlap.value(), self.threads.value()
+
+    def _tell(self, text: str, *, may_run: bool) -> None:
+        self.plan.setText(text)
+        self.run_bar.allow(may_run)
+        if not may_run:
+            self._key = None
+            self._rest.stop()
+            self.there.setText("")
+            self.estimate.setText("")
+
+    def _show_overlap(self, layer: Any | None) -> None:
+        steps = [] if layer is None else unbounded_steps(layer, self._level())
+        for widget in (self._overlap_label, self.overlap, self.overlap_note):
+            widget.setVisible(bool(steps))
+        self.overlap_note.setText(
+            f"{' and '.join(steps)} may look everywhere. Without an overlap each plane (in 3D each "
+            "volume) is computed at once: exact, where it is small enough. With one, each block "
+            "sees so many voxels around it: what depends on voxels farther away comes out "
+            "differently, and may show at the borders of blocks; more is truer and slower."
+        )
+
+    def _level(self) -> int:
+        return max(self.rows.options.level.currentIndex(), 0)
+
+    def _plan(self) -> SavePlan:
+        """Return what a run would write now; raises what speaks against it."""
+        viewer, layer = self._viewer(), self.layer_box.layer
+        if viewer is None or layer is None or layer not in viewer.layers:
+            raise OperationError(
+                "There is no live layer to run",
+                hint="Make one in “Process what is visible”: Add live layer.",
+            )
+        overlap = self.overlap.value()
+        options = replace(
+            self.rows.chosen(),
+            region=self.part.region(layer, self._level()),
+            overlap=None if overlap == _AT_ONCE else overlap,
+        )
+        return self.rows.planned([layer], options, viewer)
+
+    def _examine(self) -> None:
+        """Find out what is there and what it takes, one thing after the other."""
+        planned = self._planned
+        if planned is None or self.run is not None:
+            return
+        if self._examining is not None and self._examining.is_running:
+            self._rest.start()  # a block that is being computed cannot be given up
+            return
+        key = self._key
+
+        def done(found: Examined) -> None:
+            if key == self._key and self.run is None:
+                self._show_examined(found)
+
+        work = in_thread(examine, planned, self.threads.value() or None)
+        self._examining = Job(work, done, self._on_not_examined, self)
+
+    def _show_examined(self, found: Examined) -> None:
+        there = found.there
+        self.estimate.setText(found.estimate)
+        text = found.there_unknown
+        if there is not None and there.is_same:
+            done = f": {there.share}" if there.share else ""
+            text = f"The beginning of this same run is there{done}. Going on does the rest."
+        elif there is not None and there.may_overwrite:
+            text = f"There is {there.what}. You are asked before it is overwritten."
+        elif there is not None:
+            text = f"The place holds {there.what}. Choose another name."
+        self.there.setText(text)
+        is_same = there is not None and there.is_same
+        self.run_bar.apply_button.setText("Go on" if is_same else "Run")
+        self.examined.emit()
+
+    def _on_not_examined(self, error: BaseException) -> None:
+        self.estimate.setText(f"What it takes could not be measured: {type(error).__name__}.")
+
+    # ---- the run --------------------------------------------------------------------------------
+
+    def _ask(self, there: Occupied) -> None:
+        """Ask before anything that is there is touched."""
+        if self.run is None:
+            return
+        if there.is_same:  # the window said so, and the button
+            self.run.write()
+            return
+        self.question = OccupiedQuestion(there, self.run, self.windowTitle(), self)
+        self.question.finished.connect(self._on_answered)
+        self.question.open()
+
+    def _on_answered(self, *_: Any) -> None:
+        self.question = None
+
+    def _on_done(self, notes: Sequence[str]) -> None:
+        run = self._ended()
+        if run is None:
+            return
+        planned = run.planned
+        took = duration_text(time.monotonic() - self._began)
+        done = f"Done in {took}: {bytes_text(planned.nbytes)} in {planned.location}."
+        sentence = " ".join([done, *notes])
+        self.run_bar.show_idle(sentence)
+        self._show_saved(planned.location)
+        if not self.isVisible():
+            tell_info(sentence)
+        self.saved.emit(planned.location)
+
+    def _on_cancelled(self) -> None:
+        self._key = None
+        self._ended()
+        self.run_bar.show_idle("Cancelled. The same run goes on where it was.")
+
+    def _on_error(self, error: BaseException) -> None:
+        self._key = None
+        run = self._ended()
+        if not isinstance(error, CloudError):
+            # A mistake of ours; what libraries say may quote the link.
+            query = "" if run is None else run.planned.location.query
+            said = redacted(str(error), query)
+            error = WriteError("The run failed", why=f"{type(error).__name__}: {said}")
+        sentence = str(error)
+        if run is not None and run.is_writing:
+            sentence += " What was done is kept: the same run goes on where it was."
+        self.run_bar.show_error(sentence, self._viewer())
+        if not self.isVisible():
+            tell_error(error)
+        self.failed.emit(sentence)
+
+    def _ended(self) -> SaveRun | None:
+        run, self.run = self.run, None
+        if run is not None:
+            run.deleteLater()
+        self.choices.setEnabled(True)
+        self.look()
+        return run
+
+    def _show_saved(self, location: Location | None) -> None:
+        self._saved = location
+        self.open_button.setVisible(location is not None)
