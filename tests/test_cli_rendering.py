@@ -109,6 +109,17 @@ def test_it_is_kept_here_and_forgotten(folder: Path, capsys: pytest.CaptureFixtu
     assert "nothing is kept" in capsys.readouterr().out
 
 
+def test_a_colour_takes_the_place_of_a_colormap(folder: Path) -> None:
+    image = noc.open(folder)
+    viridis = noc.Rendering((noc.Channel(color="FFFFFF", colormap="viridis"),))
+    noc.save_rendering(noc.stored_rendering(image).plan(viridis))
+
+    run(folder, "--set", "0.color=FFFFFF", "--yes")
+
+    assert noc.open(folder).channels[0].colormap is None
+    assert "napari-omezarr-cloud" not in omero(folder)["channels"][0]
+
+
 @pytest.mark.parametrize(
     "setting",
     ["0.color=red", "0.window=5:5", "0.window=1", "0.active=maybe", "x.name=a", "z=-1", "q=1", ""],

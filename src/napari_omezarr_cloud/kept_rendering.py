@@ -104,7 +104,7 @@ def _failed(error: OSError, file: Path) -> CloudError:
 
 
 def _name(location: Location) -> str:
-    return str(replace(location, query="", access=Access()))
+    return str(replace(location, access=Access()))
 
 
 def _file(location: Location) -> Path:

@@ -45,7 +45,7 @@ def test_what_is_changed_is_written_and_all_else_stays() -> None:
     new = Rendering(
         (
             Channel("nuclei", "FF0000", Window(12.5, 70000, 1, 2), active=False),
-            Channel("488", "00FF00", Window(5, 50)),
+            Channel("488", "00FF00", Window(-3, 50)),
         ),
         default_z=3,
         model="greyscale",
@@ -58,6 +58,7 @@ def test_what_is_changed_is_written_and_all_else_stays() -> None:
     expected["channels"][0] |= {"label": "nuclei", "color": "FF0000", "active": False}
     expected["channels"][0]["window"] |= {"start": 12.5, "end": 70000, "max": 70000}
     expected["channels"][1] |= {"color": "00FF00", "active": True}  # without "#", and stated
+    expected["channels"][1]["window"] |= {"start": -3, "min": -3}
     expected["rdefs"] |= {"defaultZ": 3}
     assert after == expected
     assert said(before, after) == [
@@ -67,6 +68,8 @@ def test_what_is_changed_is_written_and_all_else_stays() -> None:
         "channel 0 “nuclei”, contrast limits: 10.0 to 900 → 12.5 to 70000",
         "channel 0 “nuclei”, range of the contrast slider: 0 to 65535 → 0 to 70000",
         "channel 1 “488”, colour: #00FF00 → 00FF00",
+        "channel 1 “488”, contrast limits: 5 to 50 → -3 to 50",
+        "channel 1 “488”, range of the contrast slider: 0 to 60 → -3 to 60",
         "channel 1 “488”, shown: not stated → yes",
         "image, z shown first: not stated → 3",
     ]
