@@ -93,7 +93,7 @@ def test_a_part_of_a_coarser_level_is_that_part_of_the_whole(
     planes = stack.read(1)[1, 2:9].astype(float)
     expected = [filters.gaussian(p, 2, mode="nearest", preserve_range=True) for p in planes]
     np.testing.assert_allclose(result.read(0)[0], np.stack(expected)[:, 3:20, 5:35])
-    assert result.levels[0].translation == (1, 2, 6.5, 10.5)
+    assert result.levels[0].translation == (0, 2, 6.5, 10.5)
 
 
 def test_a_threshold_is_measured_once_and_written_with_the_result(

@@ -45,6 +45,8 @@ def run(
     channel: int | Mapping[str, int] | None = None,
     overwrite: bool = False,
     threads: int | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     **options: Any,
 ) -> Image:
@@ -70,6 +72,12 @@ def run(
         computed at once, or refused where that is too large.
     overwrite, threads, on_progress
         As for :func:`save`.
+    workers
+        How many processes of this machine compute, in place of threads; 2 and more pay where an
+        operation holds up Python's threads, or reading does.
+    scheduler
+        Of a dask cluster that computes: ``tcp://host:8786``, or the path of its ``.json`` file.
+        Its workers must see source and target, and get into them by themselves.
     **options
         Of :func:`save`: ``level``, ``region`` (in the axes of the result), ``name``, ``version``,
         ``chunks`` …
@@ -88,11 +96,21 @@ def run(
     ExistsError
         If something is there already, and is not to be overwritten.
     WriteError
-        If it was cancelled, or cannot be written so, or there.
+        If it was cancelled, or cannot be written so, or there, or workers cannot do it.
+    UnreachableError
+        If the scheduler does not answer.
     CloudError
-        If the source cannot be read.
+        If the source cannot be read, or cannot be sent to workers: it is in memory, or its link
+        carries a secret.
     """
     planned = plan_run(images, recipe, target, channel=channel, **options)
     check_can_be_opened(planned.location)
-    write_planned(planned, overwrite=overwrite, threads=threads, on_progress=on_progress)
+    write_planned(
+        planned,
+        overwrite=overwrite,
+        threads=threads,
+        workers=workers,
+        scheduler=scheduler,
+        on_progress=on_progress,
+    )
     return open_image(planned.location)

@@ -41,7 +41,18 @@ def add_run(
         help="what operations see around a block that may look everywhere; what depends on more "
         "comes out differently (default: all at once, where that is not too large)",
     )
-    verb.add_argument("--threads", type=int, metavar="N", help="blocks at once (default: all CPUs)")
+    hands = verb.add_mutually_exclusive_group()
+    hands.add_argument(
+        "--threads", type=int, metavar="N", help="blocks at once (default: all CPUs)"
+    )
+    hands.add_argument(
+        "--workers", type=int, metavar="N", help="processes on this machine, in place of threads"
+    )
+    hands.add_argument(
+        "--scheduler",
+        metavar="tcp://HOST:PORT",
+        help="of a dask cluster that computes; or the path of its .json file",
+    )
     add_access(verb)
     verb.set_defaults(run=_run)
 
@@ -63,5 +74,6 @@ def _run(given: argparse.Namespace) -> int:
     print("\n".join(map(plain, str(planned).splitlines())))
     print(plain(str(planned.estimate(threads=given.threads))))
     if not given.estimate:
-        write_shown(planned, given, given.threads)
+        hands = {name: getattr(given, name) for name in ("threads", "workers", "scheduler")}
+        write_shown(planned, given, **hands)
     return 0

@@ -117,12 +117,12 @@ def _save(given: argparse.Namespace) -> int:
     return 0
 
 
-def write_shown(planned: SavePlan, given: argparse.Namespace, threads: int | None = None) -> None:
-    """Write what was planned, and show how far it is."""
+def write_shown(planned: SavePlan, given: argparse.Namespace, **hands: Any) -> None:
+    """Write what was planned, and show how far it is; ``hands`` say who does it."""
     from napari_omezarr_cloud.write.save_plan import write_planned
 
     show = _show if sys.stderr.isatty() else None
-    notes = write_planned(planned, overwrite=given.overwrite, threads=threads, on_progress=show)
+    notes = write_planned(planned, overwrite=given.overwrite, on_progress=show, **hands)
     for note in notes:
         print(plain(note))
     print(plain(f"saved to {planned.location}"))

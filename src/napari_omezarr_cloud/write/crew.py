@@ -12,14 +12,17 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from napari_omezarr_cloud.errors import CloudError, UnreachableError, WriteError
+from napari_omezarr_cloud.store.place_access import for_workers
 from napari_omezarr_cloud.write.worker import Job, Made, label_blocks, look, packed, run_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     from napari_omezarr_cloud.pyramid import Index
     from napari_omezarr_cloud.write.blocks import Source
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.write.waves import Task, Wave
     from napari_omezarr_cloud.write.writing import Progress, Writing
 
-__all__ = ["Crew", "crew_of"]
+__all__ = ["Crew", "Hands"]
 
 _WHAT = "Could not let other processes work"
 _LISTEN_S = 0.2
@@ -79,7 +82,7 @@ class Crew:
         from distributed import Event
 
         name = f"omezarr-{uuid4().hex}"
-        job = Job(writing.plan, writing.location, source, writing.merging, name)
+        job = Job(writing.plan, writing.waves, writing.location, source, writing.merging, name)
         raw = packed(job, is_elsewhere=self._is_elsewhere)
         with self._client.as_current():
             run = _Run(self._client, Event(name), writing, on_progress, self._is_alive)
@@ -203,50 +206,50 @@ class _Run:
             self._client.cancel(running)
 
 
+@dataclass(frozen=True)
+class Hands:
+    """Who does the work of a write: threads of this process, or others."""
+
+    threads: int | None = None
+    """How many blocks at once in this process; None: as many as there are processors."""
+    workers: int | None = None
+    """How many processes to start on this machine; None: none."""
+    scheduler: str | None = None
+    """Address of a dask scheduler, ``tcp://host:8786``, or path of its ``.json`` file."""
+
+    def crew(self) -> AbstractContextManager[Crew | None]:
+        """Return the processes that are to do it, as long as the context lasts; None: threads.
+
+        Raises
+        ------
+        WriteError
+            If dask.distributed is not installed, the processes do not start, or both are said.
+        UnreachableError
+            If the scheduler does not answer.
+        """
+        if self.workers is None and self.scheduler is None:
+            return contextlib.nullcontext()
+        if self.workers is not None and (self.scheduler is not None or self.workers < 1):
+            why = "workers and a scheduler were both asked for"
+            why = why if self.scheduler is not None else f"{self.workers} of them were asked for"
+            raise WriteError(_WHAT, why=why, hint="Give a number of workers, or a scheduler.")
+        try:
+            import distributed
+        except ImportError as error:
+            raise WriteError(
+                _WHAT,
+                why="the package distributed is not installed",
+                hint='Install it: pip install "napari-omezarr-cloud[workers]".',
+            ) from error
+        if self.workers is not None:
+            return _local(distributed, self.workers)
+        return _cluster(distributed, str(self.scheduler))
+
+
 @contextlib.contextmanager
-def crew_of(workers: int | None, scheduler: str | None) -> Iterator[Crew | None]:
-    """Give the processes that are to do the work, as long as the context lasts.
-
-    Parameters
-    ----------
-    workers
-        How many processes to start on this machine.
-    scheduler
-        Address of a dask scheduler, ``tcp://host:8786``, or path of its ``.json`` file.
-
-    Yields
-    ------
-    Crew or None
-        None if neither is said: the threads of this process do it.
-
-    Raises
-    ------
-    WriteError
-        If dask.distributed is not installed, the processes do not start, or both are said.
-    UnreachableError
-        If the scheduler does not answer.
-    """
-    if workers is None and scheduler is None:
-        yield None
-        return
-    if workers is not None and (scheduler is not None or workers < 1):
-        why = "workers and a scheduler were both asked for" if scheduler else f"{workers} of them"
-        raise WriteError(_WHAT, why=why, hint="Give a number of workers, or a scheduler.")
-    try:
-        import distributed
-    except ImportError as error:
-        raise WriteError(
-            _WHAT,
-            why="the package distributed is not installed",
-            hint='Install it: pip install "napari-omezarr-cloud[workers]".',
-        ) from error
-    if workers is not None:
-        with _local(distributed, workers) as crew:
-            yield crew
-        return
-    is_file = str(scheduler).endswith(".json")
-    given = {"scheduler_file" if is_file else "address": scheduler}
-    with _client(distributed, str(scheduler), **given) as client:
+def _cluster(distributed: Any, scheduler: str) -> Iterator[Crew]:
+    given = {"scheduler_file" if scheduler.endswith(".json") else "address": scheduler}
+    with _client(distributed, scheduler, **given) as client:
         yield Crew(client, is_elsewhere=True)
 
 
@@ -277,6 +280,8 @@ def _local(distributed: Any, workers: int) -> Iterator[Crew]:
         protocol="tcp://",
         host="127.0.0.1",
         dashboard_address=None,
+        # It has a web page all the same: not where another program's may be.
+        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
         silence_logs=logging.ERROR,
     )
     threads = max(1, (os.cpu_count() or 1) // workers)
@@ -300,8 +305,13 @@ def _local(distributed: Any, workers: int) -> Iterator[Crew]:
 
 @contextlib.contextmanager
 def _program(command: list[str]) -> Iterator[Callable[[], bool]]:
+    nowhere = subprocess.DEVNULL
     process = subprocess.Popen(  # noqa: S603 (our own Python)
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        stdin=nowhere,
+        stdout=nowhere,
+        stderr=nowhere,
+        env={**os.environ, **for_workers()},
     )
     try:
         yield lambda: process.poll() is None

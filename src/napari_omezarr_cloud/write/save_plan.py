@@ -14,6 +14,7 @@ import numpy as np
 
 from napari_omezarr_cloud.ngff.omero import OWN_KEY
 from napari_omezarr_cloud.store import io_thread
+from napari_omezarr_cloud.write.crew import Hands
 from napari_omezarr_cloud.write.estimate import Estimate, estimate
 from napari_omezarr_cloud.write.labels_listing import list_label
 from napari_omezarr_cloud.write.ome_tiff import write_ome_tiff
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from napari_omezarr_cloud.location import Location
+    from napari_omezarr_cloud.write.crew import Crew
     from napari_omezarr_cloud.write.merging import Merging
     from napari_omezarr_cloud.write.plan import Plan
     from napari_omezarr_cloud.write.sources import ViewSource
@@ -191,6 +193,8 @@ def write_planned(
     *,
     overwrite: bool = False,
     threads: int | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     progress: Progress | None = None,
 ) -> tuple[str, ...]:
@@ -206,6 +210,10 @@ def write_planned(
         Whether what is there is deleted, once the new is whole beside it.
     threads
         How many blocks at once; None: as many as there are processors.
+    workers
+        How many processes of this machine do it; None: this one does, in threads.
+    scheduler
+        Of a dask cluster that does it: ``tcp://host:8786``, or the path of its ``.json`` file.
     on_progress
         Called after each block of work.
     progress
@@ -225,12 +233,13 @@ def write_planned(
     ChangedError
         If somebody else has changed the place meanwhile.
     WriteError
-        If it was cancelled, or cannot be written so, or there.
+        If it was cancelled, or cannot be written so, or there, or workers cannot do it.
     CloudError
-        If the source cannot be read.
+        If the source cannot be read, or cannot be sent to workers.
     """
     progress = Progress() if progress is None else progress
-    return _write_all(planned, overwrite, threads, on_progress or (lambda _: None), progress)
+    hands = Hands(threads, workers, scheduler)
+    return _write_all(planned, overwrite, hands, on_progress or (lambda _: None), progress)
 
 
 def _list(labels: SavePlan, image: Location | None) -> tuple[str, ...]:
@@ -243,14 +252,14 @@ def _list(labels: SavePlan, image: Location | None) -> tuple[str, ...]:
 def _write_all(
     planned: SavePlan,
     overwrite: bool,
-    threads: int | None,
+    hands: Hands,
     tell: Callable[[Progress], None],
     progress: Progress,
 ) -> tuple[str, ...]:
     place, origin = planned.location, planned.origin()
     whole = identity_of(planned.plan, origin)
     if planned.packing is not None:
-        _write_packed(planned, whole, overwrite, threads, tell, progress)
+        _write_packed(planned, whole, overwrite, hands, tell, progress)
         return ()
     io = io_thread()
     found, identity = io.wait(_found(place))
@@ -267,7 +276,7 @@ def _write_all(
             notes = _list(planned, planned.listed_in)
             writing.clear()
 
-        _write_tree(planned, place, found, origin, threads, tell, progress, end)
+        _write_tree(planned, place, found, origin, hands, tell, progress, end)
         return notes
     before, staging = io.wait(snapshot(place)), staging_of(place)
 
@@ -278,7 +287,7 @@ def _write_all(
         io.wait(end_replacing(staging, place, writing.claim))
 
     there = io.wait(make_room(staging, whole))
-    _write_tree(planned, staging, there, origin, threads, tell, progress, replace_old)
+    _write_tree(planned, staging, there, origin, hands, tell, progress, replace_old)
     return notes
 
 
@@ -287,7 +296,7 @@ def _write_tree(
     at: Location,
     found: Found,
     origin: str,
-    threads: int | None,
+    hands: Hands,
     tell: Callable[[Progress], None],
     progress: Progress,
     end: Callable[[Writing], None] = Writing.clear,
@@ -301,10 +310,11 @@ def _write_tree(
     ]
     try:
         writing.begin(found)
-        for each, labels in below:
-            _write_labels(each, labels, threads, tell)
-            _list(each, at)
-        writing.write(planned.source, threads=threads, on_progress=tell)
+        with hands.crew() as crew:
+            for each, labels in below:
+                _write_labels(each, labels, hands.threads, crew, tell)
+                _list(each, at)
+            writing.write(planned.source, threads=hands.threads, crew=crew, on_progress=tell)
         end(writing)
     finally:
         writing.release()
@@ -314,7 +324,7 @@ def _write_packed(
     planned: SavePlan,
     whole: dict[str, Any],
     overwrite: bool,
-    threads: int | None,
+    hands: Hands,
     tell: Callable[[Progress], None],
     progress: Progress,
 ) -> None:
@@ -324,7 +334,7 @@ def _write_packed(
     if not shop.packed.exists():
         found = io_thread().wait(find(shop.image))
         if found.is_empty or found.is_unfinished:
-            _write_tree(planned, shop.image, found, whole["origin"], threads, tell, progress)
+            _write_tree(planned, shop.image, found, whole["origin"], hands, tell, progress)
         shop.pack(partial(_pack, planned, Path(shop.image.key), progress, tell))
     progress.enter("sending", shop.packed.stat().st_size)
     shop.deliver(planned.location, overwrite=overwrite, tick=_ticking(progress, tell))
@@ -360,7 +370,11 @@ def _ticking(progress: Progress, tell: Callable[[Progress], None]) -> Callable[[
 
 
 def _write_labels(
-    planned: SavePlan, writing: Writing, threads: int | None, tell: Callable[[Progress], None]
+    planned: SavePlan,
+    writing: Writing,
+    threads: int | None,
+    crew: Crew | None,
+    tell: Callable[[Progress], None],
 ) -> None:
     """Write labels below an image that is under way, unless they are whole by now."""
     found = io_thread().wait(find(writing.location))
@@ -368,7 +382,7 @@ def _write_labels(
         writing.progress.tasks_done += writing.task_count
         return
     writing.begin(found)
-    writing.run(planned.source, threads=threads, on_progress=tell)
+    writing.run(planned.source, threads=threads, crew=crew, on_progress=tell)
 
 
 async def _looked(location: Location) -> Found:

@@ -18,6 +18,7 @@ from napari_omezarr_cloud.errors import CloudError, WriteError
 from napari_omezarr_cloud.location import Location
 from napari_omezarr_cloud.pyramid.documents import WRITE_NOTES
 from napari_omezarr_cloud.store import io_thread
+from napari_omezarr_cloud.store.place_access import ready
 from napari_omezarr_cloud.write.blocks import Blocks, Source
 from napari_omezarr_cloud.write.merging import MergedLabels, Merging, NumberedLabels
 from napari_omezarr_cloud.write.writing import Progress, Writing
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from napari_omezarr_cloud.pyramid import Index
     from napari_omezarr_cloud.write.plan import Plan
-    from napari_omezarr_cloud.write.waves import Task
+    from napari_omezarr_cloud.write.waves import Task, Wave
 
 __all__ = ["Job", "Made", "label_blocks", "look", "packed", "run_task"]
 
@@ -40,6 +41,7 @@ class Job:
     """A write, as another process needs to know it."""
 
     plan: Plan
+    waves: tuple[Wave, ...]
     location: Location
     source: Source
     merging: Merging | None
@@ -121,6 +123,7 @@ class _Here:
 
     def __init__(self, raw: bytes) -> None:
         self.job: Job = pickle.loads(raw)  # noqa: S301 (from who started this process)
+        io_thread().wait(ready(self.job.location))
         self.writing = Writing(self.job.plan, self.job.location)
 
 
@@ -167,7 +170,7 @@ def run_task(
     """
     here = _here(raw)
     writing, source = here.writing, here.job.source
-    wave = writing.waves[task.wave]
+    wave = here.job.waves[task.wave]
     if ids is not None:
         source = NumberedLabels(writing.store, wave, here.job.plan.dtype, ids.__getitem__)
     progress = Progress()
@@ -197,7 +200,7 @@ def label_blocks(raw: bytes, indices: Sequence[Index]) -> Made:
     writing = here.writing
     merged = MergedLabels(
         here.job.plan,
-        writing.waves[0],
+        here.job.waves[0],
         here.job.source,
         writing.store,
         merging,
