@@ -117,7 +117,7 @@ class Notes:
     replaced_by: str | None = None
     """Key of the whole image that is on its way to this place; None: it is written here."""
     is_rubbish: bool = False
-    """Whether all that is there is only still to be deleted."""
+    """Whether nothing is left to do but to delete: what is there, or notes of a replacement."""
 
     @classmethod
     def of(cls, raw: Any) -> Notes | None:

@@ -161,9 +161,11 @@ async def end_replacing(staging: Location, location: Location, claim: Claim) -> 
         finally:
             await delete_notes(store)
         return
-    await claim.take_to_delete()
-    await store.delete(PLAN_KEY)
+    # Its notes go last: they know that all of it is there.
+    placed = Notes(claim.identity, replaced_by=staging.key, is_rubbish=True)
+    await store.put(PLAN_KEY, placed.to_bytes())
     await _delete_staged(claim, staging)
+    await store.delete(PLAN_KEY)
 
 
 def _swap(new: Path, place: Path, old: Path) -> None:
@@ -261,14 +263,13 @@ async def finish_replacing(location: Location, found: Found) -> tuple[Found, dic
         return await _restored(location, found), None
     if found.notes is None or found.notes.replaced_by is None:
         return found, None
-    staging = staging_of(location)
-    staged = await find(staging)
-    if staged.notes is None:
-        return found, None  # somebody has deleted it; what it was is written anew
-    identity = found.notes.identity
+    staging, identity = staging_of(location), found.notes.identity
     claim = Claim(open_target(staging), identity)
     try:
-        if not staged.notes.is_rubbish:
+        if not found.notes.is_rubbish:
+            staged = await find(staging)
+            if staged.notes is None or staged.notes.is_rubbish:
+                return found, None  # somebody has deleted it: what it was is written anew
             await claim.take()
             await _move(staging, location)
         await end_replacing(staging, location, claim)

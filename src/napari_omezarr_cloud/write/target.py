@@ -145,7 +145,8 @@ async def find(location: Location) -> Found:
         names = tuple(entry.name for entry in entries)
     raw = await store.get(PLAN_KEY) if any(n.startswith(WRITE_NOTES) for n in names) else None
     notes = Notes.of(raw)
-    return Found(names, None if notes is None else notes.identity, notes=notes)
+    plan = None if notes is None or notes.is_rubbish else notes.identity
+    return Found(names, plan, notes=notes)
 
 
 async def tree(store: ByteStore, prefix: str = "") -> list[str]:

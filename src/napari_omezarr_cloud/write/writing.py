@@ -8,7 +8,7 @@ import os
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_omezarr_cloud.errors import ChangedError, CloudError, ExistsError, WriteError
@@ -184,8 +184,6 @@ class Writing:
         self.progress.task_count += self.task_count
         self._documents = image_documents(plan, ome, beside)
         self.identity = identity_of(plan, origin)
-        self._store = open_target(location)
-        self.claim = Claim(self._store, self.identity, self.progress.cancel)
         self._was_image = False
         self._done: set[str] = set()
         self._units: dict[str, set[Index]] = {}
@@ -194,6 +192,15 @@ class Writing:
     def store(self) -> RemoteStore:
         """Where it goes."""
         return self._store
+
+    @cached_property
+    def _store(self) -> RemoteStore:
+        return open_target(self.location)  # makes a folder: not before it is written to
+
+    @cached_property
+    def claim(self) -> Claim:
+        """That this process writes there."""
+        return Claim(self._store, self.identity, self.progress.cancel)
 
     def begin(self, found: Found) -> None:
         """Note what is about to be written, or find what was done of it.
@@ -471,4 +478,5 @@ class Writing:
 
     def release(self) -> None:
         """Let others go on with what is not whole; waits. After `clear`, does nothing."""
-        self.claim.release()
+        if "claim" in vars(self):
+            self.claim.release()
