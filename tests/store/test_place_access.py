@@ -397,3 +397,44 @@ def test_workers_of_this_machine_get_in_through_their_environment(
     assert b"w0rker" not in task
     with pytest.raises(TypeError, match="secrets are not pickled"):
         pickle.dumps(keys.Secrets({"token": "w0rker-t0ken"}))
+
+
+def test_the_shown_link_is_that_of_the_image_and_opens_again(web: Any) -> None:
+    server, link = web
+    server.wanted = ("authorization", "Bearer t0ken-t0ken")
+    choose_access(PlaceAccess(server.url, "token"), {"token": "t0ken-t0ken"})
+
+    image = noc.open(link)
+
+    assert str(image.location) == str(parse_location(link))
+
+
+def test_what_was_kept_may_be_moved_into_the_keyring_and_out_of_it(
+    ring: dict[tuple[str, str], str],
+) -> None:
+    choose_access(PlaceAccess("https://lab.org", "token"), {"token": "t0ken-t0ken"})
+    choose_access(PlaceAccess("https://lab.org", "token", in_keyring=True))
+    held = list(ring.values())
+    choose_access(PlaceAccess("https://lab.org", "token"))
+
+    assert [json.loads(each) for each in held] == [{"token": "t0ken-t0ken"}]
+    assert ring == {}
+    assert keys.typed() == {"https://lab.org": {"token": "t0ken-t0ken"}}
+    with pytest.raises(LinkError, match="it needs: User name, Password"):
+        choose_access(PlaceAccess("https://lab.org", "password"))
+
+
+def test_who_must_sign_on_again_is_told_how(
+    stored: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    about = "sso_start_url=https://lab.awsapps.com/start\nsso_region=us-east-1\n"
+    role = "sso_account_id=123456789012\nsso_role_name=reader\n"
+    (tmp_path / "config").write_text(
+        f"[sso-session lab]\n{about}[profile lab]\nsso_session=lab\n{role}region=us-east-1\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+
+    with pytest.raises(CredentialsError, match="signing in failed: .*SSO") as caught:
+        noc.open(f"s3://{stored.private}/{NAME}?endpoint={stored.endpoint}&profile=lab")
+
+    assert "aws sso login" in caught.value.hint

@@ -11,6 +11,7 @@ __all__ = [
     "extract",
     "keep_offline",
     "open_url_dialog",
+    "place_access_dialog",
     "retry_failed",
     "run_whole",
     "settings_dialog",
@@ -145,6 +146,17 @@ def run_whole() -> None:
         from napari_omezarr_cloud.napari.widgets.run_dialog import show_run
 
         show_run(viewer)
+
+
+def place_access_dialog() -> None:
+    """Show how one gets into the selected layer's place, over the viewer in front."""
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        from napari_omezarr_cloud.napari.place_access import show_access
+
+        show_access(viewer)
 
 
 def toggle_source() -> None:

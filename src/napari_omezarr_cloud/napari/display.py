@@ -311,13 +311,13 @@ class Display:
         found = (self._engine.failure(level, index) for level, index in self._awaited.chunks)
         return [error for error in found if error is not None]
 
-    def new_failures(self) -> list[str]:
-        """Return a sentence for each cause of failure that was not told before."""
+    def new_failures(self) -> list[CloudError]:
+        """Return an error for each cause of failure that was not told before."""
         fresh = {}
         for error in self.failures():
             cause = re.sub(r"\d+", "", error.why)  # each broken chunk has other checksums
             if cause not in self._told and not isinstance(error, StoppedError):
-                fresh[cause] = str(error)
+                fresh[cause] = error
         self._told |= set(fresh)
         return list(fresh.values())
 

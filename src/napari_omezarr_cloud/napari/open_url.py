@@ -9,11 +9,12 @@ from qtpy.QtCore import QObject
 from qtpy.QtGui import QGuiApplication
 
 from napari_omezarr_cloud.api import open_all_async
-from napari_omezarr_cloud.errors import CloudError
+from napari_omezarr_cloud.errors import AccessRefusedError, CloudError
 from napari_omezarr_cloud.links import Link, Source, is_of_a_viewer
 from napari_omezarr_cloud.location import looks_like_ome_zarr, redacted
 from napari_omezarr_cloud.napari import preferences, recent
 from napari_omezarr_cloud.napari.opening import MOST_BESIDE, progress_of
+from napari_omezarr_cloud.napari.place_access import show_access
 from napari_omezarr_cloud.napari.profiles import profile_names
 from napari_omezarr_cloud.napari.showing import Showing, give_up
 from napari_omezarr_cloud.napari.widgets.open_dialog import OpenDialog
@@ -64,6 +65,7 @@ class _Opener(QObject):
         self._showing: Showing | None = None
         dialog.open_requested.connect(self._open)
         dialog.cancel_requested.connect(self._cancel)
+        dialog.access_requested.connect(self._show_access)
         dialog.default_requested.connect(preferences.set_default_reader)
 
     def _open(self, target: Location | Link) -> None:
@@ -101,12 +103,18 @@ class _Opener(QObject):
 
     def _fail(self, link: Link, error: BaseException) -> None:
         if isinstance(error, CloudError):
-            self._dialog.show_error(str(error))
+            is_refused = isinstance(error, AccessRefusedError)
+            self._dialog.show_error(str(error), is_refused=is_refused)
             return
         # A mistake of ours; what libraries say may quote the link.
         place = _first_place(link)
         said = redacted(str(error), place.query)
         self._dialog.show_error(f"Could not open {place}: {type(error).__name__}: {said}")
+
+    def _show_access(self, location: Location | None) -> None:
+        viewer = self._viewer()
+        if viewer is not None:
+            show_access(viewer, location)
 
     def _cancel(self) -> None:
         if self._showing is not None:

@@ -35,8 +35,8 @@ class Refresher(QObject):
     arrived = Signal(int)
     settled = Signal()
     """A layer was painted with the last chunk it waited for."""
-    failed = Signal(str)
-    """A chunk in view cannot be read; told once per layer and cause."""
+    failed = Signal(object)
+    """The `CloudError` of a chunk in view; told once per layer and cause."""
 
     def __init__(self, source: Engine) -> None:
         super().__init__()
@@ -98,8 +98,8 @@ class Refresher(QObject):
     def _refresh_stale(self) -> None:
         """Refresh what has changed, for a moment, and come back for the rest."""
         self._told_ms = None
-        for sentence in [s for d in self._all() for s in d.new_failures()]:
-            self.failed.emit(sentence)
+        for error in [e for d in self._all() for e in d.new_failures()]:
+            self.failed.emit(error)
         stale = [d for d in self._all() if d.is_stale]
         if not stale:
             return

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer
 
+from napari_omezarr_cloud.errors import AccessRefusedError
 from napari_omezarr_cloud.napari import display
-from napari_omezarr_cloud.napari.commands import bind_keys
+from napari_omezarr_cloud.napari.commands import bind_keys, place_access_dialog
 from napari_omezarr_cloud.napari.compat import aim, renew_status, show_scale_bar
 from napari_omezarr_cloud.napari.contrast import correct_guess
 from napari_omezarr_cloud.napari.first_fit import keep_fitted
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, LayerData
 from napari_omezarr_cloud.napari.linked_level import lock_linked_level
 from napari_omezarr_cloud.napari.loaded_marks import mark_sliders
-from napari_omezarr_cloud.napari.notices import tell_warning
+from napari_omezarr_cloud.napari.notices import offer, tell_warning
 from napari_omezarr_cloud.napari.plate_clicks import listen, plate_behind
 from napari_omezarr_cloud.napari.plate_notes import tell_found
 from napari_omezarr_cloud.napari.playing import conduct
@@ -26,6 +27,7 @@ from napari_omezarr_cloud.napari.volume import choose_levels
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from napari_omezarr_cloud.errors import CloudError
 
 __all__ = [
     "HIDDEN_UNTIL_ADOPTED",
@@ -97,7 +99,14 @@ def attach(viewer: Any) -> None:
 @cache
 def _tell_failures() -> None:
     """Tell of chunks that cannot be read: once for all viewers, as napari's notifications are."""
-    refresher().failed.connect(tell_warning)
+    refresher().failed.connect(_tell_failure)
+
+
+def _tell_failure(error: CloudError) -> None:
+    if not isinstance(error, AccessRefusedError):
+        tell_warning(str(error))
+        return
+    offer(str(error), "Access to this place…", place_access_dialog)
 
 
 class _Watch(QObject):

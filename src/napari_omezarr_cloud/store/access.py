@@ -93,6 +93,7 @@ async def open_store(
             if any(opened.documents.values()):
                 _worked[_host(candidate)] = anonymous
                 moved = moved_note(location, place)
+                opened = replace(opened, location=_as_linked(opened.location, place))
                 return replace(opened, notes=(moved, *opened.notes)) if moved else opened
             empty = empty or opened
     if empty is not None and not any(isinstance(r, AccessRefusedError) for r in refusals):
@@ -111,6 +112,13 @@ def _identity(location: Location) -> str:
     if said is not None and said.signs and said.way != "environment":
         return f"Who you are at {said.place} ({said.about.title.lower()})"
     return "The account of the environment's credentials"
+
+
+def _as_linked(found: Location, linked: Location) -> Location:
+    """Return where it was found, not saying "always sign" where only what is known here says so."""
+    if found.access.profile is None and linked.access.anonymous is None:
+        return replace(found, access=replace(found.access, anonymous=None))
+    return found
 
 
 def _host(location: Location) -> tuple[str, str | None, str]:

@@ -27,7 +27,14 @@ from napari_omezarr_cloud.location import redacted
 if TYPE_CHECKING:
     from napari_omezarr_cloud.location import Location
 
-__all__ = ["NoRangesError", "PageError", "is_broken_answer", "may_mean_absent", "translate"]
+__all__ = [
+    "NoRangesError",
+    "PageError",
+    "answer_code",
+    "is_broken_answer",
+    "may_mean_absent",
+    "translate",
+]
 
 _SIGNS = (
     # (what obstore's text holds, why, hint); the first that fits
@@ -142,6 +149,11 @@ def _code(text: str) -> str:
     """Return the code in the error document of S3, Azure or Google; empty where there is none."""
     found = re.search(r"<Code>\s*(\w{1,64})\s*</Code>", text)
     return found.group(1) if found else ""
+
+
+def answer_code(error: CloudError) -> str:
+    """Return the code that the server gave with an error; empty where it gave none."""
+    return _code(str(error.__cause__ or ""))
 
 
 def _credentials(

@@ -221,16 +221,25 @@ def choose_access(chosen: PlaceAccess, secrets: Mapping[str, str] | None = None)
     CloudError
         If the file or the keyring cannot be written; it holds for this run all the same.
     """
-    _check(chosen, secrets)
+    with _lock:
+        _read()
+        before = _for_this_run.get(chosen.place) or _lasting.get(chosen.place)
+    if secrets is None and before is not None and before.way == chosen.way:
+        known = keys.look_up(chosen.place, in_keyring=before.in_keyring)
+        secrets = None if known is None else known.values
+    _check(chosen, secrets or {})
     needs = chosen.about.has_secrets
-    if secrets is not None and needs:
+    chosen = chosen if needs else replace(chosen, in_keyring=False)
+    if before is not None and before.in_keyring and not chosen.in_keyring:
+        keys.drop(chosen.place, in_keyring=True)
+    if needs and secrets is not None:
         given = {name: _tidy(name, value) for name, value in secrets.items() if value.strip()}
         try:
             keys.keep(chosen.place, Secrets(given), in_keyring=chosen.in_keyring)
         except CloudError:
             _put(replace(chosen, in_keyring=False))
             raise
-    _put(chosen if needs else replace(chosen, in_keyring=False))
+    _put(chosen)
 
 
 def _put(chosen: PlaceAccess) -> None:
@@ -291,7 +300,7 @@ def for_workers() -> dict[str, str]:
     return {_VARIABLE: json.dumps(known)} if any(known.values()) else {}
 
 
-def _check(chosen: PlaceAccess, secrets: Mapping[str, str] | None) -> None:
+def _check(chosen: PlaceAccess, secrets: Mapping[str, str]) -> None:
     kind, what = chosen.location.kind, "Could not set how to get in"
     try:
         way = chosen.about
@@ -308,19 +317,17 @@ def _check(chosen: PlaceAccess, secrets: Mapping[str, str] | None) -> None:
         for each in way.fields
         if each.is_needed
         and not (
-            ((secrets or {}).get(each.name, "").strip() or secrets is None)
-            if each.is_secret
-            else getattr(chosen, each.name)
-        )
+            secrets.get(each.name, "") if each.is_secret else getattr(chosen, each.name)
+        ).strip()
     ]
     if missing:
         raise LinkError(what, where=chosen.place, why=f"it needs: {', '.join(missing)}")
     for each in way.fields:
-        value = (secrets or {}).get(each.name, "")
+        value = secrets.get(each.name, "")
         if each.is_secret and not (value.isprintable() and value.isascii()):
             why = f"the field “{each.title}” holds characters that cannot be sent"
             raise LinkError(what, where=chosen.place, why=why, hint="Was it copied as a whole?")
-    if way.name == "headers" and secrets is not None:
+    if way.name == "headers":
         if not all(name and value for name, value in headers_in(secrets["headers"])):
             why = "headers are written “Name: value”"
             raise LinkError(what, where=chosen.place, why=why)

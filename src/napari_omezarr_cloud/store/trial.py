@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.errors import AccessRefusedError, CloudError
 from napari_omezarr_cloud.store.access import bucket_region, ways_in
+from napari_omezarr_cloud.store.failures import answer_code
 from napari_omezarr_cloud.store.place_access import access_for, ready, settled
 from napari_omezarr_cloud.store.protocol import ByteRange
 from napari_omezarr_cloud.store.remote import RemoteStore
@@ -129,7 +130,8 @@ async def try_access(
             break
     if writes and open_target is not None:
         steps.append(await _written(location, open_target))
-    return AccessTrial(str(settled(location)), tuple(steps))
+    there = replace(settled(location), access=location.access)
+    return AccessTrial(str(there), tuple(steps))
 
 
 async def _looked(location: Location, anonymous: bool) -> list[TriedStep]:
@@ -218,4 +220,8 @@ async def _written(location: Location, open_target: Callable[[Location], RemoteS
 
 
 def _said(error: CloudError) -> str:
-    return (error.why or error.what) + (f". {error.hint}" if error.hint else "")
+    said = error.why or error.what
+    if type(error) is AccessRefusedError:  # what to try is what is being tried
+        code = answer_code(error)
+        return f"{said}: {code}" if code else said
+    return f"{said}. {error.hint}" if error.hint else said

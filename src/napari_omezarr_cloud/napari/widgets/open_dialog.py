@@ -46,6 +46,8 @@ class OpenDialog(QDialog):
     open_requested = Signal(object)
     """The `Location` to open, or the `Link` of another viewer."""
     cancel_requested = Signal()
+    access_requested = Signal(object)
+    """The `Location` that refused, or whose ways in are asked for; None: none is typed."""
     default_requested = Signal(bool)
     """Whether ``.zarr`` shall always be opened with this plugin."""
 
@@ -98,9 +100,10 @@ class OpenDialog(QDialog):
         self._set_opening(True)
         self._say(text)
 
-    def show_error(self, sentence: str) -> None:
-        """Say what went wrong; what was typed stays."""
+    def show_error(self, sentence: str, *, is_refused: bool = False) -> None:
+        """Say what went wrong; what was typed stays. Refused: offer to say how to get in."""
         self._set_opening(False)
+        self.access_button.setVisible(is_refused or self.unfold.isChecked())
         self._say(sentence, is_wrong=True)
         self.line_edit.setFocus()
 
@@ -141,6 +144,12 @@ class OpenDialog(QDialog):
         layout.addWidget(self.link)
         layout.addWidget(self.status)
         layout.addWidget(self.progress)
+        self.access_button = QPushButton("Access to this place…")
+        self.access_button.setAutoDefault(False)
+        self.access_button.setToolTip("Keys, tokens, profiles: who you are there.")
+        self.access_button.clicked.connect(self._request_access)
+        self.access_button.hide()
+        layout.addWidget(self.access_button, alignment=Qt.AlignmentFlag.AlignLeft)
         layout.addWidget(self._build_advanced())
         layout.addWidget(self.advanced)
         layout.addWidget(self.default)
@@ -210,6 +219,7 @@ class OpenDialog(QDialog):
     def _unfold(self, is_open: bool) -> None:
         self.unfold.setArrowType(Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow)
         self.advanced.setVisible(is_open)
+        self.access_button.setVisible(is_open)
         self._fit()
 
     def _set_opening(self, is_opening: bool) -> None:
@@ -268,6 +278,12 @@ class OpenDialog(QDialog):
     def _request(self) -> None:
         if self._location is not None and not self.is_opening:
             self.open_requested.emit(self._location)
+
+    def _request_access(self) -> None:
+        found = self._location
+        if isinstance(found, Link):
+            found = found.sources[0].location if found.sources else None
+        self.access_requested.emit(found)
 
     def reject(self) -> None:
         """Cancel what is being opened; where nothing is, close."""

@@ -1,0 +1,195 @@
+"""Access to this place, in a real window, against servers that refuse and let in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from qtpy.QtWidgets import QApplication, QComboBox, QLineEdit
+
+from napari_omezarr_cloud.access import known_access, set_access
+from napari_omezarr_cloud.location import parse_location
+from napari_omezarr_cloud.napari.open_url import show_dialog
+from napari_omezarr_cloud.napari.place_access import show_access
+from napari_omezarr_cloud.store.place_access import access_file
+
+if TYPE_CHECKING:
+    from napari_omezarr_cloud.napari.widgets.access_dialog import AccessDialog
+
+TOKEN = "t0ken-of-the-lab"
+
+pytestmark = pytest.mark.usefixtures("no_access")
+
+
+def dialog_of(viewer: Any, qtbot: Any, place: str) -> AccessDialog:
+    dialog = show_access(viewer, parse_location(place))
+    qtbot.waitUntil(lambda: not dialog._is_busy, timeout=10000)
+    return dialog
+
+
+def choose(dialog: AccessDialog, way: str) -> None:
+    names = [dialog.way.itemData(number).name for number in range(dialog.way.count())]
+    dialog.way.setCurrentIndex(names.index(way))
+
+
+def type_in(dialog: AccessDialog, **texts: str) -> None:
+    for name, text in texts.items():
+        line = dialog._lines[name]
+        (line.setEditText if isinstance(line, QComboBox) else line.setText)(text)
+
+
+def wait(dialog: AccessDialog, qtbot: Any) -> None:
+    qtbot.waitUntil(lambda: not dialog._is_busy, timeout=20000)
+
+
+def test_a_refused_link_leads_to_the_dialog_and_opens_after_it(
+    viewer: Any, qtbot: Any, web: Any
+) -> None:
+    server, link = web
+    server.wanted = ("authorization", f"Bearer {TOKEN}")
+    opener = show_dialog(viewer)
+    opener.link.setEditText(link)
+    assert not opener.access_button.isVisible()
+    opener.open_button.click()
+    qtbot.waitUntil(lambda: not opener.is_opening, timeout=20000)
+
+    opener.access_button.click()
+    dialog = show_access(viewer, parse_location(link))
+    assert dialog.place.currentText() == server.url
+    choose(dialog, "token")
+    type_in(dialog, token=TOKEN)
+    dialog.test_button.click()
+    wait(dialog, qtbot)
+
+    assert dialog.status.text() == "Reading: yes. Listing: not tried. Writing: not tried."
+    assert "with the access token for this run" in dialog.steps.toPlainText()
+    assert not any(asked.method == "PUT" for asked in server.log)
+    opener.open_button.click()
+    qtbot.waitUntil(lambda: len(viewer.layers) > 0, timeout=20000)
+
+
+def test_what_is_secret_is_masked_wiped_and_shown_nowhere(
+    viewer: Any, qtbot: Any, web: Any
+) -> None:
+    server, _ = web
+    dialog = dialog_of(viewer, qtbot, server.url)
+    choose(dialog, "password")
+    type_in(dialog, user="me", password=TOKEN)
+    password = dialog._lines["password"]
+
+    assert isinstance(password, QLineEdit)
+    assert password.echoMode() == QLineEdit.EchoMode.Password
+    dialog.shows_typed.setChecked(True)
+    assert password.echoMode() == QLineEdit.EchoMode.Normal
+    dialog.save_button.click()
+    wait(dialog, qtbot)
+
+    assert dialog._lines["password"].text() == ""
+    assert dialog.about.text().startswith("Known: User name and password")
+    assert not access_file().exists()
+    assert TOKEN not in repr(dialog._wish())
+    type_in(dialog, password=TOKEN)
+    dialog.reject()
+    assert dialog._lines["password"].text() == ""
+    assert not dialog.shows_typed.isChecked()
+
+
+def test_keys_go_into_the_keyring_where_there_is_one(
+    viewer: Any, qtbot: Any, web: Any, ring: dict[tuple[str, str], str]
+) -> None:
+    server, _ = web
+    dialog = dialog_of(viewer, qtbot, server.url)
+    choose(dialog, "token")
+    qtbot.waitUntil(dialog.in_keyring.isEnabled, timeout=10000)
+    assert "Test ring" in dialog.in_keyring.text()
+    type_in(dialog, token=TOKEN)
+    dialog.in_keyring.setChecked(True)
+    dialog.save_button.click()
+    wait(dialog, qtbot)
+
+    assert [TOKEN in held for held in ring.values()] == [True]
+    assert TOKEN not in access_file().read_text()
+    dialog.forget_button.click()
+    wait(dialog, qtbot)
+    assert ring == {}
+    assert known_access() == ()
+
+
+@pytest.mark.usefixtures("no_ring")
+def test_without_a_keyring_nobody_is_promised_one(viewer: Any, qtbot: Any, web: Any) -> None:
+    dialog = dialog_of(viewer, qtbot, web[0].url)
+    choose(dialog, "token")
+
+    qtbot.waitUntil(lambda: "no system keyring" in dialog.in_keyring.text(), timeout=10000)
+    assert not dialog.in_keyring.isEnabled()
+
+
+@pytest.mark.parametrize(
+    ("place", "ways", "shown"),
+    [
+        (
+            "s3://lab",
+            ["automatic", "anonymous", "environment", "profile", "keys"],
+            {"region", "pays"},
+        ),
+        (
+            "gs://lab",
+            ["automatic", "anonymous", "environment", "service-account", "token"],
+            {"pays"},
+        ),
+        (
+            "az://lab?account=name",
+            ["automatic", "anonymous", "environment", "account-key", "sas", "token"],
+            set(),
+        ),
+        ("https://lab.org", ["automatic", "token", "password", "headers"], set()),
+    ],
+)
+def test_a_kind_of_place_has_its_own_ways_and_fields(
+    viewer: Any, qtbot: Any, place: str, ways: list[str], shown: set[str]
+) -> None:
+    dialog = dialog_of(viewer, qtbot, place)
+
+    assert [dialog.way.itemData(n).name for n in range(dialog.way.count())] == ways
+    for way in ways:
+        choose(dialog, way)
+        about = dialog.chosen_way
+        assert about is not None
+        assert list(dialog._lines) == [field.name for field in about.fields]
+    optional = {"region": dialog.region, "pays": dialog.pays}
+    assert {name for name, widget in optional.items() if widget.isVisible()} == shown
+    assert not dialog.project.isVisible()
+
+
+def test_a_folder_is_no_place_to_get_into(viewer: Any, qtbot: Any) -> None:
+    dialog = dialog_of(viewer, qtbot, "s3://lab")
+
+    dialog.place.setEditText("/data/images")
+
+    assert "folder of this computer" in dialog.about.text()
+    assert not dialog.save_button.isEnabled()
+
+
+def test_a_token_that_runs_out_is_told_and_renewed_in_the_window(
+    viewer: Any, qtbot: Any, web: Any, told: list[str]
+) -> None:
+    server, link = web
+    server.wanted = ("authorization", f"Bearer {TOKEN}")
+    set_access(server.url, "token", token=TOKEN)
+    viewer.open(link, plugin="napari-omezarr-cloud")
+    server.wanted = ("authorization", "Bearer another-token")
+    viewer.dims.set_point(0, viewer.dims.range[0].stop)
+    qtbot.waitUntil(lambda: any("Access to this place" in each for each in told), timeout=20000)
+    assert not any(TOKEN in each for each in told)
+
+    dialog = show_access(viewer)
+    assert dialog.place.currentText() == server.url
+    type_in(dialog, token="another-token")
+    count = len(server.log)
+    dialog.save_button.click()
+    wait(dialog, qtbot)
+
+    qtbot.waitUntil(
+        lambda: any(asked.status == 200 for asked in server.log[count:]), timeout=20000
+    )
+    assert "another-token" not in QApplication.clipboard().text()
