@@ -25,6 +25,12 @@ if TYPE_CHECKING:
         open,
         open_async,
     )
+    from napari_omezarr_cloud.downloading import (
+        DownloadPlan,
+        DownloadProgress,
+        download,
+        plan_download,
+    )
     from napari_omezarr_cloud.errors import CloudError
     from napari_omezarr_cloud.extracting import extract, plan_extract
     from napari_omezarr_cloud.measuring import measure, plan_measure
@@ -70,6 +76,8 @@ __all__ = [
     "Channel",
     "CloudError",
     "Derived",
+    "DownloadPlan",
+    "DownloadProgress",
     "Image",
     "Input",
     "Labels",
@@ -90,6 +98,7 @@ __all__ = [
     "apply",
     "cache_info",
     "clear_cache",
+    "download",
     "drop_rendering",
     "extract",
     "forget_access",
@@ -103,6 +112,7 @@ __all__ = [
     "open_async",
     "operation",
     "operations",
+    "plan_download",
     "plan_extract",
     "plan_measure",
     "plan_offline",
@@ -129,6 +139,8 @@ _HOMES = {
     "AccessTrial": "access",
     "Channel": "ngff.omero",
     "CloudError": "errors",
+    "DownloadPlan": "downloading",
+    "DownloadProgress": "downloading",
     "Input": "process",
     "LayerData": "napari.layer_data",
     "Operation": "process",
@@ -144,6 +156,7 @@ _HOMES = {
     "Window": "ngff.omero",
     "cache_info": "offline",
     "clear_cache": "offline",
+    "download": "downloading",
     "drop_rendering": "rendering",
     "extract": "extracting",
     "forget_access": "access",
@@ -154,6 +167,7 @@ _HOMES = {
     "measure": "measuring",
     "operation": "process.own",
     "operations": "process",
+    "plan_download": "downloading",
     "plan_extract": "extracting",
     "plan_measure": "measuring",
     "plan_offline": "offline",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from napari_omezarr_cloud.cli.access import add_access_verb
 from napari_omezarr_cloud.cli.cache import add_cache
+from napari_omezarr_cloud.cli.download import add_download
 from napari_omezarr_cloud.cli.extract import add_extract
 from napari_omezarr_cloud.cli.measure import add_measure
 from napari_omezarr_cloud.cli.plain import plain
@@ -141,6 +142,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     add_save(verbs, _LINK, _add_access)
     add_extract(verbs, _LINK, _add_access)
+    add_download(verbs, _LINK, _add_access)
     add_run(verbs, _LINK, _add_access)
     add_measure(verbs, _LINK, _add_access)
     add_rendering(verbs, _LINK, _add_access)

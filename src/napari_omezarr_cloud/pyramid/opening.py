@@ -32,6 +32,7 @@ from napari_omezarr_cloud.pyramid.plain_opening import open_array
 from napari_omezarr_cloud.pyramid.plate_opening import open_plate
 from napari_omezarr_cloud.pyramid.scene_opening import open_scene
 from napari_omezarr_cloud.pyramid.series_opening import open_series
+from napari_omezarr_cloud.pyramid.unfinished import with_note_on_download
 from napari_omezarr_cloud.pyramid.well_opening import open_well
 from napari_omezarr_cloud.store import OpenedStore, open_store
 from napari_omezarr_cloud.store.failures import PageError
@@ -86,7 +87,8 @@ async def open_image(
         raise other from error
     if not any(opened.documents.values()) and (other := as_other_file(location)):
         raise other
-    return await open_what_is_there(opened, axes=axes, field=field, acquisition=acquisition)
+    found = await open_what_is_there(opened, axes=axes, field=field, acquisition=acquisition)
+    return with_note_on_download(found)
 
 
 async def open_what_is_there(

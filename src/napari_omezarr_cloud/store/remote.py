@@ -64,7 +64,18 @@ class ObjectFound:
         """Return what obstore's ``ObjectMeta`` says."""
         modified = meta["last_modified"].timestamp()
         # 1970 stands for a server that does not say.
-        return cls(key, int(meta["size"]), meta.get("e_tag"), modified if modified > 0 else None)
+        # Some listings leave out the quotes that belong to an ETag.
+        tag = (meta.get("e_tag") or "").removeprefix("W/").strip('"') or None
+        return cls(key, int(meta["size"]), tag, modified if modified > 0 else None)
+
+    def is_same(self, other: ObjectFound) -> bool:
+        """Tell whether it is the same version of the object, as far as is said of them."""
+        if self.nbytes != other.nbytes:
+            return False
+        if self.e_tag == other.e_tag:
+            return True
+        # A listing may state another kind of tag than an answer; the time is the same one.
+        return self.modified is not None and self.modified == other.modified
 
 
 GATE = Gate(settings().requests, Line())

@@ -1,0 +1,91 @@
+"""``omezarr download``: byte for byte copies of an image, a plate, any folder of a bucket."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from napari_omezarr_cloud.cli.plain import plain
+from napari_omezarr_cloud.cli.save import access_of
+from napari_omezarr_cloud.errors import WriteError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from napari_omezarr_cloud.write.download import DownloadProgress
+
+__all__ = ["add_download"]
+
+_RHYTHM_S = 0.2
+
+
+def add_download(
+    verbs: Any, link_help: str, add_access: Callable[[argparse.ArgumentParser], None]
+) -> None:
+    """Add the verb to the parser's verbs."""
+    verb = verbs.add_parser(
+        "download",
+        help="copy an image, a plate or any folder of a bucket to this disk",
+        description="Copy an image, a plate, a series, any folder of a bucket, or one zip file, "
+        "byte for byte to this disk. It says before how many objects and bytes that are. Metadata "
+        "come first, then levels from coarse to fine. What broke off goes on by the same command; "
+        "nothing is overwritten.",
+    )
+    verb.add_argument("source", metavar="LINK", help=link_help)
+    verb.add_argument(
+        "target", metavar="TARGET", nargs="?", help="a new folder (default: as it is called, here)"
+    )
+    verb.add_argument("--yes", "-y", action="store_true", help="do not ask")
+    verb.add_argument(
+        "--estimate", action="store_true", help="say what would be downloaded, and download nothing"
+    )
+    add_access(verb)
+    verb.set_defaults(run=_download)
+
+
+def _download(given: argparse.Namespace) -> int:
+    from napari_omezarr_cloud import downloading
+
+    planned = downloading.plan_download(given.source, given.target, **access_of(given))
+    print("\n".join(map(plain, str(planned).splitlines())), flush=True)
+    if given.estimate:
+        return 0
+    if not given.yes and not _agreed():
+        print("nothing was downloaded")
+        return 1
+    show = _Shown() if sys.stderr.isatty() else None
+    downloading.download(planned, on_progress=show or (lambda _: None))
+    if show is not None:
+        print(file=sys.stderr)
+    print(plain(f"downloaded to {planned.target}"))
+    return 0
+
+
+def _agreed() -> bool:
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise WriteError(
+            "Nothing was downloaded", why="nobody can be asked", hint="Say --yes to agree to it."
+        )
+    return input("Download this? [y/N] ").strip().lower() in ("y", "yes")
+
+
+class _Shown:
+    """One line that says how far it is, a few times a second."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def __call__(self, progress: DownloadProgress) -> None:
+        now = time.monotonic()
+        if now < self._next and progress.done < progress.count:
+            return
+        self._next = now + _RHYTHM_S
+        of = f" of {progress.nbytes / 1e6:,.0f}" if progress.nbytes else ""
+        text = (
+            f"\r{progress.done:,} of {progress.count:,} objects, "
+            f"{progress.done_nbytes / 1e6:,.0f}{of} MB"
+        )
+        failed = f", {progress.failed:,} failed" if progress.failed else ""
+        print(f"{text}{failed}  ", end="", file=sys.stderr, flush=True)

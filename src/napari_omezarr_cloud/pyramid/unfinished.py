@@ -1,0 +1,48 @@
+"""Whether what is opened is a download that has not ended, as the notes in its folder say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_omezarr_cloud.pyramid.documents import WRITE_NOTES
+
+if TYPE_CHECKING:
+    from napari_omezarr_cloud.location import Location
+    from napari_omezarr_cloud.pyramid.opened import OpenedImage
+
+__all__ = ["with_note_on_download"]
+
+_MOST_ABOVE = 16
+"""Folders above an image: a field of a plate is a few below the one that is downloaded."""
+
+
+def with_note_on_download(opened: OpenedImage) -> OpenedImage:
+    """Return what was opened, with a note where some of it may still be missing on this disk."""
+    source = _source_of(opened.location)
+    if source is None:
+        return opened
+    note = (
+        f"This is a download from {source} that has not ended: what is not here yet is shown blank "
+        "and reads as zero or as the fill value. Download it again to the same folder to go on."
+    )
+    return replace(opened, notes=(note, *opened.notes))
+
+
+def _source_of(location: Location) -> str | None:
+    """Return from where the folder is being downloaded that a local image is in."""
+    if location.kind != "file":
+        return None
+    path = Path(location.key)
+    for folder in (path, *path.parents)[:_MOST_ABOVE]:
+        try:
+            notes = json.loads((folder / WRITE_NOTES / "plan.json").read_bytes())
+        except (OSError, ValueError):
+            continue
+        plan = notes.get("plan") if isinstance(notes, dict) else None
+        source = plan.get("download") if isinstance(plan, dict) else None
+        if isinstance(source, str):
+            return source
+    return None

@@ -1,0 +1,233 @@
+"""A download: from where, to which folder, what there is; and what one under way leaves there."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_omezarr_cloud.errors import (
+    AccessRefusedError,
+    CloudError,
+    NotFoundError,
+    WriteError,
+)
+from napari_omezarr_cloud.location import aliases
+from napari_omezarr_cloud.pyramid.documents import ROOT
+from napari_omezarr_cloud.store.access import bucket_region, ways_in
+from napari_omezarr_cloud.store.counting import Traffic
+from napari_omezarr_cloud.store.objects import ObjectFound, ObjectStore
+from napari_omezarr_cloud.store.place_access import ready
+from napari_omezarr_cloud.write.inventory import Inventory, explore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_omezarr_cloud.location import Location
+
+__all__ = ["DownloadPlan", "plan_download"]
+
+_WHAT = "Could not download"
+
+
+@dataclass(frozen=True, eq=False)
+class DownloadPlan:
+    """What would be downloaded; nothing has been yet. ``str()`` shows it."""
+
+    source: Location
+    target: Path
+    """A folder; the file itself, where one file is downloaded."""
+    inventory: Inventory
+    store: ObjectStore = field(repr=False)
+    file: ObjectFound | None = None
+    """The one file, where it is one."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """Objects; where they are not listed, as many as there can be."""
+        return 1 if self.file is not None else self.inventory.count
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of them, as far as is known."""
+        return self.inventory.nbytes if self.file is None else self.file.nbytes
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether each object was counted."""
+        return self.file is not None or self.inventory.is_exact
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What it is known by in the notes that it leaves while it is under way."""
+        return {"plan": {"download": str(self.source)}, "origin": str(self.source)}
+
+    @property
+    def folder(self) -> Path:
+        """Where files come to lie: of one file, a folder beside its place."""
+        if self.file is None:
+            return self.target
+        return self.target.with_name(f".{self.target.name}.omezarr-new")
+
+    def check_room(self) -> None:
+        """Refuse what the disk has no room for, as far as that is known.
+
+        Raises
+        ------
+        WriteError
+            If there is less.
+        """
+        place = next(each for each in self.target.absolute().parents if each.exists())
+        here = sum(f.stat().st_size for f in self.folder.rglob("*") if f.is_file())
+        free = shutil.disk_usage(place).free
+        if self.is_exact and self.nbytes - here > free:
+            raise WriteError(
+                "Nothing was downloaded",
+                where=str(self.target),
+                why=f"{(self.nbytes - here) / 1e9:,.1f} GB are to come, and "
+                f"{free / 1e9:,.1f} GB are free on that disk",
+                hint="Free some room, choose another disk, or take a part of it: omezarr extract.",
+            )
+
+    def __str__(self) -> str:
+        if self.is_exact:
+            size = f"{self.count:,} objects, {self.nbytes / 1e6:,.1f} MB"
+        else:
+            size = f"{self.count:,} objects at most, about {self.nbytes / 1e6:,.1f} MB"
+        if self.file is not None:
+            size = f"one file, {self.nbytes / 1e6:,.1f} MB"
+        arrays = len(self.inventory.arrays)
+        of = f" ({arrays:,} {'array' if arrays == 1 else 'arrays'})" if arrays else ""
+        return "\n".join([f"{size}{of}", f"from {self.source}", f"to {self.target}", *self.notes])
+
+
+async def plan_download(source: Location, target: Path) -> DownloadPlan:
+    """Find out what a download takes; runs on the I/O loop.
+
+    Parameters
+    ----------
+    source
+        An image, a plate, a series, any folder of a bucket, or one file.
+    target
+        Where to: a folder, or a file where one file is downloaded.
+
+    Raises
+    ------
+    NotFoundError
+        If there is nothing, or the server lists nothing and there are no metadata.
+    CloudError
+        As the server says.
+    """
+    errors: list[CloudError] = []
+    for place, anonymous in _ways(source):
+        try:
+            await ready(place)
+            found = await _look_there(place, anonymous, source, target)
+        except CloudError as error:
+            errors.append(error)
+            continue
+        if found is not None:
+            return found
+    refused = next((each for each in errors if isinstance(each, AccessRefusedError)), None)
+    if errors:
+        raise refused or errors[-1]
+    raise NotFoundError(
+        _WHAT, where=str(source), why="there is nothing there", hint="Check the link."
+    )
+
+
+def _ways(source: Location) -> Iterator[tuple[Location, bool]]:
+    """Yield the ways in to try; a web server may turn out to be one of S3, which lists."""
+    for place in aliases(source):
+        bucket = place.as_s3()
+        if bucket is not None:
+            yield bucket, True
+        for anonymous, candidate in ways_in(place):
+            yield candidate, anonymous
+
+
+async def _look_there(
+    place: Location, anonymous: bool, source: Location, target: Path
+) -> DownloadPlan | None:
+    """Look, and once more where the bucket is in another region than was taken for granted."""
+    try:
+        return await _look(place, anonymous, source, target)
+    except CloudError as error:
+        if error.status != 301 or place.kind != "s3" or place.access.region is not None:
+            raise
+        region = await bucket_region(place)
+        if region is None:
+            raise
+    there = replace(place, access=replace(place.access, region=region))
+    return await _look(there, anonymous, source, target)
+
+
+async def _look(
+    place: Location, anonymous: bool, source: Location, target: Path
+) -> DownloadPlan | None:
+    """Return the plan over one way in; None where nothing is to be found over it."""
+    if _is_file_name(place):
+        file = await _as_file(place, anonymous, source, target)
+        if file is not None:
+            return file
+    store = ObjectStore(place, anonymous=anonymous, traffic=Traffic())
+    try:
+        folders, objects = await store.look_into()
+    except CloudError:
+        if place.kind == "file":
+            raise
+        there = await asyncio.gather(*(store.find(key) for key in ROOT), return_exceptions=True)
+        if not any(isinstance(each, ObjectFound) for each in there):
+            file = await _as_file(place, anonymous, source, target) if _is_named(place) else None
+            if file is None:
+                raise
+            return file
+        return await _plan(store, source, target, is_listed=False)
+    if folders or objects:
+        return await _plan(store, source, target, is_listed=True)
+    return await _as_file(place, anonymous, source, target)
+
+
+def _is_file_name(place: Location) -> bool:
+    """Tell whether it is one file, as far as can be told without asking."""
+    if place.kind == "file":
+        return Path(place.key).is_file()
+    return place.key.lower().endswith((".ozx", ".zip"))
+
+
+def _is_named(place: Location) -> bool:
+    """Tell whether a name is like that of a file: web servers send pages for folders."""
+    name = place.key.rpartition("/")[2].lower()
+    return "." in name and not name.endswith(".zarr")
+
+
+async def _plan(
+    store: ObjectStore, source: Location, target: Path, *, is_listed: bool
+) -> DownloadPlan:
+    inventory = await explore(store, is_listed=is_listed)
+    notes = []
+    if not is_listed:
+        notes.append(
+            "The server does not list what there is: it is worked out from the metadata, and what "
+            "they do not name is not downloaded."
+        )
+    elif not inventory.is_exact:
+        notes.append("There are too many objects to count them all.")
+    return DownloadPlan(source, target, inventory, store, notes=tuple(notes))
+
+
+async def _as_file(
+    place: Location, anonymous: bool, source: Location, target: Path
+) -> DownloadPlan | None:
+    """Return the plan for one file; None if it is none."""
+    parent, name = place.parent(), place.key.rpartition("/")[2]
+    if parent is None or not name:
+        return None
+    store = ObjectStore(parent, anonymous=anonymous, traffic=Traffic())
+    found = await store.find(name)
+    if found is None:
+        return None
+    return DownloadPlan(source, target, Inventory(()), store, found)
