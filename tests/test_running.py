@@ -16,7 +16,7 @@ import napari_omezarr_cloud as noc
 from napari_omezarr_cloud import saving
 from napari_omezarr_cloud.cli import main
 from napari_omezarr_cloud.errors import OperationError, WriteError
-from napari_omezarr_cloud.process import computation
+from napari_omezarr_cloud.process import by_object, computation
 from napari_omezarr_cloud.write import waves
 
 if TYPE_CHECKING:
@@ -216,17 +216,42 @@ def test_objects_of_planes_have_numbers_of_their_own_and_are_not_averaged(
     assert set(result.read(1).ravel()) <= set(labels.ravel())
 
 
-@pytest.mark.parametrize("operation", ["voronoi_otsu", "label"])
+NOT_JOINED = [
+    name
+    for name, op in noc.operations().items()
+    if op.kind == "objects" and not (op.connectivity_rule or op.object_rule)
+]
+
+
+@pytest.mark.parametrize("operation", [*NOT_JOINED, "label"])
 def test_objects_that_cannot_be_joined_are_refused(
     operation: str, blobs: noc.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert len(NOT_JOINED) >= 5
     monkeypatch.setattr(computation, "_MAX_WHOLE_BYTES", 20_000)
-    steps = (noc.Step(operation, {"threshold": 2000.0}),)
+    given = {each.name: blobs for each in noc.operations()[operation].inputs}
+    if "markers" in given:
+        given["markers"] = noc.from_array(measure.label(BLOBS > 2300), "zyx")
+    recipe = noc.Recipe((noc.Step(operation),), tuple(map(noc.RecipeInput, given)))
+    hint = "Take a coarser level or a smaller region"
     if operation == "label":  # steps that come after it would see only parts of objects
-        steps += (noc.Step("expand_labels"),)
+        recipe = noc.Recipe((*recipe.steps, noc.Step("expand_labels")), recipe.inputs)
+        hint = "run the other steps on what it gave"
 
-    with pytest.raises(OperationError, match="cannot run block by block"):
-        noc.run(blobs, noc.Recipe(steps), tmp_path / "l.zarr", overlap=8)
+    with pytest.raises(OperationError, match=rf"cannot run block by block.*{hint}"):
+        noc.plan_run(given, recipe, tmp_path / "l.zarr", overlap=8)
+
+
+def test_objects_that_cannot_be_joined_are_those_of_the_whole_where_that_fits(
+    blobs: noc.Image, tmp_path: Path
+) -> None:
+    step = noc.Step("voronoi_otsu", {"spot_sigma": 2.0, "threshold": 2000.0})
+
+    result = noc.run(blobs, step, tmp_path / "l.zarr", chunks=(3, 16, 16))
+
+    expected = noc.apply(blobs, step).read(0)
+    assert expected.max() > 10
+    assert (result.read(0) == expected).all()
 
 
 # ---- cancelled, broken off -----------------------------------------------------------------------
@@ -293,3 +318,51 @@ def test_the_shell_says_what_it_takes_and_runs_it(
     disk = morphology.disk(1)
     planes = [filters.median(p, disk)[:, 10:60] for p in NOISE[1, 2:4]]
     assert (noc.open(target).read(0) == np.stack(planes)).all()
+
+
+# ---- steps that go by whole objects --------------------------------------------------------------
+
+BY_OBJECT = {
+    "remove_small_labels": {"diameter": 6.0},
+    "clear_border": {"distance": 1.0, "first_and_last": True},
+    "keep_bright_labels": {"measure": "maximum", "threshold": 3900.0},
+    "object_values": {"measure": "standard deviation"},
+    "relabel": {},
+}
+
+
+@pytest.mark.parametrize("dims", ["plane", "volume"])
+@pytest.mark.parametrize("operation", BY_OBJECT)
+def test_what_goes_by_whole_objects_is_that_of_the_whole_array(
+    operation: str, dims: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects = measure.label(BLOBS > 2200).astype("u4") * 5
+    labels = noc.save(noc.from_array(objects, "zyx"), tmp_path / "l.zarr", chunks=(3, 17, 20))
+    image = noc.from_array(NOISE[0], "zyx")
+    step = noc.Step(operation, BY_OBJECT[operation], dims=dims)
+    given = {"labels": labels, "image": image}
+    given = {each.name: given[each.name] for each in noc.operations()[operation].inputs}
+    expected = noc.apply(given, step).read(0)
+    monkeypatch.setattr(computation, "_MAX_WHOLE_BYTES", 1000)
+    monkeypatch.setattr(by_object, "_VOXELS", 1)
+
+    plan = noc.plan_run(given, step, tmp_path / "o.zarr", chunks=(2, 16, 16))
+    estimate = plan.estimate()
+    result = noc.run(given, step, tmp_path / "o.zarr", chunks=(2, 16, 16))
+
+    assert len(np.unique(objects)) > 40
+    assert 1 < len(np.unique(expected))
+    np.testing.assert_allclose(result.read(0), expected, rtol=1e-6)
+    assert estimate.bytes_read < 4 * objects.nbytes  # not the whole image for one block
+
+
+def test_an_object_operation_that_needs_all_of_an_object_is_refused(
+    blobs: noc.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(computation, "_MAX_WHOLE_BYTES", 20_000)
+    objects = noc.from_array(measure.label(BLOBS > 2000), "zyx")
+    given = {"labels": objects, "image": noc.from_array(NOISE[0], "zyx")}
+    step = noc.Step("keep_bright_labels", {"measure": "median", "threshold": 1.0}, dims="volume")
+
+    with pytest.raises(OperationError, match="cannot run block by block"):
+        noc.run(given, step, tmp_path / "l.zarr")

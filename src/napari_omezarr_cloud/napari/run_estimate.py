@@ -55,7 +55,8 @@ def unbounded_steps(layer: Any, number: int) -> list[str]:
             continue
         seen.add(level.key)
         compute = level.compute
-        if compute.halo is None and compute.fold is None and not compute.makes_objects:
+        is_known = compute.makes_objects or compute.object_values is not None
+        if compute.halo is None and compute.fold is None and not is_known:
             found.append(compute.name)
         left += [source.level for source in level.sources]
     return list(dict.fromkeys(reversed(found)))

@@ -23,6 +23,7 @@ from napari_omezarr_cloud.process.computation import (
     sources_at,
 )
 from napari_omezarr_cloud.process.derived import DerivedLevel, derive
+from napari_omezarr_cloud.process.operation import validate
 from napari_omezarr_cloud.process.registry import get_operation
 from napari_omezarr_cloud.process.run import resolve
 from napari_omezarr_cloud.process.snapshot import Task
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from napari_omezarr_cloud.ngff import Axis
-    from napari_omezarr_cloud.process.operation import Operation
+    from napari_omezarr_cloud.process.operation import ObjectValues, Operation
     from napari_omezarr_cloud.process.recipe import Recipe, Step
 
 __all__ = [
@@ -264,9 +265,17 @@ class _Plan:
             drops_colours=drops_colours,
             in_process=op.holds_gil,
             connectivity=op.connectivity_rule(values) if op.connectivity_rule else None,
+            object_values=self._object_values(spacing),
             makes_objects=op.kind == "objects",
             note=TOO_COARSE if op.is_too_coarse(values, spacing) else "",
         )
+
+    def _object_values(self, spacing: tuple[float, ...]) -> ObjectValues | None:
+        op = self.op
+        if op.object_rule is None:
+            return None
+        sizes = spacing[-2:] if op.dims == "plane" else spacing
+        return op.object_rule(op.in_pixels(validate(op, self.step.values), sizes))
 
 
 def _plan(op: Operation, step: Step, views: Sequence[PyramidView]) -> _Plan:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.errors import OperationError
+from napari_omezarr_cloud.process.by_object import ObjectTables
 from napari_omezarr_cloud.process.computation import Computation, Computer
 from napari_omezarr_cloud.process.derived import DerivedLevel
 from napari_omezarr_cloud.pyramid import Level, Region
@@ -50,15 +51,24 @@ class BlockReader:
     overlap
         How many voxels around a block steps see that have no finite halo; None: each of them is
         computed for all of its space at once.
+    is_sample
+        Whether only what is asked for is read: for an estimate.
     """
 
-    def __init__(self, engine: _Engine, overlap: int | None = None) -> None:
+    def __init__(
+        self, engine: _Engine, overlap: int | None = None, *, is_sample: bool = False
+    ) -> None:
         self._engine = engine
         self.overlap = overlap
+        self._objects = ObjectTables(self, is_sample=is_sample)
         self.bytes_read = 0
         """Of stored voxels, so far."""
         self._under_way: dict[tuple[object, Region], asyncio.Future[Array]] = {}
         self._wholes: OrderedDict[tuple[object, Region], Array] = OrderedDict()
+
+    def sampling(self) -> BlockReader:
+        """Return one that reads no more than a block needs, whatever else its objects depend on."""
+        return BlockReader(self._engine, self.overlap, is_sample=True)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reader, (self.overlap,)
@@ -92,7 +102,9 @@ class BlockReader:
             self.bytes_read += pixels.nbytes
             return pixels
         wanted = _with_colours(level, region)
-        if level.compute.halo is None and level.compute.fold is None and self.overlap is None:
+        if level.compute.object_values is not None:
+            result = await self._objects.region(level, wanted)
+        elif level.compute.halo is None and level.compute.fold is None and self.overlap is None:
             result = np.empty(wanted.shape, level.grid.dtype)
             for layer in _layers(level, wanted):
                 whole = _whole_space(level, layer)
@@ -172,7 +184,7 @@ def check_blocks(level: Level, overlap: int | None, name: str = "") -> list[str]
         if isinstance(each, DerivedLevel):
             if each.compute.halo is None and each.compute.fold is None:
                 _check_whole(each, overlap, name, is_last=is_last)
-                if not each.compute.makes_objects:
+                if not each.compute.makes_objects and each.compute.object_values is None:
                     cut.append(each.name)
             below = {source.level.key: source.level for source in each.sources}
             left += [found for key, found in below.items() if key not in seen]
@@ -183,7 +195,7 @@ def check_blocks(level: Level, overlap: int | None, name: str = "") -> list[str]
 
 def _check_whole(level: DerivedLevel, overlap: int | None, name: str, *, is_last: bool) -> None:
     compute = level.compute
-    if is_last and compute.connectivity is not None:
+    if compute.object_values is not None or (is_last and compute.connectivity is not None):
         return
     fits = level.computation.fits_whole()
     if compute.makes_objects and (overlap is not None or not fits):

@@ -16,6 +16,8 @@ from napari_omezarr_cloud.pyramid import Grid, Level, PyramidView, Region, Trans
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from napari_omezarr_cloud.process.operation import ObjectValues
+
 __all__ = [
     "Computation",
     "Computer",
@@ -113,6 +115,8 @@ class LevelFunction:
         Whether it holds the GIL for long, and is better run in a process of its own.
     connectivity
         Of connected components: along how many axes two neighbours of one may differ.
+    object_values
+        Of what gives each object one value by what is known of all of it: from that to the values.
     makes_objects
         Whether values are numbers of objects, which mean nothing beside those of another block.
     note
@@ -129,6 +133,7 @@ class LevelFunction:
     drops_colours: bool = False
     in_process: bool = False
     connectivity: int | None = None
+    object_values: ObjectValues | None = None
     makes_objects: bool = False
     note: str = ""
 

@@ -16,9 +16,16 @@ from napari_omezarr_cloud.process.settings import choice, length, measured, swit
 from napari_omezarr_cloud.process.thresholds import otsu
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from napari_omezarr_cloud.process.operation import DtypeRule, HaloRule, Output, Parameter
+    from napari_omezarr_cloud.process.operation import (
+        DtypeRule,
+        HaloRule,
+        ObjectValues,
+        Output,
+        Parameter,
+    )
+    from napari_omezarr_cloud.process.tally import Tally
 
 __all__ = [
     "OPERATIONS",
@@ -31,6 +38,11 @@ __all__ = [
     "relabel",
     "remove_small",
     "shrink",
+    "values_counted",
+    "values_measured",
+    "values_of_bright",
+    "values_of_inner",
+    "values_of_large",
 ]
 
 _Array = npt.NDArray[Any]
@@ -187,6 +199,79 @@ def otsu_of_image(labels: _Array, image: _Array) -> float:
     return otsu(image)
 
 
+def _kept(tally: Tally, is_kept: npt.NDArray[np.bool_]) -> _Array:
+    return np.where(is_kept, tally.numbers, tally.numbers.dtype.type(0))
+
+
+def values_of_large(tally: Tally, shape: Sequence[int], *, size: float) -> _Array:
+    """Return the numbers of objects of at least ``size`` pixels, 0 of others; as `remove_small`."""
+    return _kept(tally, tally.counts >= size)
+
+
+def values_of_inner(
+    tally: Tally, shape: Sequence[int], *, widths: Sequence[int], first_and_last: bool
+) -> _Array:
+    """Return the numbers of objects that are not at the border; as `clear_border`."""
+    at_border = np.zeros(len(tally), np.bool_)
+    for axis, width in enumerate(widths):
+        if len(widths) == 3 and axis == 0 and not first_and_last:
+            continue
+        box = tally.boxes[:, axis]
+        at_border |= (box[:, 0] < width) | (box[:, 1] > shape[axis] - width)
+    return _kept(tally, ~at_border)
+
+
+def values_of_bright(
+    tally: Tally, shape: Sequence[int], *, measure: str, threshold: float
+) -> _Array:
+    """Return the numbers of objects brighter than ``threshold``; as `keep_bright`."""
+    return _kept(tally, values_measured(tally, shape, measure=measure) > threshold)
+
+
+def values_measured(tally: Tally, shape: Sequence[int], *, measure: str) -> _Array:
+    """Return what is measured of each object; as `object_values`."""
+    (grey,) = tally.greys
+    with np.errstate(invalid="ignore"):
+        found: dict[str, _Array] = {
+            "mean": grey.totals / tally.counts,
+            "maximum": grey.highs,
+            "minimum": grey.lows,
+            "sum": grey.totals,
+            "standard deviation": np.sqrt(grey.squares / tally.counts),
+        }
+    return found[measure]
+
+
+def values_counted(tally: Tally, shape: Sequence[int]) -> _Array:
+    """Return numbers from 1 without gaps; as `relabel`."""
+    return np.arange(1, len(tally) + 1, dtype=np.int32)
+
+
+def _large(values: Mapping[str, Any]) -> ObjectValues:
+    return partial(values_of_large, size=ellipsoid_size(values["diameter"]))
+
+
+def _inner(values: Mapping[str, Any]) -> ObjectValues:
+    widths = tuple(int(d + _ROUNDING) + 1 for d in values["distance"])
+    return partial(values_of_inner, widths=widths, first_and_last=values["first_and_last"])
+
+
+def _bright(values: Mapping[str, Any]) -> ObjectValues | None:
+    if values["measure"] == "median":  # blocks cannot tell that of all of it
+        return None
+    return partial(values_of_bright, measure=values["measure"], threshold=values["threshold"])
+
+
+def _painted(values: Mapping[str, Any]) -> ObjectValues | None:
+    if values["measure"] == "median":
+        return None
+    return partial(values_measured, measure=values["measure"])
+
+
+def _counted(values: Mapping[str, Any]) -> ObjectValues:
+    return values_counted
+
+
 def _expansion_reach(values: Any, ndim: int) -> tuple[int, ...]:
     return footprint_reach(values, ndim, parameter="distance")
 
@@ -202,6 +287,7 @@ def _labels(
     output: Output = "labels",
     dtype_rule: DtypeRule = unchanged,
     inputs: tuple[Input, ...] = (Input("labels", "labels"),),
+    object_rule: Callable[[Mapping[str, Any]], ObjectValues | None] | None = None,
 ) -> Operation:
     unlimited = "objects" if output == "labels" else "unbounded"
     return Operation(
@@ -214,6 +300,7 @@ def _labels(
         inputs=inputs,
         parameters=parameters,
         halo_rule=halo_rule,
+        object_rule=object_rule,
         dtype_rule=dtype_rule,
         colours="none",
         help=help,
@@ -264,6 +351,7 @@ OPERATIONS = (
                 "Whether the first and last plane of a volume are a border.",
             ),
         ),
+        object_rule=_inner,
     ),
     _labels(
         "remove_small_labels",
@@ -278,6 +366,7 @@ OPERATIONS = (
                 "Objects smaller than a disk (or ball) of this diameter vanish.",
             ),
         ),
+        object_rule=_large,
     ),
     _labels(
         "keep_bright_labels",
@@ -294,6 +383,7 @@ OPERATIONS = (
             ),
         ),
         inputs=_WITH_IMAGE,
+        object_rule=_bright,
     ),
     _labels(
         "object_values",
@@ -304,6 +394,7 @@ OPERATIONS = (
         output="image",
         dtype_rule=always_float32,
         inputs=_WITH_IMAGE,
+        object_rule=_painted,
     ),
     _labels(
         "relabel",
@@ -311,5 +402,6 @@ OPERATIONS = (
         "relabel",
         "Numbers objects from 1 without gaps. Labels.",
         dtype_rule=label_dtype,
+        object_rule=_counted,
     ),
 )

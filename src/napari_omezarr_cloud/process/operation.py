@@ -9,13 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from napari_omezarr_cloud.errors import OperationError
 from napari_omezarr_cloud.process.dtypes import given_dtype, working_dtype
 from napari_omezarr_cloud.process.parameter import Parameter, ParameterType, Value
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from napari_omezarr_cloud.process.tally import Tally
 
 __all__ = [
     "Colours",
@@ -25,6 +30,7 @@ __all__ = [
     "Input",
     "InputKind",
     "Kind",
+    "ObjectValues",
     "Operation",
     "Output",
     "Parameter",
@@ -39,6 +45,8 @@ Dims = Literal["any", "plane"]
 InputKind = Literal["image", "mask", "labels", "any"]
 Colours = Literal["each", "together", "none"]
 HaloRule: TypeAlias = Callable[[Mapping[str, Any], int], tuple[int, ...]]
+ObjectValues: TypeAlias = Callable[["Tally", Sequence[int]], "npt.NDArray[Any]"]
+"""From what is known of objects, and the shape of their space, to a value for each."""
 DtypeRule: TypeAlias = Callable[[Sequence["np.dtype[Any]"]], "np.dtype[Any]"]
 
 
@@ -91,6 +99,10 @@ class Operation:
         Of what finds connected components: parameters to the number of axes along which two
         neighbours may differ, by which its objects are joined across blocks. ``None``: what it
         finds in blocks cannot be joined.
+    object_rule
+        Of what gives each object one value by what is known of all of it (its size, its box, its
+        grey values): parameters, lengths in pixels, to a function that does, so that blocks give
+        what the whole gives. ``None``, or a rule that gives it: there is none.
     dims
         ``any`` runs on yx or zyx as it is, ``plane`` on each plane of a volume.
     fixed
@@ -122,6 +134,7 @@ class Operation:
     dtype_rule: DtypeRule
     halo_rule: HaloRule | None = None
     connectivity_rule: Callable[[Mapping[str, Any]], int] | None = None
+    object_rule: Callable[[Mapping[str, Any]], ObjectValues | None] | None = None
     parameters: tuple[Parameter, ...] = ()
     inputs: tuple[Input, ...] = (Input("image"),)
     dims: Dims = "any"

@@ -21,10 +21,22 @@ from napari_omezarr_cloud.process.region_shape import shape_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Grey", "Tally", "Wanted", "WholeValues", "combined", "tally_block", "whole_values"]
+__all__ = [
+    "Grey",
+    "Tally",
+    "TallyOfBlocks",
+    "Wanted",
+    "WholeValues",
+    "combined",
+    "tally_block",
+    "whole_values",
+]
 
 _Array: TypeAlias = npt.NDArray[Any]
 _Floats: TypeAlias = npt.NDArray[np.float64]
+
+_PENDING = 1 << 17
+"""Rows of blocks that are put together in one go, at least."""
 
 WholeValues = list[tuple[str, float | str]]
 """By name a value, or why there is none."""
@@ -107,6 +119,20 @@ class Tally:
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+    def at(self, place: int) -> Tally:
+        """Return what is known of the objects at one place."""
+        rows = slice(*np.searchsorted(self.places, [place, place + 1]))
+        own = {
+            each.name: getattr(self, each.name)[rows]
+            for each in fields(self)
+            if each.name not in ("greys", "reasons")
+        }
+        greys = tuple(
+            Grey(**{each.name: getattr(grey, each.name)[rows] for each in fields(Grey)})
+            for grey in self.greys
+        )
+        return Tally(**own, greys=greys, reasons=self.reasons)
 
     @classmethod
     def of_none(cls, dtype: np.dtype[Any], wanted: Wanted, images: int) -> Tally:
@@ -353,3 +379,26 @@ def _grey_of(
             highs=np.maximum.reduceat(of["highs"], first),
             moments=np.add.reduceat(of["moments"], first, axis=0),
         )
+
+
+class TallyOfBlocks:
+    """Puts tallies together as they come: holds about as much as there are objects."""
+
+    def __init__(self) -> None:
+        self._held: list[Tally] = []
+        self._rows = 0
+
+    def add(self, tally: Tally | None) -> None:
+        """Add what a block says; None: nothing."""
+        if tally is None:
+            return
+        self._held.append(tally)
+        self._rows += len(tally)
+        if len(self._held) > 1 and self._rows > max(_PENDING, 2 * len(self._held[0])):
+            self._held = [combined(self._held)]
+            self._rows = len(self._held[0])
+
+    @property
+    def tally(self) -> Tally | None:
+        """What all of them say together; None where there is no object."""
+        return combined(self._held) if self._held else None

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.errors import OperationError
+from napari_omezarr_cloud.process.block_grid import BlockGrid
 from napari_omezarr_cloud.process.blockwise import BLOCK_VOXELS, BlockReader, check_blocks
 from napari_omezarr_cloud.process.computation import Source, sources_at
 from napari_omezarr_cloud.process.derived import DerivedLevel
@@ -29,8 +30,8 @@ from napari_omezarr_cloud.process.region_intensity import INTENSITY
 from napari_omezarr_cloud.process.regions import GROUPS, even, expanded
 from napari_omezarr_cloud.process.tally import (
     Tally,
+    TallyOfBlocks,
     Wanted,
-    combined,
     tally_block,
     whole_values,
 )
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
     from napari_omezarr_cloud.process.table import Table
 
-__all__ = ["BlockGrid", "WholeMeasuring", "WholeTable", "plan_whole"]
+__all__ = ["WholeMeasuring", "WholeTable", "plan_whole"]
 
 _Array = npt.NDArray[Any]
 
@@ -51,80 +52,6 @@ _OBJECT_VOXELS = 1 << 25
 """Box of an object that is read at once: about a gigabyte, with what is made of it."""
 _OBJECTS_AT_ONCE = BLOCK_VOXELS
 """Voxels read for several objects that lie near each other."""
-_PENDING = 1 << 17
-"""Rows of blocks that are put together in one go, at least."""
-
-
-@dataclass(frozen=True)
-class BlockGrid:
-    """What is measured of a level, and how it is cut into blocks. Pure arithmetic."""
-
-    region: Region
-    space: tuple[int, ...]
-    """Axes along which objects extend; along the others every position is alone."""
-    block: tuple[int, ...]
-
-    @classmethod
-    def of(cls, region: Region, chunks: Sequence[int], space: tuple[int, ...]) -> BlockGrid:
-        """Return blocks of whole chunks, of about `BLOCK_VOXELS`."""
-        block = [chunks[axis] if axis in space else 1 for axis in range(len(chunks))]
-        while math.prod(block) < BLOCK_VOXELS:
-            left = {axis: -(-region.shape[axis] // block[axis]) for axis in space}
-            axis = max(space, key=lambda a: (left[a], a))
-            if left[axis] <= 1:
-                break
-            block[axis] *= 2
-        return cls(region, space, tuple(block))
-
-    @property
-    def others(self) -> tuple[int, ...]:
-        """The other axes."""
-        return tuple(a for a in range(len(self.block)) if a not in self.space)
-
-    @property
-    def counts(self) -> tuple[int, ...]:
-        """Blocks per axis; those at the start are cut where chunks begin."""
-        return tuple(
-            -(-b // n) - a // n
-            for a, b, n in zip(self.region.start, self.region.stop, self.block, strict=True)
-        )
-
-    def blocks(self) -> Iterator[Region]:
-        """Yield the blocks, in voxels of the level."""
-        first = [a // n for a, n in zip(self.region.start, self.block, strict=True)]
-        for offset in itertools.product(*map(range, self.counts)):
-            start = [(f + o) * n for f, o, n in zip(first, offset, self.block, strict=True)]
-            stop = [a + n for a, n in zip(start, self.block, strict=True)]
-            yield Region(tuple(start), tuple(stop)).intersect(self.region)
-
-    def place(self, block: Region) -> int:
-        """Return the number of a block's position along the other axes."""
-        at, shape = [], []
-        for axis in self.others:
-            at.append(block.start[axis] - self.region.start[axis])
-            shape.append(self.region.shape[axis])
-        return int(np.ravel_multi_index(at, shape)) if at else 0
-
-    def region_of(self, place: int, box: _Array) -> Region:
-        """Return where a box of the region, ``(axis of space, 2)``, is in the level."""
-        start, stop = list(self.region.start), list(self.region.stop)
-        others = self.others
-        shape = [self.region.shape[axis] for axis in others]
-        for axis, at in zip(others, np.unravel_index(place, shape) if others else (), strict=True):
-            start[axis] += int(at)
-            stop[axis] = start[axis] + 1
-        for axis, (low, high) in zip(self.space, box.tolist(), strict=True):
-            start[axis], stop[axis] = start[axis] + low, start[axis] + high
-        return Region(tuple(start), tuple(stop))
-
-    def inner(self, block: Region) -> npt.NDArray[np.bool_]:
-        """Return on which sides, ``(axis of space, 2)``, the region goes on beyond a block."""
-        return np.array(
-            [
-                (block.start[a] > self.region.start[a], block.stop[a] < self.region.stop[a])
-                for a in self.space
-            ]
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -312,7 +239,7 @@ def plan_whole(
     return WholeMeasuring(
         labels=labels,
         number=number,
-        grid=BlockGrid.of(region, grid.chunks, space),
+        grid=BlockGrid.of(region, grid.chunks, space, BLOCK_VOXELS),
         names=tuple(found),
         images=tuple(found.values()),
         properties=frozenset(single),
@@ -400,7 +327,10 @@ class _Run:
             notes.add(sentence)
         with ThreadPoolExecutor(self._threads, "omezarr-measure") as pool:
             self._progress.task_count += plan.block_count
-            tally = _collected(self._each(pool, self._block, grid.blocks()))
+            found = TallyOfBlocks()
+            for each in self._each(pool, self._block, grid.blocks()):
+                found.add(each)
+            tally = found.tally
             if tally is not None and plan.wanted.of_wholes and tally.is_open.any():
                 tally = self._with_wholes(pool, tally, notes)
         if tally is None:
@@ -539,21 +469,6 @@ class _Run:
             inside = {name: greys[name][part] for name in wanted.medians}
             found.append((int(row), whole_values(mask, inside, wanted)))
         return found
-
-
-def _collected(found: Iterable[Tally | None]) -> Tally | None:
-    """Put tallies together as they come, so that no more are held than there are objects."""
-    held: list[Tally] = []
-    rows = 0
-    for each in found:
-        if each is None:
-            continue
-        held.append(each)
-        rows += len(each)
-        if len(held) > 1 and rows > max(_PENDING, 2 * len(held[0])):
-            held = [combined(held)]
-            rows = len(held[0])
-    return combined(held) if held else None
 
 
 def _near(rows: npt.NDArray[np.intp], tally: Tally) -> Iterator[npt.NDArray[np.intp]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,8 +41,9 @@ class Estimate:
     """Bytes that the blocks under way take; what the program takes anyway comes on top."""
 
     def __str__(self) -> str:
+        blocks = "1 block" if self.block_count == 1 else f"{self.block_count:,} blocks"
         return (
-            f"{self.block_count:,} block{'s' * (self.block_count > 1)}, about {self.bytes_read / 1e6:,.1f} MB to read and "
+            f"{blocks}, about {self.bytes_read / 1e6:,.1f} MB to read and "
             f"{self.bytes_written / 1e6:,.1f} MB to write before compression, "
             f"about {duration_text(self.seconds)} to compute, "
             f"about {self.memory / 1e6:,.0f} MB of memory"
@@ -83,6 +84,8 @@ def estimate(plan: Plan, source: ViewSource, *, threads: int | None = None) -> E
     CloudError
         If the block cannot be read or computed.
     """
+    if source.reader is not None:
+        source = replace(source, reader=source.reader.sampling())
     wave = waves(plan)[0]
     region = wave.block_region(0, tuple(n // 2 for n in wave.block_counts))
     seconds, read = _measured(source, region)

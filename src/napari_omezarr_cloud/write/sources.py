@@ -33,6 +33,10 @@ class BlockSource(Protocol):
         """Return a region of a level; awaits on the loop."""
         ...
 
+    def sampling(self) -> BlockSource:
+        """Return one that reads no more than a block needs: for an estimate."""
+        ...
+
 
 _RANKS = {"time": 0, "space": 2}
 
