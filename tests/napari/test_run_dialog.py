@@ -206,7 +206,7 @@ def test_a_cancelled_run_is_found_again_and_goes_on(
     dialog = opened(viewer, qtbot, layer, target)
     dialog.rows.options.chunks.setText("2, 32, 32")
     said(dialog, qtbot, lambda: dialog.rows.options.levels.setValue(1))
-    said(dialog, qtbot, lambda: dialog.threads.setValue(1))
+    said(dialog, qtbot, lambda: dialog.hands.threads.setValue(1))
     gate.is_closed = True
     press(dialog.run_bar.apply_button)
     qtbot.waitUntil(gate.reached.is_set, timeout=30000)

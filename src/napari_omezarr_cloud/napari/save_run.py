@@ -16,6 +16,7 @@ from napari_omezarr_cloud.napari.pace import Pace
 from napari_omezarr_cloud.napari.region_text import bytes_text
 from napari_omezarr_cloud.napari.threads import in_thread
 from napari_omezarr_cloud.pyramid.documents import ROOT
+from napari_omezarr_cloud.write.crew import Hands
 from napari_omezarr_cloud.write.save_plan import SavePlan, look_there, write_planned
 from napari_omezarr_cloud.write.writing import Progress
 
@@ -57,8 +58,8 @@ class SaveRun(QObject):
         What, and where.
     parent
         The owner.
-    threads
-        How many blocks at once; None: as many as there are processors.
+    hands
+        Who does it; None: threads of this process.
     viewer
         Whose window asks before it is closed while this goes on; None: nobody's.
     """
@@ -79,11 +80,11 @@ class SaveRun(QObject):
         planned: SavePlan,
         parent: QObject,
         *,
-        threads: int | None = None,
+        hands: Hands | None = None,
         viewer: Any = None,
     ) -> None:
         super().__init__(parent)
-        self._threads = threads
+        self._hands = hands or Hands()
         self._pace = Pace()
         self.planned = planned
         self._progress = progress = Progress()
@@ -116,7 +117,9 @@ class SaveRun(QObject):
             lambda: write_planned(
                 self.planned,
                 overwrite=overwrite,
-                threads=self._threads,
+                threads=self._hands.threads,
+                workers=self._hands.workers,
+                scheduler=self._hands.scheduler,
                 progress=self._progress,
             )
         )

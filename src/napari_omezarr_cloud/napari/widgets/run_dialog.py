@@ -41,6 +41,7 @@ from napari_omezarr_cloud.napari.run_estimate import examine, unbounded_steps
 from napari_omezarr_cloud.napari.save_run import SaveRun
 from napari_omezarr_cloud.napari.showing import Showing
 from napari_omezarr_cloud.napari.threads import in_thread
+from napari_omezarr_cloud.napari.widgets.hands_rows import HandsRows
 from napari_omezarr_cloud.napari.widgets.layer_box import LayerBox
 from napari_omezarr_cloud.napari.widgets.occupied_question import OccupiedQuestion
 from napari_omezarr_cloud.napari.widgets.plain_label import PlainLabel
@@ -127,7 +128,7 @@ class RunDialog(QDialog):
         self.rows.changed.connect(self.look)
         self.rows.failed.connect(self._on_error)
         self.overlap.valueChanged.connect(self.look)
-        self.threads.valueChanged.connect(self.look)
+        self.hands.changed.connect(self.look)
         self.run_bar.apply_requested.connect(self.start)
         self.run_bar.cancel_requested.connect(self.cancel)
         live_signals().changed.connect(self._on_live)
@@ -159,11 +160,7 @@ class RunDialog(QDialog):
         form.addRow(self.overlap_note)
         self.rows = TargetRows(form, self)
         form.insertRow(2, "Level", self.rows.options.lend_level())
-        self.threads = QSpinBox()
-        self.threads.setRange(0, 256)
-        self.threads.setSpecialValueText("automatic")
-        self.threads.setToolTip("Blocks at once; automatic: as many as there are processors")
-        form.addRow("Threads", self.threads)
+        self.hands = HandsRows(form, self)
         self.plan, self.there, self.estimate = PlainLabel(), PlainLabel(), PlainLabel()
         self.run_bar = RunBar(action="Run", tip="Compute and write what is said above")
         self.open_button = QPushButton("Open it")
@@ -215,9 +212,7 @@ class RunDialog(QDialog):
         self.there.setText("")
         self._show_saved(None)
         self._began = time.monotonic()
-        self.run = run = SaveRun(
-            planned, self, threads=self.threads.value() or None, viewer=self._viewer()
-        )
+        self.run = run = SaveRun(planned, self, hands=self.hands.hands, viewer=self._viewer())
         run.stepped.connect(self.run_bar.show_step)
         run.occupied.connect(self._ask)
         run.done.connect(self._on_done)
@@ -287,16 +282,14 @@ class RunDialog(QDialog):
         self._tell(str(planned), may_run=True)
         source = planned.source
         pyramids = [view.pyramid for view in source.views]
-        key = (str(planned.location), planned.plan, source.boxes, pyramids, self._numbers())
+        how = self.overlap.value(), self.hands.hands
+        key = (str(planned.location), planned.plan, source.boxes, pyramids, how)
         if key != self._key:
             self._key = key
             self.there.setText("")
             self.estimate.setText(_MEASURING)
             self.run_bar.apply_button.setText("Run")
             self._rest.start()
-
-    def _numbers(self) -> tuple[int, int]:
-        return self.overlap.value(), self.threads.value()
 
     def _tell(self, text: str, *, may_run: bool) -> None:
         self.plan.setText(text)
@@ -351,7 +344,7 @@ class RunDialog(QDialog):
             if key == self._key and self.run is None:
                 self._show_examined(found)
 
-        work = in_thread(examine, planned, self.threads.value() or None)
+        work = in_thread(examine, planned, self.hands.side_by_side)
         self._examining = Job(work, done, self._on_not_examined, self)
 
     def _show_examined(self, found: Examined) -> None:
