@@ -20,6 +20,7 @@ from napari_omezarr_cloud.errors import (
     NotFoundError,
     ServerError,
     UnreachableError,
+    WriteError,
 )
 from napari_omezarr_cloud.location import parse_location
 from napari_omezarr_cloud.store.failures import translate
@@ -277,3 +278,22 @@ def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(
 
     with pytest.raises(CloudError, match=r"zarr\.json.*pipe"):
         ask(store_at(str(tmp_path)).get("zarr.json"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ("Server returned non-2xx status code: 507 Insufficient Storage: ", "no room left"),
+        ("status code: 403: <Error><Code>QuotaExceeded</Code></Error>", "no room left"),
+        ("Unable to copy data: No space left on device (os error 28)", "Make room on that disk"),
+        ("Unable to open file a: Read-only file system (os error 30)", "Is it yours to write"),
+        ("Unable to rename: Permission denied (os error 13)", "permission denied. Is it yours"),
+    ],
+)
+def test_what_cannot_be_written_says_what_is_in_the_way(answer: str, words: str) -> None:
+    place = "/data/a.zarr" if "os error" in answer else "s3://bucket/a.zarr"
+
+    said = translate(GenericError(answer), "Could not write", parse_location(place), "0/c/0")
+
+    assert isinstance(said, WriteError)
+    assert words in str(said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from napari_omezarr_cloud.errors import (
     NotFoundError,
     ServerError,
     UnreachableError,
+    WriteError,
 )
 from napari_omezarr_cloud.location import redacted
 
@@ -107,10 +109,18 @@ def _told(error: Exception, location: Location) -> Exception:
 
 def _ours(error: Exception, what: str, location: Location, key: str) -> CloudError:
     place: dict[str, Any] = {"where": str(location), "key": key}
+    if (
+        location.kind == "file"
+        and (found := re.search(_OF_SYSTEM, str(error)))
+        and _is_change(what)
+    ):
+        return _not_written(what, place, found[1], int(found[2]))
     if isinstance(error, FileNotFoundError):
         return NotFoundError(what, **place, why="there is nothing there", hint="Check the link.")
     if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
         status = 401 if isinstance(error, UnauthenticatedError) else 403
+        if _code(str(error)) in _FULL:
+            return _full(what, place, status)
         return _refused(status, what, location, key, str(error))
     if isinstance(error, ValueError) and not isinstance(error, BaseError):
         why = "its path holds characters that cannot be asked for"
@@ -118,6 +128,8 @@ def _ours(error: Exception, what: str, location: Location, key: str) -> CloudErr
     if isinstance(error, NotSupportedError):
         return NoRangesError(what, **place, why="the server cannot send parts of a file")
     ours = _generic(error, what, place)
+    if ours.status == 507 or _code(str(error)) in _FULL:
+        return _full(what, place, ours.status)
     if ours.status in (401, 403) or (ours.status and _code(str(error)) in _EXPIRED | _WRONG):
         # A refused listing comes as any other answer; what has run out comes as 400, too.
         return _refused(ours.status, what, location, key, str(error))
@@ -143,6 +155,30 @@ _RENEW = (
     "Renew them (“Access to this place…” in napari, `omezarr access set`, your environment, or "
     "`aws sso login`), then try again: nothing needs to be restarted."
 )
+
+
+_FULL = frozenset({"InsufficientCapacity", "QuotaExceeded", "XMinioStorageFull"})
+_OF_SYSTEM = r"([^:\n]+) \(os error (\d+)\)"
+"""What an operating system says, and its number."""
+_NO_ROOM = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", 0), 39, 112})
+"""Also Windows's own: no more room for a handle, none on the disk."""
+
+
+def _is_change(what: str) -> bool:
+    """Tell whether what failed was to change something, by the beginning of its sentence."""
+    return what in ("Could not write", "Could not delete", "Could not copy")
+
+
+def _full(what: str, place: dict[str, Any], status: int | None) -> WriteError:
+    hint = "Make room there, or ask whose it is."
+    return WriteError(what, **place, status=status, why="there is no room left", hint=hint)
+
+
+def _not_written(what: str, place: dict[str, Any], why: str, number: int) -> WriteError:
+    hint = "Is it yours to write?"
+    if number in _NO_ROOM:
+        hint = "Make room on that disk."
+    return WriteError(what, **place, why=why.strip().lower(), hint=hint)
 
 
 def _code(text: str) -> str:

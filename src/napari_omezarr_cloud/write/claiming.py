@@ -287,13 +287,12 @@ class Claim:
         if notes is not None and self._is_mine(notes):
             return
         why = "what was being written there was deleted meanwhile"
+        hint = "What was written since then lies there and is no image: delete it, and save again."
         if notes is not None:
             why = f"{notes.writer or 'somebody else'} has taken it over"
+            hint = "Look at what is there now, and save again."
         raise ChangedError(
-            "The image was not finished",
-            where=self._store.where,
-            why=why,
-            hint="Look at what is there now, and save again.",
+            "The image was not finished", where=self._store.where, why=why, hint=hint
         )
 
     async def _keep(self) -> None:
