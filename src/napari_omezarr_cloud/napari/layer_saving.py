@@ -15,23 +15,27 @@ from napari_omezarr_cloud.errors import WriteError
 from napari_omezarr_cloud.location import Location
 from napari_omezarr_cloud.napari.display import view_of
 from napari_omezarr_cloud.napari.inputs import is_labels
-from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, length_factor, placement
+from napari_omezarr_cloud.napari.layer_data import METADATA_KEY
 from napari_omezarr_cloud.napari.layer_rendering import (
     image_label_of,
     plain_names,
-    planes_on_screen,
     rendering_of,
 )
 from napari_omezarr_cloud.napari.live import live_of
 from napari_omezarr_cloud.napari.live_recipe import recipe_of
-from napari_omezarr_cloud.napari.sources import wrapped
+from napari_omezarr_cloud.napari.placed_layers import (
+    WHAT,
+    in_order,
+    placed_layer,
+    planes_in,
+    same_box,
+)
 from napari_omezarr_cloud.napari.visible import has_pixels
-from napari_omezarr_cloud.ngff import Axis
 from napari_omezarr_cloud.ngff.writing import image_label_attributes, omero_attributes
-from napari_omezarr_cloud.pyramid import PyramidView, Region, Transform
 from napari_omezarr_cloud.saving import by_blocks, labels_place
 from napari_omezarr_cloud.write.packed_plan import plan_packed
 from napari_omezarr_cloud.write.packing import check_can_be_opened
+from napari_omezarr_cloud.write.plan import repeated
 from napari_omezarr_cloud.write.save_plan import CREATOR, SavePlan, write_planned
 from napari_omezarr_cloud.write.sources import ViewSource, same_place
 
@@ -39,11 +43,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from os import PathLike
 
+    from napari_omezarr_cloud.ngff import Axis
+    from napari_omezarr_cloud.pyramid import Region, Transform
     from napari_omezarr_cloud.write.writing import Progress
 
-__all__ = ["LayerOptions", "plan_layers", "save_layers"]
+__all__ = ["ENDINGS", "LayerOptions", "plan_layers", "save_layers"]
 
-_WHAT = "Could not save the layers"
+ENDINGS = r"(?i)(\.ome)?\.(zarr(\.zip)?|ozx|zip|tiff?|btf)$"
+"""How names of targets end."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,9 @@ class LayerOptions:
     labels_method: str | None = None
     """The same of labels: "mode" or "nearest"."""
     levels: int | None = None
+    factors: tuple[tuple[int, ...], ...] | None = None
+    """By how much each coarser level of the image is coarser than the one before, per axis; one
+    stands for all of them."""
     chunks: tuple[int, ...] | None = None
     """Of the image, per axis of what is written, as `shards`; labels take theirs by themselves."""
     shards: tuple[int, ...] | Literal["auto"] | None = "auto"
@@ -68,17 +78,6 @@ class LayerOptions:
     """What of the level is taken, in the layers' axes; None: all."""
     overlap: int | None = None
     """As for :func:`noc.save`: what operations see around a block that may look everywhere."""
-
-
-@dataclass(frozen=True)
-class _Placed:
-    """A layer as what is written: its view, and where it lies on screen, in the view's order."""
-
-    layer: Any
-    view: PyramidView
-    axes: tuple[Axis, ...]
-    transform: Transform
-    """Of the level that becomes the finest."""
 
 
 def plan_layers(
@@ -115,28 +114,35 @@ def plan_layers(
     if len(images) + len(labels) < len(layers):
         other = next(layer for layer in layers if not has_pixels(layer))
         why = f"“{other.name}” is neither an image nor labels"
-        raise WriteError(_WHAT, why=why, hint="Leave it out.")
+        raise WriteError(WHAT, why=why, hint="Leave it out.")
     if not layers:
-        raise WriteError(_WHAT, why="none is chosen", hint="Tick at least one.")
+        raise WriteError(WHAT, why="none is chosen", hint="Tick at least one.")
     if beside is not None:
         if images or len(labels) > 1:
             why = "only one labels layer at a time goes beside an image that is there"
-            raise WriteError(_WHAT, why=why, hint="Tick one labels layer alone.")
+            raise WriteError(WHAT, why=why, hint="Tick one labels layer alone.")
         return _beside(labels[0], beside, options)
     if not images:
         if len(labels) > 1:
             why = "several labels layers do not make one image"
             hint = "Tick the image that they belong to as well, or save them one by one."
-            raise WriteError(_WHAT, why=why, hint=hint)
+            raise WriteError(WHAT, why=why, hint=hint)
         return _labels(labels[0], target, options, options.name, options.level)
     planned = _image(images, target, options, viewer)
-    names = _label_names(labels)
-    below = tuple(
-        _labels(layer, target.child(f"labels/{name}"), _for_labels(options), name, 0, "../../")
-        for layer, name in zip(labels, names, strict=True)
-    )
-    notes = (*planned.notes, *(note for each in below for note in each.notes))
-    return replace(planned, labels=below, notes=notes)
+    below, notes = [], [*planned.notes]
+    leading = placed_layer(images[0], options.level, options.region)
+    for layer, name in zip(labels, _label_names(labels), strict=True):
+        region = None
+        if options.region is not None:
+            region = same_box(leading, options.region, layer)
+            if region is None:
+                notes.append(f"Nothing of “{layer.name}” is there: it is left out.")
+                continue
+        place = target.child(f"labels/{name}")
+        each = _labels(layer, place, _for_labels(options, region), name, 0, "../../")
+        below.append(each)
+        notes += each.notes
+    return replace(planned, labels=tuple(below), notes=tuple(notes))
 
 
 def save_layers(
@@ -176,7 +182,7 @@ def save_layers(
         Whose sliders say which plane is shown first; None: nobody's.
     endpoint, region, anonymous, profile
         How to get into the target, as :func:`noc.open`.
-    name, version, level, method, labels_method, levels, chunks, shards, codec
+    name, version, level, method, labels_method, levels, factors, chunks, shards, codec
         As :func:`noc.save`; ``labels_method`` is "mode" or "nearest".
 
     Returns
@@ -205,7 +211,7 @@ def save_layers(
 
 
 def _image(layers: Sequence[Any], target: Location, options: LayerOptions, viewer: Any) -> SavePlan:
-    placed = [_placed(layer, options.level, options.region) for layer in layers]
+    placed = [placed_layer(layer, options.level, options.region) for layer in layers]
     first = placed[0]
     for each in placed[1:]:
         if each.axes != first.axes or not same_place(first.transform, each.transform):
@@ -221,10 +227,10 @@ def _image(layers: Sequence[Any], target: Location, options: LayerOptions, viewe
     if count == 1:
         channels = [n for n, a in enumerate(source.axes) if a.type == "channel"]
         count = source.grid().shape[channels[0]] if channels else 1
-    axes, transform = _in_order(source, first)
+    axes, transform = in_order(source, first)
     name = _name(layers, options.name, target)
     planned = _plan(target, source, axes, transform, options, name, is_labels=False)
-    planes = {} if viewer is None else planes_on_screen(viewer, layers[0])
+    planes = {} if viewer is None else planes_in(viewer, first, options.level, options.region)
     ome = omero_attributes(rendering_of(layers, count, planes))
     whole = SavePlan(target, planned, source, ome, _provenance(layers), notes=_notes(layers))
     for view in views:
@@ -240,9 +246,9 @@ def _labels(
     level: int,
     image: str | None = None,
 ) -> SavePlan:
-    placed = _placed(layer, level, options.region)
+    placed = placed_layer(layer, level, options.region)
     source = ViewSource.of([placed.view], numbers=(level,), box=options.region)
-    axes, transform = _in_order(source, placed)
+    axes, transform = in_order(source, placed)
     name = name or _name([layer], "", target)
     plan = _plan(target, source, axes, transform, options, name, is_labels=True)
     about = replace(image_label_of(layer), source=image)
@@ -259,10 +265,10 @@ def _beside(layer: Any, image: Image, options: LayerOptions) -> SavePlan:
     return replace(planned, listed_in=image.location)
 
 
-def _for_labels(options: LayerOptions) -> LayerOptions:
+def _for_labels(options: LayerOptions, region: Region | None) -> LayerOptions:
     """Return the options without those that count the image's axes."""
     shards = options.shards if options.shards in (None, "auto") else "auto"
-    return replace(options, chunks=None, shards=shards, region=None)
+    return replace(options, chunks=None, shards=shards, factors=None, region=region)
 
 
 def _plan(
@@ -275,6 +281,9 @@ def _plan(
     *,
     is_labels: bool,
 ) -> Any:
+    factors = options.factors
+    if factors is not None and len(factors) == 1:
+        factors = repeated(factors[0], source.grid().shape, options.levels)
     return plan_packed(
         target,
         [(source.grid(), transform)],
@@ -284,62 +293,11 @@ def _plan(
         is_labels=is_labels,
         method=options.labels_method if is_labels else options.method,
         level_count=options.levels,
+        factors=factors,
         chunks=options.chunks,
         shards=options.shards,
         codec=options.codec,
     )
-
-
-def _placed(layer: Any, level: int, region: Region | None = None) -> _Placed:
-    """Return a layer's view, and where a region of a level lies on screen, in the file's units."""
-    ours = view_of(layer)
-    # Of others a fresh one: what was read of an array may have been painted over since.
-    view = wrapped(layer) if ours is None else ours
-    if not 0 <= level < len(view.pyramid.levels):
-        why = f"“{layer.name}” has no level {level}"
-        raise WriteError(_WHAT, why=why, hint="Choose a finer level, or fewer layers.")
-    shown = None if ours is None else placement(view, without=range(layer.ndim, view.ndim))
-    steps = view.transform(level).to(view.transform(0))
-    own = view.transform(0)
-    axes, scales, starts = [], [], []
-    for n, axis in enumerate(view.axes):
-        if n >= layer.ndim:  # colours
-            axes.append(axis)
-            scales.append(1.0)
-            starts.append(0.0)
-            continue
-        unit, size, start = str(layer.units[n]), float(layer.scale[n]), float(layer.translate[n])
-        if size <= 0:
-            why = f"“{layer.name}” is mirrored along {axis.name}, which OME-Zarr cannot say"
-            raise WriteError(_WHAT, why=why, hint="Give it a scale above zero.")
-        if shown is not None and unit == shown["units"][n]:
-            factor = length_factor(axis)
-            # Not by way of micrometres where nobody moved it: that would round.
-            if np.isclose(size, shown["scale"][n], rtol=1e-9):
-                size = own.scale[n] * factor
-            if np.isclose(start, shown["translate"][n], rtol=1e-9, atol=1e-9 * size):
-                start = own.translation[n] * factor
-            size, start = size / factor, start / factor
-            axes.append(axis)
-        else:
-            axes.append(replace(axis, unit=None if unit == "pixel" else unit))
-        scales.append(size * steps.scale[n])
-        first = 0 if region is None else region.start[n]
-        starts.append(start + size * (steps.translation[n] + steps.scale[n] * first))
-    return _Placed(layer, view, tuple(axes), Transform(tuple(scales), tuple(starts)))
-
-
-def _in_order(source: ViewSource, placed: _Placed) -> tuple[list[Axis], Transform]:
-    """Return axes and place in the order in which they are written, the joined channels among."""
-    order = [placed.view.order.index(axis) for axis in source.views[0].order]
-    axes = [placed.axes[n] for n in order]
-    scale = [placed.transform.scale[n] for n in order]
-    start = [placed.transform.translation[n] for n in order]
-    if source.channel is not None:
-        axes.insert(source.channel, Axis("c", "channel"))
-        scale.insert(source.channel, 1.0)
-        start.insert(source.channel, 0.0)
-    return axes, Transform(tuple(scale), tuple(start))
 
 
 def _name(layers: Sequence[Any], wanted: str, target: Location) -> str:
@@ -349,7 +307,7 @@ def _name(layers: Sequence[Any], wanted: str, target: Location) -> str:
     names = {view.pyramid.name for view in views if view is not None}
     if len(names) == 1 and None not in views and not any(map(live_of, layers)):
         return str(names.pop())
-    place = re.sub(r"(\.ome)?\.zarr$", "", target.key.rstrip("/").rpartition("/")[2])
+    place = re.sub(ENDINGS, "", target.key.rstrip("/").rpartition("/")[2])
     return str(layers[0].name) if len(layers) == 1 else place
 
 

@@ -192,6 +192,8 @@ def look(planned: SavePlan) -> Occupied | None:
         return Occupied(where, what, is_same=True, share=share)
     if found.is_unfinished:
         return Occupied(where, "the beginning of another save, which did not end")
+    if found.is_file and planned.packing is not None:
+        return Occupied(where, _image_in_words(planned.location) or "a file of this name")
     if any(name.rstrip("/") in ROOT for name in found.names):
         return Occupied(where, _image_in_words(planned.location) or _names(found))
     return Occupied(where, _names(found), may_overwrite=False)

@@ -22,7 +22,15 @@ from napari_omezarr_cloud.write.downsampling import METHODS, Method, offset
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["VERSIONS", "LevelPlan", "Plan", "Version", "isotropic_factors", "plan_image"]
+__all__ = [
+    "VERSIONS",
+    "LevelPlan",
+    "Plan",
+    "Version",
+    "isotropic_factors",
+    "plan_image",
+    "repeated",
+]
 
 Version = Literal["0.4", "0.5"]
 
@@ -137,6 +145,30 @@ def isotropic_factors(
     finest = min((size for n, size in sizes.items() if shape[n] > _COARSEST // 16), default=0.0)
     halved = {n for n, size in sizes.items() if size <= math.sqrt(2) * finest}
     return tuple(2 if n in halved else 1 for n in range(len(shape)))
+
+
+def repeated(
+    step: Sequence[int], shape: Sequence[int], level_count: int | None
+) -> tuple[tuple[int, ...], ...]:
+    """Return factors that are the same for every coarser level.
+
+    Parameters
+    ----------
+    step
+        Per axis.
+    shape
+        Of the finest level.
+    level_count
+        How many levels; None: until the axes that become coarser are about those of a thumbnail.
+    """
+    found: list[tuple[int, ...]] = []
+    lengths = [n for n, factor in zip(shape, step, strict=False) if factor > 1]
+    factor = max(step, default=1)
+    longest = max(lengths, default=0)
+    while len(found) < level_count - 1 if level_count is not None else longest > _COARSEST:
+        found.append(tuple(step))
+        longest = -(-longest // factor)
+    return tuple(found)
 
 
 def plan_image(

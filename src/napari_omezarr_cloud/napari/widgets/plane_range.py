@@ -8,6 +8,9 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSpinBox, QWidget
 __all__ = ["PlaneRange"]
 
 
+_BUTTONS_PX = 50
+
+
 class PlaneRange(QWidget):
     """Two numbers, both included, counted from 0 as napari's sliders do; follows until touched."""
 
@@ -23,6 +26,8 @@ class PlaneRange(QWidget):
         for box in (self.first, self.last):
             box.setRange(0, count - 1)
             box.setKeyboardTracking(False)  # "12" is not first 1 and then 12
+            # Else napari's style makes it wider than a dock bears.
+            box.setMinimumWidth(_BUTTONS_PX + box.fontMetrics().horizontalAdvance(f"{count}0"))
         self.first.valueChanged.connect(self._on_first)
         self.last.valueChanged.connect(self._on_last)
         self.all_button.clicked.connect(self._take_all)

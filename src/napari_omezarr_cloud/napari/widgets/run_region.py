@@ -1,4 +1,4 @@
-"""Which part of a layer: all, what is in view, or a rectangle, and which planes of it."""
+"""Which part of a layer: all, what is in view, numbers or a rectangle, and which planes of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RunRegion"]
 
-_WHOLE, _VIEW = 0, 1
+_WHOLE, _VIEW, _NUMBERS = 0, 1, 2
+_CHOICES = ("The whole image", "What is in view", "Numbers of voxels")
 
 
 class RunRegion(QObject):
@@ -48,7 +49,8 @@ class RunRegion(QObject):
         self.take_box.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
-        self.take_box.addItems(["The whole image", "What is in view"])
+        self.take_box.addItems(_CHOICES)
+        self.take_box.setMinimumContentsLength(14)
         self.planes: dict[str, PlaneRange] = {}
         """By the name of the axis."""
         self._counts: dict[str, int] = {}
@@ -81,11 +83,11 @@ class RunRegion(QObject):
             before = self._taken()
             self._shapes = [weakref.ref(each) for each in shapes]
             self.take_box.blockSignals(True)
-            while self.take_box.count() > _VIEW + 1:
-                self.take_box.removeItem(_VIEW + 1)
+            while self.take_box.count() > len(_CHOICES):
+                self.take_box.removeItem(len(_CHOICES))
             self.take_box.addItems([f"Rectangle in “{each.name}”" for each in shapes])
             if before in shapes:
-                self.take_box.setCurrentIndex(_VIEW + 1 + shapes.index(before))
+                self.take_box.setCurrentIndex(len(_CHOICES) + shapes.index(before))
             self.take_box.blockSignals(False)
 
     def region(self, layer: Any, number: int) -> Region | None:
@@ -109,14 +111,15 @@ class RunRegion(QObject):
             shapes = self._taken()
             spans = None if shapes is None else rectangle_spans(viewer, shapes)
             seen = visible_region(viewer, layer, number, spans)
-            if seen is None:
+            if seen is None and self.take_box.currentIndex() != _NUMBERS:
                 place = "in view" if shapes is None else f"in the rectangle of “{shapes.name}”"
                 raise RegionError(f"Nothing of “{layer.name}” is {place}", hint="Move it there.")
-            region = seen.region
+            region = whole if seen is None else seen.region
+        is_by_numbers = self.take_box.currentIndex() == _NUMBERS
         rest = {
             names[axis]: level.shape[axis]
             for axis in range(layer.ndim)
-            if axis not in on_screen and level.shape[axis] > 1
+            if (axis not in on_screen or is_by_numbers) and level.shape[axis] > 1
         }
         self._offer_planes(rest)
         start, stop = list(region.start), list(region.stop)
@@ -136,12 +139,13 @@ class RunRegion(QObject):
         self.planes = {name: PlaneRange(count) for name, count in counts.items()}
         row = self._form.getWidgetPosition(self.take_box)[0]
         for place, (name, rows) in enumerate(self.planes.items(), start=row + 1):
-            words = {"t": "Time points", "c": "Channels"}.get(name, f"Planes along {name}")
+            usual = f"{'Planes' if name not in ('y', 'x') else 'Voxels'} along {name}"
+            words = {"t": "Time points", "c": "Channels"}.get(name, usual)
             self._form.insertRow(place, words, rows)
             rows.changed.connect(self.changed)
 
     def _taken(self) -> Any | None:
-        index = self.take_box.currentIndex() - _VIEW - 1
+        index = self.take_box.currentIndex() - len(_CHOICES)
         return self._shapes[index]() if 0 <= index < len(self._shapes) else None
 
     def _on_take(self) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFormLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFormLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_omezarr_cloud.api import open_all_async
 from napari_omezarr_cloud.errors import CloudError, WriteError
 from napari_omezarr_cloud.links import Link, Source
 from napari_omezarr_cloud.location import redacted
 from napari_omezarr_cloud.napari.compat import unwrapped
+from napari_omezarr_cloud.napari.inputs import is_labels
 from napari_omezarr_cloud.napari.notices import tell_error, tell_info
 from napari_omezarr_cloud.napari.region_text import bytes_text
 from napari_omezarr_cloud.napari.save_run import SaveRun
@@ -22,7 +24,9 @@ from napari_omezarr_cloud.napari.widgets.layer_checks import LayerChecks
 from napari_omezarr_cloud.napari.widgets.occupied_question import OccupiedQuestion
 from napari_omezarr_cloud.napari.widgets.plain_label import PlainLabel
 from napari_omezarr_cloud.napari.widgets.run_bar import RunBar
+from napari_omezarr_cloud.napari.widgets.run_region import RunRegion
 from napari_omezarr_cloud.napari.widgets.target_rows import TargetRows
+from napari_omezarr_cloud.napari.widgets.upright_area import UprightArea
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +69,7 @@ class SaveDock(QWidget):
         self._showing: Showing | None = None
         self._build(viewer)
         self.checks.layers_changed.connect(self._on_layers)
+        self.part.changed.connect(self.look)
         self.rows.changed.connect(self.look)
         self.rows.failed.connect(self._on_error)
         self.run_bar.apply_requested.connect(self.save)
@@ -126,8 +131,8 @@ class SaveDock(QWidget):
     def _build(self, viewer: Any) -> None:
         help_text = PlainLabel()
         help_text.setText(
-            "Writes layers into one OME-Zarr, as they are on screen: images become its channels, "
-            "labels its label images."
+            "Writes layers, or a part of them, into one image, as they are on screen: images "
+            "become its channels, labels its label images."
         )
         self.checks = LayerChecks(viewer, has_pixels, lambda layers: [str(x.name) for x in layers])
         self.plan = PlainLabel()
@@ -139,6 +144,7 @@ class SaveDock(QWidget):
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("Layers", self.checks)
+        self.part = RunRegion(viewer, form, self)
         self.rows = TargetRows(form, self)
         inside = QWidget()
         layout = QVBoxLayout(inside)
@@ -147,18 +153,13 @@ class SaveDock(QWidget):
         for widget in (self.rows.more, self.rows.options, self.plan):
             layout.addWidget(widget)
         layout.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(scroll.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(inside)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         below = QVBoxLayout()
         below.setContentsMargins(9, 0, 9, 6)
         below.addWidget(self.run_bar)
         below.addWidget(self.open_button)
-        whole.addWidget(scroll)
+        whole.addWidget(UprightArea(inside))
         whole.addLayout(below)
         self.inside = inside
 
@@ -170,6 +171,7 @@ class SaveDock(QWidget):
         viewer = self._viewer()
         if viewer is not None:
             self.checks.watch()
+            self.part.start()
             viewer.layers.selection.events.changed.connect(self._on_layers)
         self._on_layers()
 
@@ -179,6 +181,7 @@ class SaveDock(QWidget):
         viewer = self._viewer()
         if viewer is not None:
             self.checks.unwatch()
+            self.part.stop()
             viewer.layers.selection.events.changed.disconnect(self._on_layers)
 
     def enterEvent(self, event: QEnterEvent | None) -> None:
@@ -192,7 +195,9 @@ class SaveDock(QWidget):
             return
         selected = [x for x in viewer.layers if x in viewer.layers.selection and has_pixels(x)]
         self.checks.suggest(selected or [x for x in viewer.layers if has_pixels(x)])
-        self.rows.offer(viewer, self._layers())
+        layers = self._layers()
+        self.part.follow(_leading(layers))
+        self.rows.offer(viewer, layers)
         self.look()
 
     def _layers(self) -> list[Any]:
@@ -201,7 +206,11 @@ class SaveDock(QWidget):
     # ---- the plan -----------------------------------------------------------------------------
 
     def _planned(self) -> SavePlan:
-        return self.rows.planned(self._layers(), self.rows.chosen(), self._viewer())
+        layers, options = self._layers(), self.rows.chosen()
+        leading = _leading(layers)
+        if leading is not None:
+            options = replace(options, region=self.part.region(leading, options.level))
+        return self.rows.planned(layers, options, self._viewer())
 
     def _show_plan(self, text: str, *, may_save: bool) -> None:
         self.plan.setText(text)
@@ -227,7 +236,8 @@ class SaveDock(QWidget):
             return
         planned = run.planned
         sentence = " ".join([f"Saved {bytes_text(planned.nbytes)} to {planned.location}.", *notes])
-        self._show_saved(planned.listed_in or planned.location)
+        is_readable = planned.packing != "ome-tiff"
+        self._show_saved((planned.listed_in or planned.location) if is_readable else None)
         self.run_bar.show_idle(sentence)
         if not self.isVisible():
             tell_info(sentence)
@@ -264,3 +274,8 @@ class SaveDock(QWidget):
     def _show_saved(self, location: Location | None) -> None:
         self._saved = location
         self.open_button.setVisible(location is not None)
+
+
+def _leading(layers: Sequence[Any]) -> Any | None:
+    """Return the layer that says which levels and planes there are."""
+    return next((x for x in layers if not is_labels(x)), next(iter(layers), None))

@@ -32,6 +32,7 @@ class SaveOptions(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.name, self.chunks, self.shards = QLineEdit(), QLineEdit(), QLineEdit()
+        self.factors = QLineEdit()
         self.endpoint, self.region = QLineEdit(), QLineEdit()
         self.level, self.method, self.labels_method, self.codec, self.access = (
             _box() for _ in range(5)
@@ -40,6 +41,11 @@ class SaveOptions(QWidget):
         self.levels.setRange(0, 20)
         self.levels.setSpecialValueText("automatic")
         self.name.setPlaceholderText("as the image or layer is called, or its folder")
+        self.factors.setPlaceholderText("automatic: until voxels are cubes")
+        self.factors.setToolTip(
+            "By how much each level is coarser than the one before, per axis of the image:\n"
+            "1, 1, 2, 2 for every level, or 1 1 2 2; 1 2 2 2 for one level after the other"
+        )
         self.chunks.setPlaceholderText("automatic")
         self.chunks.setToolTip("Voxels per axis of what is read at once: 1, 64, 256, 256")
         self.shards.setPlaceholderText("automatic")
@@ -67,6 +73,7 @@ class SaveOptions(QWidget):
             ("Coarser levels", self.method),
             ("… of labels", self.labels_method),
             ("Levels", self.levels),
+            ("Factors", self.factors),
             ("Chunks", self.chunks),
             ("Shards", self.shards),
             ("Compression", self.codec),
@@ -122,6 +129,7 @@ class SaveOptions(QWidget):
             method=self.method.currentData(),
             labels_method=self.labels_method.currentData(),
             levels=self.levels.value() or None,
+            factors=_factors(self.factors.text()),
             chunks=chunks,
             shards=shards,
             codec=self.codec.currentData(),
@@ -144,6 +152,11 @@ class SaveOptions(QWidget):
 def _level_text(layer: Any, number: int) -> str:
     shape = level_of(layer, number).shape
     return f"{number}: {' × '.join(map(str, shape))}"
+
+
+def _factors(text: str) -> tuple[tuple[int, ...], ...] | None:
+    steps = (_numbers("Factors", part) for part in text.split(";"))
+    return tuple(step for step in steps if step is not None) or None
 
 
 def _numbers(what: str, text: str) -> tuple[int, ...] | None:

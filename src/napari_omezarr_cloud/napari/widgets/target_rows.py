@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from napari_omezarr_cloud.errors import WriteError
 from napari_omezarr_cloud.napari.background import Job
 from napari_omezarr_cloud.napari.display import view_of
 from napari_omezarr_cloud.napari.inputs import is_labels
-from napari_omezarr_cloud.napari.layer_saving import plan_layers
+from napari_omezarr_cloud.napari.layer_saving import ENDINGS, plan_layers
 from napari_omezarr_cloud.napari.widgets.save_options import SaveOptions
 from napari_omezarr_cloud.pyramid.opened import location_of
 
@@ -36,6 +37,26 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.write.save_plan import SavePlan
 
 __all__ = ["TargetRows"]
+
+
+@dataclass(frozen=True)
+class _Format:
+    """What something can be written as."""
+
+    title: str
+    version: str
+    ending: str
+    """Of the target's name."""
+    pattern: str = ""
+    """Of names that ask for it; empty: it is a folder."""
+
+
+_FORMATS = {
+    "0.5": _Format("OME-Zarr 0.5 (Zarr 3)", "0.5", ".ome.zarr"),
+    "0.4": _Format("OME-Zarr 0.4 (Zarr 2), for older software", "0.4", ".ome.zarr"),
+    "ozx": _Format("OME-Zarr in one file (.ozx)", "0.5", ".ozx", r"(?i)\.(ozx|zip)$"),
+    "tiff": _Format("OME-TIFF, one file", "0.5", ".ome.tif", r"(?i)\.(tiff?|btf)$"),
+}
 
 
 class TargetRows(QObject):
@@ -74,8 +95,8 @@ class TargetRows(QObject):
         for box in (self.place, self.version):  # a long link must not widen the window
             box.setSizeAdjustPolicy(box.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             box.setMinimumContentsLength(14)
-        self.version.addItem("OME-Zarr 0.5 (Zarr 3)", "0.5")
-        self.version.addItem("OME-Zarr 0.4 (Zarr 2), for older software", "0.4")
+        for key, each in _FORMATS.items():
+            self.version.addItem(each.title, key)
         self._place_label = QLabel("Where")
         form.addRow(self._place_label, self.place)
         form.addRow("Save to", target)
@@ -90,8 +111,8 @@ class TargetRows(QObject):
         self.more.setArrowType(Qt.ArrowType.RightArrow)
         self.more.toggled.connect(self._unfold)
         self.target.textEdited.connect(self._on_named)
-        self.target.textChanged.connect(self.changed)
-        self.version.currentIndexChanged.connect(self.changed)
+        self.target.textChanged.connect(self._on_target)
+        self.version.currentIndexChanged.connect(self._on_format)
         self.place.currentIndexChanged.connect(self._on_place)
         self.options.changed.connect(self.changed)
 
@@ -111,7 +132,11 @@ class TargetRows(QObject):
         WriteError
             If chunks or shards are no numbers.
         """
-        return self.options.options(self.version.currentData())
+        return self.options.options(self._format.version)
+
+    @property
+    def _format(self) -> _Format:
+        return _FORMATS[self.version.currentData()]
 
     def planned(self, layers: Sequence[Any], options: LayerOptions, viewer: Any) -> SavePlan:
         """Return what writing layers would do.
@@ -154,8 +179,8 @@ class TargetRows(QObject):
             self._suggest(name or _name_of(layers))
 
     def _suggest(self, name: str) -> None:
-        stem = re.sub(r"(\.ome)?\.zarr$", "", re.sub(r"[^\w.-]+", "_", name)).strip("._")
-        self.target.setText(str(self._folder / f"{stem or 'image'}.ome.zarr"))
+        stem = re.sub(ENDINGS, "", re.sub(r"[^\w.-]+", "_", name)).strip("._")
+        self.target.setText(str(self._folder / f"{stem or 'image'}{self._format.ending}"))
 
     def _offer_places(self, viewer: Any, layers: Sequence[Any]) -> None:
         """Offer the images that one labels layer can be put beside."""
@@ -194,6 +219,36 @@ class TargetRows(QObject):
         self._beside = image
         self.changed.emit()
 
+    def _on_format(self) -> None:
+        """Let the target's name end as the format asks for."""
+        text = self.target.text()
+        head, question, rest = text.partition("?")  # how to get into a bucket
+        if text and self.version.currentData() != self._key_for(head):
+            stem = re.sub(ENDINGS, "", head.rstrip("/"))
+            self._set_target(f"{stem}{self._format.ending}{question}{rest}")
+        self.changed.emit()
+
+    def _on_target(self, text: str) -> None:
+        """Take a format from the end of a name."""
+        key = self._key_for(text.partition("?")[0])
+        if key != self.version.currentData():
+            self.version.blockSignals(True)
+            self.version.setCurrentIndex(self.version.findData(key))
+            self.version.blockSignals(False)
+        self.changed.emit()
+
+    def _key_for(self, text: str) -> str:
+        """Return the format that a name asks for; of a folder that which is chosen."""
+        for key, each in _FORMATS.items():
+            if each.pattern and re.search(each.pattern, text):
+                return key
+        return "0.5" if self._format.pattern else str(self.version.currentData())
+
+    def _set_target(self, text: str) -> None:
+        self.target.blockSignals(True)
+        self.target.setText(text)
+        self.target.blockSignals(False)
+
     def _on_named(self, text: str) -> None:
         self.is_named = bool(text)
 
@@ -211,8 +266,8 @@ class TargetRows(QObject):
         dialog.open()
 
     def _take_target(self, path: str) -> None:
-        if not path.lower().endswith(".zarr"):
-            path += ".ome.zarr"
+        if not re.search(ENDINGS, path):
+            path += self._format.ending
         self.is_named, self._folder = True, Path(path).parent
         self.target.setText(path)
 
