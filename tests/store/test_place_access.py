@@ -383,18 +383,21 @@ def test_workers_of_this_machine_get_in_through_their_environment(
     server.wanted = ("authorization", "Bearer w0rker-t0ken")
     choose_access(PlaceAccess(server.url, "token"), {"token": "w0rker-t0ken"})
     image = noc.open(link)
+    signed = parse_location(f"{link}?sig=s1gned-link")
 
-    task = pickle.dumps(image.location)
+    environment = {**os.environ, **for_workers()}
+    task = pickle.dumps([image.location, signed])
     program = (
         "import pickle, sys, napari_omezarr_cloud as noc\n"
-        "print(noc.open(pickle.load(sys.stdin.buffer)).read(1).shape)"
+        "for place in pickle.load(sys.stdin.buffer): print(noc.open(place).read(1).shape)"
     )
     worker = [sys.executable, "-c", program]
-    environment = {**os.environ, **for_workers()}
     done = subprocess.run(worker, env=environment, input=task, capture_output=True, check=True)
 
-    assert done.stdout.decode().strip() == str(image.levels[1].shape)
+    assert done.stdout.decode().split("\n")[:2] == [str(image.levels[1].shape)] * 2
+    assert server.log[-1].query == "sig=s1gned-link"
     assert b"w0rker" not in task
+    assert b"s1gned" not in task
     with pytest.raises(TypeError, match="secrets are not pickled"):
         pickle.dumps(keys.Secrets({"token": "w0rker-t0ken"}))
 

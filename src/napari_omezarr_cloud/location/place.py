@@ -65,6 +65,9 @@ class Location:
     """Raw query for the requests (SAS, signature, token). Never shown."""
     access: Access = Access()
 
+    def __post_init__(self) -> None:
+        seal(self.query)  # before workers of ours are started, which are told what is sealed
+
     def __reduce__(self) -> tuple[Any, ...]:
         # What is pickled goes to other machines and into files: the query stays here.
         plain = (self.kind, self.bucket, self.key, self.endpoint, self.account)

@@ -1,19 +1,20 @@
 """Secrets that must not be pickled: a number goes instead, which is known to this process alone.
 
-A process that was started by this one and given `sealed_texts` knows them, too. In any other the
+A process that was started by this one and given `sealed_texts` (in the variable `KEYS_VARIABLE` of
+its environment) knows them, too. In any other the
 text is empty, and what the environment or the keyring has there is used.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import secrets
 import threading
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+__all__ = ["KEYS_VARIABLE", "seal", "sealed_texts", "unseal"]
 
-__all__ = ["know_sealed", "seal", "sealed_texts", "unseal"]
+KEYS_VARIABLE = "OMEZARR_KEYS"
 
 _lock = threading.Lock()
 _numbers: dict[str, str] = {}
@@ -44,9 +45,12 @@ def sealed_texts() -> dict[str, str]:
         return dict(_texts)
 
 
-def know_sealed(texts: Mapping[str, str]) -> None:
-    """Take over what another process has sealed."""
-    with _lock:
-        for number, text in texts.items():
-            _texts[number] = text
-            _numbers.setdefault(text, number)
+def _from_environment() -> None:
+    """Take over what the process that started this one has sealed."""
+    raw = os.environ.get(KEYS_VARIABLE)
+    if raw:
+        _texts.update(json.loads(raw).get("queries", {}))
+        _numbers.update({text: number for number, text in _texts.items()})
+
+
+_from_environment()

@@ -154,5 +154,5 @@ class _Keeper(QObject):
 
 
 def _set(wish: AccessWish) -> str:
-    given: dict[str, Any] = {**wish.options, **wish.secrets}
+    given: dict[str, Any] = {**wish.options, **wish.secrets.values}
     return set_access(wish.place, wish.way, **given).place

@@ -21,14 +21,16 @@ from napari_omezarr_cloud.errors import (
     LinkError,
     NotFoundError,
 )
+from napari_omezarr_cloud.location import hide
 from napari_omezarr_cloud.store.keys import Secrets
-from napari_omezarr_cloud.store.place_access import access_for, headers_in, secrets_for
+from napari_omezarr_cloud.store.place_access import access_for, secrets_for
+from napari_omezarr_cloud.store.way_in import headers_in
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
     from napari_omezarr_cloud.location import Location
-    from napari_omezarr_cloud.store.place_access import PlaceAccess
+    from napari_omezarr_cloud.store.way_in import PlaceAccess
 
 __all__ = ["build_obstore", "shared_obstore"]
 
@@ -159,7 +161,7 @@ def _profile_credentials(location: Location, profile: str) -> Any:
     from botocore.exceptions import BotoCoreError
 
     try:
-        return Boto3CredentialProvider(boto3.Session(profile_name=profile))
+        return _OfProfile(Boto3CredentialProvider(boto3.Session(profile_name=profile)))
     except (BotoCoreError, ValueError) as error:  # ValueError: a profile without keys
         raise LinkError(
             "Could not use the AWS profile",
@@ -184,6 +186,19 @@ class _Key(_Given):
 
     def __call__(self) -> Any:
         return {"expires_at": None, **self._secrets.values}
+
+
+class _OfProfile:
+    """Credentials of an AWS profile; they are taken out of what is shown as those typed in are."""
+
+    def __init__(self, provider: Any) -> None:
+        self._provider = provider
+
+    def __call__(self) -> Any:
+        found = self._provider()
+        names = ("access_key_id", "secret_access_key", "token")
+        hide(*(found[name] for name in names if found.get(name)))
+        return found
 
 
 def _gs(location: Location, anonymous: bool) -> Any:
@@ -257,8 +272,12 @@ def _headers(said: PlaceAccess, secrets: Mapping[str, str]) -> dict[str, str]:
         return {"Authorization": f"Bearer {secrets['token']}"}
     if said.way == "password":
         both = f"{secrets['user']}:{secrets['password']}".encode()
-        return {"Authorization": f"Basic {base64.b64encode(both).decode()}"}
-    return dict(headers_in(secrets["headers"]))
+        encoded = base64.b64encode(both).decode()
+        hide(encoded)
+        return {"Authorization": f"Basic {encoded}"}
+    pairs = dict(headers_in(secrets["headers"]))
+    hide(*pairs.values())
+    return pairs
 
 
 def _file(location: Location, anonymous: bool) -> Any:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
-__all__ = ["fingerprint", "has_credentials"]
+from napari_omezarr_cloud.location import hide
+
+__all__ = ["fingerprint", "has_credentials", "hide_environment"]
 
 _CREDENTIALS = {
     "s3": (
@@ -38,6 +41,17 @@ def has_credentials(kind: str) -> bool:
     if kind == "gs" and Path(_GCLOUD).expanduser().is_file():
         return True
     return any(os.environ.get(name) for name in _CREDENTIALS.get(kind, ()))
+
+
+def hide_environment() -> None:
+    """Take the environment's keys and tokens out of all that is shown: servers send them back."""
+    hide(*(value for name, value in os.environ.items() if re.search(_KEYS, name)))
+
+
+_KEYS = (
+    r"^AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|SECURITY_TOKEN|TOKEN)$"
+    r"|^AZURE_\w*(KEY|SAS_TOKEN|TOKEN|SECRET)$|^GOOGLE_\w*(ACCOUNT_KEY|BEARER_TOKEN)$"
+)
 
 
 def fingerprint() -> int:

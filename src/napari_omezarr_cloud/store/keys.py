@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from napari_omezarr_cloud.errors import CloudError
 from napari_omezarr_cloud.location import hide
+from napari_omezarr_cloud.location.sealed import KEYS_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -142,7 +143,7 @@ def _ask(do: Callable[[Any], Any], place: str) -> Any:
 
 def _from_environment() -> None:
     """Take over what the process that started this one knows; see `place_access.for_workers`."""
-    raw = os.environ.get("OMEZARR_KEYS")
+    raw = os.environ.get(KEYS_VARIABLE)
     if raw:
         for place, values in json.loads(raw).get("secrets", {}).items():
             hide(*values.values())

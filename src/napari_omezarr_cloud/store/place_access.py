@@ -9,18 +9,23 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import threading
-from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from napari_omezarr_cloud.errors import CloudError, CredentialsError, LinkError
-from napari_omezarr_cloud.location import Access, Location, parse_location
-from napari_omezarr_cloud.location.sealed import know_sealed, sealed_texts
+from napari_omezarr_cloud.errors import CloudError, CredentialsError
+from napari_omezarr_cloud.location import Access, Location
+from napari_omezarr_cloud.location.sealed import KEYS_VARIABLE, sealed_texts
 from napari_omezarr_cloud.settings import replace_json, settings_file
 from napari_omezarr_cloud.store import keys
 from napari_omezarr_cloud.store.keys import Secrets
-from napari_omezarr_cloud.store.ways import Way, way_of, ways_of
+from napari_omezarr_cloud.store.way_in import (
+    PlaceAccess,
+    check,
+    from_json,
+    tidy,
+    to_json,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,56 +40,12 @@ __all__ = [
     "choose_access",
     "for_workers",
     "forget_access",
-    "headers_in",
     "place_of",
     "ready",
     "secrets_for",
     "settled",
     "stamp",
 ]
-
-_VARIABLE = "OMEZARR_KEYS"
-
-
-@dataclass(frozen=True)
-class PlaceAccess:
-    """How to get into a place and all below it; holds no secret."""
-
-    place: str
-    """A link: ``s3://bucket``, ``https://host/path``, ``az://container?account=name``."""
-    way: str = "automatic"
-    """Name of a `Way`."""
-    profile: str = ""
-    """Of the AWS configuration, where that is the way."""
-    file: str = ""
-    """Path of a service account's key file, where that is the way."""
-    region: str = ""
-    requester_pays: bool = False
-    project: str = ""
-    """Google project that pays, where the requester does."""
-    in_keyring: bool = False
-    """Whether the secrets are in the system's keyring; else they hold for this run."""
-    location: Location = field(init=False, repr=False, compare=False)
-    """The place itself."""
-
-    def __post_init__(self) -> None:
-        location = parse_location(self.place, environ={})
-        object.__setattr__(self, "location", location)
-
-    @property
-    def about(self) -> Way:
-        """What the way is called and asks for."""
-        return way_of(self.way)
-
-    @property
-    def is_lasting(self) -> bool:
-        """Whether it is there again at the next start."""
-        return self.in_keyring or not self.about.has_secrets
-
-    @property
-    def signs(self) -> bool:
-        """Whether requests always carry something that tells who asks."""
-        return self.way not in ("automatic", "anonymous")
 
 
 _lock = threading.RLock()
@@ -227,13 +188,13 @@ def choose_access(chosen: PlaceAccess, secrets: Mapping[str, str] | None = None)
     if secrets is None and before is not None and before.way == chosen.way:
         known = keys.look_up(chosen.place, in_keyring=before.in_keyring)
         secrets = None if known is None else known.values
-    _check(chosen, secrets or {})
+    check(chosen, secrets or {})
     needs = chosen.about.has_secrets
     chosen = chosen if needs else replace(chosen, in_keyring=False)
     if before is not None and before.in_keyring and not chosen.in_keyring:
         keys.drop(chosen.place, in_keyring=True)
     if needs and secrets is not None:
-        given = {name: _tidy(name, value) for name, value in secrets.items() if value.strip()}
+        given = {name: tidy(name, value) for name, value in secrets.items() if value.strip()}
         try:
             keys.keep(chosen.place, Secrets(given), in_keyring=chosen.in_keyring)
         except CloudError:
@@ -295,56 +256,9 @@ def for_workers() -> dict[str, str]:
     started elsewhere have environments and keyrings of their own.
     """
     with _lock:
-        run = [_as_json(each) for each in _for_this_run.values()]
+        run = [to_json(each) for each in _for_this_run.values()]
     known = {"places": run, "secrets": keys.typed(), "queries": sealed_texts()}
-    return {_VARIABLE: json.dumps(known)} if any(known.values()) else {}
-
-
-def _check(chosen: PlaceAccess, secrets: Mapping[str, str]) -> None:
-    kind, what = chosen.location.kind, "Could not set how to get in"
-    try:
-        way = chosen.about
-    except KeyError:
-        way = None
-    if kind == "file":
-        raise LinkError(what, where=chosen.place, why="it is a folder of this computer")
-    if way not in ways_of(kind):
-        names = ", ".join(each.name for each in ways_of(kind))
-        why = f"{chosen.way!r} is no way in there"
-        raise LinkError(what, where=chosen.place, why=why, hint=f"There are: {names}.")
-    missing = [
-        each.title
-        for each in way.fields
-        if each.is_needed
-        and not (
-            secrets.get(each.name, "") if each.is_secret else getattr(chosen, each.name)
-        ).strip()
-    ]
-    if missing:
-        raise LinkError(what, where=chosen.place, why=f"it needs: {', '.join(missing)}")
-    for each in way.fields:
-        value = secrets.get(each.name, "")
-        if each.is_secret and not (value.isprintable() and value.isascii()):
-            why = f"the field “{each.title}” holds characters that cannot be sent"
-            raise LinkError(what, where=chosen.place, why=why, hint="Was it copied as a whole?")
-    if way.name == "headers":
-        if not all(name and value for name, value in headers_in(secrets["headers"])):
-            why = "headers are written “Name: value”"
-            raise LinkError(what, where=chosen.place, why=why)
-
-
-def headers_in(text: str) -> list[tuple[str, str]]:
-    """Return the names and values of headers that were typed one after the other."""
-    # A value may hold semicolons itself: "Cookie: a=1; b=2".
-    pairs = (each.partition(":") for each in re.split(r";\s+(?=[\w-]+:)", text))
-    return [(name.strip(), value.strip()) for name, _, value in pairs]
-
-
-def _tidy(name: str, value: str) -> str:
-    value = value.strip()
-    if name == "sas":
-        return value.rpartition("?")[2]
-    return value.removeprefix("Bearer ").strip() if name == "token" else value
+    return {KEYS_VARIABLE: json.dumps(known)} if any(known.values()) else {}
 
 
 def _note_change(place: str) -> None:
@@ -373,7 +287,7 @@ def _read() -> None:
     except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return
     for each in said if isinstance(said, list) else ():
-        known = _from_json(each)
+        known = from_json(each)
         if known is not None:
             _lasting[known.place] = known
 
@@ -382,7 +296,7 @@ def _save() -> None:
     global _read_at
     file = access_file()
     try:
-        replace_json(file, {"version": 1, "places": [_as_json(e) for e in _lasting.values()]})
+        replace_json(file, {"version": 1, "places": [to_json(e) for e in _lasting.values()]})
         found = file.stat()
     except OSError as error:
         raise CloudError(
@@ -394,38 +308,12 @@ def _save() -> None:
     _read_at = (found.st_mtime_ns, found.st_size)
 
 
-_FIELDS = [each for each in fields(PlaceAccess) if each.init]
-
-
-def _as_json(said: PlaceAccess) -> dict[str, Any]:
-    values = {each.name: getattr(said, each.name) for each in _FIELDS}
-    return {name: value for name, value in values.items() if value}
-
-
-def _from_json(value: object) -> PlaceAccess | None:
-    """Return what an entry says; None where it makes no sense (here, or any more)."""
-    if not isinstance(value, dict):
-        return None
-    known = {
-        each.name: value[each.name]
-        for each in _FIELDS
-        if isinstance(value.get(each.name), bool if each.type == "bool" else str)
-    }
-    try:
-        said = PlaceAccess(**known)
-        return said if said.about in ways_of(said.location.kind) else None
-    except (TypeError, KeyError, LinkError):
-        return None
-
-
 def _from_environment() -> None:
-    raw = os.environ.get(_VARIABLE)
+    raw = os.environ.get(KEYS_VARIABLE)
     if not raw:
         return
-    known = json.loads(raw)
-    know_sealed(known.get("queries", {}))
-    for each in known.get("places", []):
-        said = _from_json(each)
+    for each in json.loads(raw).get("places", []):
+        said = from_json(each)
         if said is not None:
             _for_this_run[said.place] = said
 

@@ -24,7 +24,7 @@ from napari_omezarr_cloud.errors import (
 from napari_omezarr_cloud.settings import settings
 from napari_omezarr_cloud.store.clients import build_obstore, shared_obstore
 from napari_omezarr_cloud.store.counting import Traffic
-from napari_omezarr_cloud.store.credentials import fingerprint
+from napari_omezarr_cloud.store.credentials import fingerprint, hide_environment
 from napari_omezarr_cloud.store.disk.stamp import is_document
 from napari_omezarr_cloud.store.failures import (
     NoRangesError,
@@ -120,6 +120,8 @@ class RemoteStore:
         self._writer = None if self._prefix else self._reader
         self._is_anonymous = anonymous
         self._signed_with = None if anonymous else fingerprint()
+        if not anonymous:
+            hide_environment()
         self._traffic.is_paid = at.access.requester_pays and not anonymous
         self._builds += 1
 

@@ -132,10 +132,9 @@ def way_of(name: str) -> Way:
     KeyError
         If there is none.
     """
-    return next((way for way in WAYS if way.name == name), None) or _unknown(name)
-
-
-def _unknown(name: str) -> Way:
+    for way in WAYS:
+        if way.name == name:
+            return way
     raise KeyError(name)
 
 

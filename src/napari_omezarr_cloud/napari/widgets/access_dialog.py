@@ -27,6 +27,7 @@ from napari_omezarr_cloud.access import PlaceAccess, place_named
 from napari_omezarr_cloud.errors import LinkError
 from napari_omezarr_cloud.location import parse_location
 from napari_omezarr_cloud.napari.widgets.plain_label import PlainLabel
+from napari_omezarr_cloud.store.keys import Secrets
 from napari_omezarr_cloud.store.ways import Way, WayField, ways_of
 
 if TYPE_CHECKING:
@@ -42,16 +43,13 @@ _BUCKETS = ("s3", "gs", "az")
 
 @dataclass(frozen=True)
 class AccessWish:
-    """What the person said of a place; shows no secret."""
+    """What the person said of a place."""
 
     place: str
     way: str
     options: Mapping[str, Any]
     """As `set_access` takes them."""
-    secrets: Mapping[str, str]
-
-    def __repr__(self) -> str:
-        return f"AccessWish({self.place!r}, {self.way!r})"
+    secrets: Secrets
 
 
 class AccessDialog(QDialog):
@@ -397,7 +395,7 @@ class AccessDialog(QDialog):
             options["project"] = self.project.text().strip()
         options["keyring"] = self.in_keyring.isChecked() and bool(secret)
         given = {name: value for name, value in typed.items() if name in secret and value.strip()}
-        return AccessWish(self.place.currentText().strip(), way.name, options, given)
+        return AccessWish(self.place.currentText().strip(), way.name, options, Secrets(given))
 
     def _request_save(self) -> None:
         if (wish := self._wish()) is not None:
