@@ -129,8 +129,10 @@ def blobs(tmp_path_factory: pytest.TempPathFactory) -> noc.Image:
 def test_what_may_look_everywhere_is_computed_at_once_where_it_fits(
     blobs: noc.Image, tmp_path: Path
 ) -> None:
+    said = noc.plan_run(blobs, FILL, tmp_path / "filled.zarr", chunks=(3, 16, 16)).estimate()
     result = noc.run(blobs, FILL, tmp_path / "filled.zarr", chunks=(3, 16, 16))
 
+    assert said.bytes_read == BLOBS.nbytes  # each plane once, however many blocks it is cut into
     assert (result.read(0) == filled(BLOBS)).all()
     assert "overlap" not in origin(tmp_path / "filled.zarr")
 

@@ -16,7 +16,12 @@ from napari_omezarr_cloud.location import Location
 from napari_omezarr_cloud.ngff import Channel, ImageLabel
 from napari_omezarr_cloud.ngff.omero import Rendering
 from napari_omezarr_cloud.ngff.writing import image_label_attributes, omero_attributes
-from napari_omezarr_cloud.process.blockwise import BLOCK_VOXELS, BlockReader, check_blocks
+from napari_omezarr_cloud.process.blockwise import (
+    BLOCK_VOXELS,
+    BlockReader,
+    axes_at_once,
+    check_blocks,
+)
 from napari_omezarr_cloud.process.derived import DerivedLevel
 from napari_omezarr_cloud.process.registry import get_operation
 from napari_omezarr_cloud.pyramid import PyramidView, Region
@@ -159,8 +164,10 @@ def by_blocks(planned: SavePlan, pyramid: Pyramid, number: int, overlap: int | N
         return planned
     cut = check_blocks(level, overlap, pyramid.name)
     merging = None
+    names = [axis.name for axis in planned.plan.axes]
+    whole = axes_at_once(level) if overlap is None else ()
+    at_once = tuple(names.index(pyramid.axes[axis].name) for axis in sorted(whole))
     if level.compute.connectivity is not None:
-        names = [axis.name for axis in planned.plan.axes]
         along = tuple(names.index(pyramid.axes[axis].name) for axis in level.compute.space)
         merging = Merging(along, level.compute.connectivity)
     provenance, notes = dict(planned.provenance), [*planned.notes, *pyramid.notes]
@@ -177,7 +184,7 @@ def by_blocks(planned: SavePlan, pyramid: Pyramid, number: int, overlap: int | N
             block_voxels=BLOCK_VOXELS,
             source_chunks=planned.source.chunks_of(pyramid, level.stored_chunks),
         ),
-        source=replace(planned.source, reader=BlockReader(engine(), overlap)),
+        source=replace(planned.source, reader=BlockReader(engine(), overlap), at_once=at_once),
         provenance=provenance,
         merging=merging,
         notes=tuple(notes),

@@ -26,7 +26,7 @@ from napari_omezarr_cloud.pyramid import Level, Region
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["BLOCK_VOXELS", "BlockReader", "check_blocks"]
+__all__ = ["BLOCK_VOXELS", "BlockReader", "axes_at_once", "check_blocks"]
 
 Array = npt.NDArray[Any]
 
@@ -177,20 +177,39 @@ def check_blocks(level: Level, overlap: int | None, name: str = "") -> list[str]
             why=f"the overlap is {overlap}",
             hint="Give a number of voxels, 0 or more.",
         )
-    left, seen, is_last = [level], {level.key}, True
     cut = []
+    for each in _chain(level):
+        if each.compute.halo is None and each.compute.fold is None:
+            _check_whole(each, overlap, name, is_last=each is level)
+            if not each.compute.makes_objects and each.compute.object_values is None:
+                cut.append(each.name)
+    return cut
+
+
+def axes_at_once(level: Level) -> set[int]:
+    """Return the axes along which steps without an overlap compute all for any block."""
+    return {
+        axis
+        for each in _chain(level)
+        if each.compute.halo is None
+        and each.compute.fold is None
+        and each.compute.object_values is None
+        and not (each is level and each.compute.connectivity is not None)
+        for axis in each.compute.space
+    }
+
+
+def _chain(level: Level) -> Iterator[DerivedLevel]:
+    """Yield a level that is computed, and those that it is computed from, each once."""
+    left, seen = [level], {level.key}
     while left:
         each = left.pop()
-        if isinstance(each, DerivedLevel):
-            if each.compute.halo is None and each.compute.fold is None:
-                _check_whole(each, overlap, name, is_last=is_last)
-                if not each.compute.makes_objects and each.compute.object_values is None:
-                    cut.append(each.name)
-            below = {source.level.key: source.level for source in each.sources}
-            left += [found for key, found in below.items() if key not in seen]
-            seen |= set(below)
-        is_last = False
-    return cut
+        if not isinstance(each, DerivedLevel):
+            continue
+        yield each
+        below = {source.level.key: source.level for source in each.sources}
+        left += [found for key, found in below.items() if key not in seen]
+        seen |= set(below)
 
 
 def _check_whole(level: DerivedLevel, overlap: int | None, name: str, *, is_last: bool) -> None:

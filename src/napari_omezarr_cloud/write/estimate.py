@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_omezarr_cloud.pyramid import Region
 from napari_omezarr_cloud.write.waves import waves
 
 if TYPE_CHECKING:
-    from napari_omezarr_cloud.pyramid import Region
     from napari_omezarr_cloud.write.plan import Plan
     from napari_omezarr_cloud.write.sources import ViewSource
 
@@ -45,7 +45,7 @@ class Estimate:
         return (
             f"{blocks}, about {self.bytes_read / 1e6:,.1f} MB to read and "
             f"{self.bytes_written / 1e6:,.1f} MB to write before compression, "
-            f"about {duration_text(self.seconds)} to compute, "
+            f"{'' if self.seconds < 1 else 'about '}{duration_text(self.seconds)} to compute, "
             f"about {self.memory / 1e6:,.0f} MB of memory"
         )
 
@@ -61,7 +61,9 @@ def duration_text(seconds: float) -> str:
 
 
 def _measured(source: ViewSource, region: Region) -> tuple[float, int]:
-    """Return in how many seconds a block is had, and how many bytes are read for it."""
+    """Return in how many seconds a region is had, and how many bytes are read for it."""
+    if source.reader is not None:
+        source = replace(source, reader=source.reader.sampling())
     before = source.reader.bytes_read if source.reader else 0
     began = time.perf_counter()
     block = source.read(0, region)
@@ -84,10 +86,10 @@ def estimate(plan: Plan, source: ViewSource, *, threads: int | None = None) -> E
     CloudError
         If the block cannot be read or computed.
     """
-    if source.reader is not None:
-        source = replace(source, reader=source.reader.sampling())
     wave = waves(plan)[0]
     region = wave.block_region(0, tuple(n // 2 for n in wave.block_counts))
+    # What steps compute at once serves all blocks of it.
+    region = region.along(source.at_once, Region.whole(wave.shape(0)))
     seconds, read = _measured(source, region)
     if seconds < _QUICK:  # what a first call loads and prepares, no other block pays
         seconds, read = _measured(source, region)

@@ -58,6 +58,8 @@ class ViewSource:
     """Where the axis of the joined channels goes; None: one view, with the axes it has."""
     reader: BlockSource | None = None
     """Who gives the voxels; None: the engine, which keeps nothing of them in memory."""
+    at_once: tuple[int, ...] = ()
+    """Axes of what is written along which all is computed for any of its blocks."""
 
     @classmethod
     def of(

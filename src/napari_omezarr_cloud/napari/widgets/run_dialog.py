@@ -209,7 +209,7 @@ class RunDialog(QDialog):
         self._rest.stop()
         if self.estimate.text() == _MEASURING:
             self.estimate.setText("")
-        self.there.setText("")
+        self._say_there("")
         self._show_saved(None)
         self._began = time.monotonic()
         self.run = run = SaveRun(planned, self, hands=self.hands.hands, viewer=self._viewer())
@@ -286,9 +286,8 @@ class RunDialog(QDialog):
         key = (str(planned.location), planned.plan, source.boxes, pyramids, how)
         if key != self._key:
             self._key = key
-            self.there.setText("")
+            self._say_there("")
             self.estimate.setText(_MEASURING)
-            self.run_bar.apply_button.setText("Run")
             self._rest.start()
 
     def _tell(self, text: str, *, may_run: bool) -> None:
@@ -297,7 +296,7 @@ class RunDialog(QDialog):
         if not may_run:
             self._key = None
             self._rest.stop()
-            self.there.setText("")
+            self._say_there("")
             self.estimate.setText("")
 
     def _show_overlap(self, layer: Any | None) -> None:
@@ -358,10 +357,14 @@ class RunDialog(QDialog):
             text = f"There is {there.what}. You are asked before it is overwritten."
         elif there is not None:
             text = f"The place holds {there.what}. Choose another name."
-        self.there.setText(text)
-        is_same = there is not None and there.is_same
-        self.run_bar.apply_button.setText("Go on" if is_same else "Run")
+        self._say_there(text, is_same=there is not None and there.is_same)
         self.examined.emit()
+
+    def _say_there(self, text: str, *, is_same: bool = False) -> None:
+        """Say what is at the place; and of the same run, that it goes on."""
+        self.there.setText(text)
+        self.there.setVisible(bool(text))
+        self.run_bar.apply_button.setText("Go on" if is_same else "Run")
 
     def _on_not_examined(self, error: BaseException) -> None:
         self.estimate.setText(f"What it takes could not be measured: {type(error).__name__}.")
