@@ -8,11 +8,13 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QGuiApplication
 from skimage import measure
 
+import napari_omezarr_cloud as noc
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.napari.display import display_of
 from napari_omezarr_cloud.napari.live import add_live, plan_live, start_live
@@ -20,7 +22,7 @@ from napari_omezarr_cloud.napari.region_features import merged_features
 from napari_omezarr_cloud.napari.visible import visible_region
 from napari_omezarr_cloud.napari.widgets.region_view import RegionView, value_text
 from napari_omezarr_cloud.napari.widgets.table_dock import TableDock
-from napari_omezarr_cloud.process import Step
+from napari_omezarr_cloud.process import Step, whole_measuring
 from napari_omezarr_cloud.process.table import Column, Table
 from tests.fixtures.images import pattern, pyramid, squares, write_directly
 
@@ -480,9 +482,9 @@ def test_csv_is_written_with_units_and_asks_before_it_replaces(
     file = tmp_path / "cells.csv"
 
     with qtbot.waitSignal(dock.exported):
-        dock.export_csv(str(file))
+        dock.export(str(file))
     with qtbot.waitSignal(dock.failed) as told:
-        dock.export_csv(str(file))
+        dock.export(str(file))
 
     with file.open(encoding="utf-8", newline="") as text:
         rows = list(csv.DictReader(text))
@@ -745,3 +747,57 @@ def test_a_real_click_on_the_canvas_reaches_the_dock(
     qtbot.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=middle)
 
     qtbot.waitUntil(lambda: dock.view.selected_rows().tolist() == [5])
+
+
+def test_all_objects_of_an_image_wherever_they_are(
+    viewer: Any, dock: TableDock, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whole_measuring, "BLOCK_VOXELS", 1)
+    rng = np.random.default_rng(4)
+    grey = sum(np.roll(rng.integers(0, 999, (8, 60, 70)), n, n % 3) for n in range(6)).astype("u2")
+    objects = measure.label(grey > 3300).astype("u4")
+    place = {"scale": (2, 0.5, 0.5), "unit": "micrometer"}
+    image = noc.save(
+        noc.from_array(grey, "zyx", name="cells", **place), tmp_path / "i.zarr", chunks=(3, 20, 20)
+    )
+    noc.save_labels(noc.from_array(objects, "zyx", **place), image, "found", chunks=(4, 16, 30))
+    viewer.open(str(tmp_path / "i.zarr"), plugin=PLUGIN)
+    qtbot.waitUntil(lambda: any("found" in x.name for x in viewer.layers), timeout=20000)
+    labels = next(x for x in viewer.layers if "found" in x.name)
+    viewer.scene.camera.zoom = 40
+    dock.choose(labels, images=[viewer.layers[0]], properties=["size", "intensity"], whole=True)
+    assert "blocks" in dock.region.text()
+
+    table = measured(dock, qtbot)
+
+    names = ["label", "area", "intensity_mean", "centroid"]
+    spacing = (2, 0.5, 0.5)
+    expected = measure.regionprops_table(objects, grey, properties=names, spacing=spacing)
+    assert (table["label"] == expected["label"]).all()
+    np.testing.assert_allclose(table["volume"], expected["area"])
+    mean = next(name for name in table.names if name.startswith("mean_"))
+    np.testing.assert_allclose(table[mean], expected["intensity_mean"])
+    assert len(labels.features) == len(table)
+    row = int(np.argmax(expected["centroid-0"]))
+    dock.go_to_row(row)
+    assert labels.selected_label == expected["label"][row]
+    assert abs(viewer.dims.point[0] - expected["centroid-0"][row]) <= 8
+    with qtbot.waitSignal(dock.exported, timeout=30000):
+        dock.export(str(tmp_path / "table.parquet"))
+    assert len(pd.read_parquet(tmp_path / "table.parquet")) == len(table)
+
+    dock.by_plane.setChecked(True)
+    planes = measured(dock, qtbot)
+    assert planes.names[:2] == ("label", "z")
+    assert len(planes) > len(table)
+
+
+def test_an_image_moved_on_screen_is_not_measured_under_all_labels(
+    viewer: Any, dock: TableDock, cells: Any
+) -> None:
+    dock.choose(cells, whole=True)
+    assert dock.run_bar.apply_button.isEnabled()
+    viewer.layers[0].rotate = 20
+    dock.choose(cells, whole=True)
+    assert "moved, scaled or rotated on screen" in dock.region.text()
+    assert not dock.run_bar.apply_button.isEnabled()

@@ -17,7 +17,7 @@ from napari_omezarr_cloud.errors import OperationError, RegionError
 from napari_omezarr_cloud.napari.aligned import Sampling, sampling
 from napari_omezarr_cloud.napari.inputs import is_labels
 from napari_omezarr_cloud.napari.pixels import LayerPixels
-from napari_omezarr_cloud.napari.region_text import bytes_text, size_text
+from napari_omezarr_cloud.napari.region_text import bytes_text, position_text, size_text
 from napari_omezarr_cloud.napari.threads import in_thread
 from napari_omezarr_cloud.napari.visible import VisibleRegion, level_count, visible_region
 from napari_omezarr_cloud.process.regions import find_regions, measure_regions
@@ -40,8 +40,10 @@ __all__ = [
     "image_names",
     "is_grey_image",
     "needed_bytes",
+    "pixel_text",
     "plan_measuring",
     "start_measuring",
+    "world_of",
 ]
 
 MAX_BYTES = 2 << 30
@@ -76,6 +78,16 @@ class MeasuringProgress:
         if self._is_cancelled.is_set():
             raise _CancelledError
         self.measured, self.objects = done, objects
+
+    def step(self) -> tuple[int, int, str]:
+        """Return how much is done, of how much (0: nobody knows), and both in words."""
+        if not self.is_computing:
+            loaded = min(self.loaded, self.chunks)
+            return loaded, self.chunks, f"{loaded} of {self.chunks} chunks"
+        if self.measured:
+            words = f"{self.measured} of {self.objects} objects"
+            return self.measured, self.objects, words
+        return 0, 0, "Measuring…"
 
     def cancel(self) -> None:
         """End what is being measured at the next object."""
@@ -130,6 +142,28 @@ class MeasuringPlan:
             each.pixels.chunk_count(each.region) for each in self.images
         )
 
+    @property
+    def text(self) -> str:
+        """What is read: ``"Level 2 of 5 · 1.3 µm pixels · 512 × 400 px (…) · 2.5 MB"``."""
+        level = f"Level {self.seen.level.number} of {self.levels} · " if self.levels > 1 else ""
+        return (
+            f"{level}{pixel_text(self.seen)} · {size_text(self.seen)} · {bytes_text(self.nbytes)}"
+        )
+
+    @property
+    def tip(self) -> str:
+        """Where it is, in words."""
+        return position_text(self.seen)
+
+    @property
+    def number(self) -> int:
+        """Which level is measured."""
+        return self.seen.level.number
+
+    def begin(self) -> tuple[Future[Measured], MeasuringProgress]:
+        """Begin to load and measure; returns at once."""
+        return start_measuring(self)
+
 
 @dataclass(frozen=True, eq=False)
 class Measured:
@@ -139,6 +173,14 @@ class Measured:
     table: Table
     boxes: npt.NDArray[np.intp]
     """``(row, axis on screen, 2)``: start and stop of each object in voxels of the region."""
+
+    def stale_text(self, viewer: Any, layer: Any, level: int | None) -> str:
+        """Return a sentence if another place is shown than the one that was measured."""
+        then = self.plan.asked
+        if visible_region(viewer, layer, level) == then:
+            return ""
+        number = f"level {then.level.number} · " if self.plan.levels > 1 else ""
+        return f"Measured at another place: {number}{position_text(then)}"
 
     def corners(self, row: int) -> npt.NDArray[np.float64]:
         """Return the outer corners of an object, low and high, in data coordinates of the layer.
@@ -167,6 +209,12 @@ def image_names(layers: Sequence[Any]) -> list[str]:
     names = [layer.name for layer in layers]
     short = [name.rpartition(": ")[2] or name for name in names]
     return [s if short.count(s) == 1 else n for s, n in zip(short, names, strict=True)]
+
+
+def pixel_text(seen: VisibleRegion) -> str:
+    """Return ``"1.3 µm pixels"``."""
+    size, in_um = seen.pixel_size
+    return f"{size:.3g} µm pixels" if in_um else f"{size:.3g} px pixels"
 
 
 def needed_bytes(seen: VisibleRegion, images: Sequence[Any]) -> int:
@@ -237,7 +285,7 @@ def plan_measuring(
             why=f"{size_text(seen)} would need about {bytes_text(needed)} of memory",
             hint="Zoom in, or choose a coarser level.",
         )
-    world = _world(labels, seen)
+    world = world_of(labels, seen)
     notes = list(world.notes)
     if seen != asked:
         notes.append(f"Measured where all layers are: {size_text(seen)}.")
@@ -312,7 +360,7 @@ def _on_screen(pixels: npt.NDArray[Any], seen: VisibleRegion) -> npt.NDArray[Any
     return np.squeeze(pixels, axis=rest)
 
 
-def _world(layer: Any, seen: VisibleRegion) -> _World:
+def world_of(layer: Any, seen: VisibleRegion) -> _World:
     """Return where the voxels of a region lie in the world; in µm where that has lengths."""
     shown = list(seen.displayed)
     to_data = seen.level.to_data

@@ -24,7 +24,7 @@ class LevelChoice:
 
 
 class LevelBox(QComboBox):
-    """The level on screen, then each level from fine to coarse."""
+    """The level on screen, or another first choice, then each level from fine to coarse."""
 
     level_changed = Signal()
     """The person chose another one."""
@@ -35,29 +35,31 @@ class LevelBox(QComboBox):
         self.setMinimumContentsLength(12)
         self._items = QStandardItemModel(self)
         self.setModel(self._items)
-        self._shown: tuple[LevelChoice, ...] = ()
+        self._shown: tuple[str, tuple[LevelChoice, ...]] = ("", ())
         self.activated.connect(lambda _: self.level_changed.emit())
         self.show_levels([])
 
     @property
     def level(self) -> int | None:
-        """The number of the chosen level; None for the one on screen."""
+        """The number of the chosen level; None for the first choice."""
         index = int(self.currentIndex())
         return None if index <= 0 else index - 1
 
     def choose(self, level: int | None) -> None:
-        """Choose a level; None is the one on screen."""
+        """Choose a level; None is the first choice."""
         self.setCurrentIndex(0 if level is None else min(level + 1, self.count() - 1))
 
-    def show_levels(self, choices: Sequence[LevelChoice]) -> None:
+    def show_levels(
+        self, choices: Sequence[LevelChoice], first: str = "The level on screen"
+    ) -> None:
         """Show these levels; what was chosen stays chosen where there is such a level."""
-        if self.count() and tuple(choices) == self._shown:
+        if self.count() and (first, tuple(choices)) == self._shown:
             return
-        self._shown = tuple(choices)
+        self._shown = first, tuple(choices)
         before = self.level
         self.blockSignals(True)
         self._items.clear()
-        self._items.appendRow(QStandardItem("The level on screen"))
+        self._items.appendRow(QStandardItem(first))
         for choice in choices:
             item = QStandardItem(choice.text)
             item.setEnabled(choice.is_allowed)

@@ -15,9 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
+    QComboBox,
     QFileDialog,
     QFormLayout,
     QGridLayout,
@@ -43,13 +45,14 @@ from napari_omezarr_cloud.napari.region_table import (
     image_names,
     is_grey_image,
     needed_bytes,
+    pixel_text,
     plan_measuring,
-    start_measuring,
 )
-from napari_omezarr_cloud.napari.region_text import bytes_text, position_text, size_text
+from napari_omezarr_cloud.napari.region_text import bytes_text
 from napari_omezarr_cloud.napari.threads import in_thread
 from napari_omezarr_cloud.napari.view_watch import ViewWatch
-from napari_omezarr_cloud.napari.visible import level_count, visible_region
+from napari_omezarr_cloud.napari.visible import level_count, level_of, visible_region
+from napari_omezarr_cloud.napari.whole_table import plan_whole_table
 from napari_omezarr_cloud.napari.widgets.layer_box import LayerBox
 from napari_omezarr_cloud.napari.widgets.layer_checks import LayerChecks
 from napari_omezarr_cloud.napari.widgets.level_box import LevelBox, LevelChoice
@@ -68,12 +71,13 @@ if TYPE_CHECKING:
         MeasuringPlan,
         MeasuringProgress,
     )
-    from napari_omezarr_cloud.napari.visible import VisibleRegion
+    from napari_omezarr_cloud.napari.whole_table import WholeMeasured, WholePlan, WholeProgress
     from napari_omezarr_cloud.process.table import Table
 
 __all__ = ["TableDock"]
 
 _PROGRESS_MS = 80
+_FILES = "Comma-separated values (*.csv);;Parquet (*.parquet)"
 
 _GROUPS = {
     "size": ("Size", "Area or volume, and the diameter of a circle or ball of that size"),
@@ -91,8 +95,8 @@ class _Running:
 
     def __init__(self, picker: ObjectPicker) -> None:
         self.picker = picker
-        self.job: Job[Measured] | None = None
-        self.progress: MeasuringProgress | None = None
+        self.job: Job[Any] | None = None
+        self.progress: MeasuringProgress | WholeProgress | None = None
 
     def cancel(self) -> None:
         """Give up what is under way."""
@@ -109,7 +113,7 @@ class _Running:
 
 
 class TableDock(QWidget):
-    """Measures the visible objects of a labels layer and shows them as a table.
+    """Measures the visible objects of a labels layer, or all of them, and shows them as a table.
 
     Parameters
     ----------
@@ -129,7 +133,7 @@ class TableDock(QWidget):
         # napari hands out a proxy that nobody holds: a weak reference to it is dead at once.
         viewer = unwrapped(viewer)
         self._viewer = weakref.ref(viewer)
-        self._measured: Measured | None = None
+        self._measured: Measured | WholeMeasured | None = None
         self._measured_layer: weakref.ref[Any] | None = None
         self._export: Job[None] | None = None
         dock = weakref.ref(self)
@@ -151,7 +155,7 @@ class TableDock(QWidget):
         self.copy_button.clicked.connect(self.view.copy)
         self.export_button.clicked.connect(self._ask_and_export)
         self._show_table_state()
-        self._on_choice()
+        self._on_part()
 
     # ---- what a script may do, too ------------------------------------------------------------
 
@@ -162,6 +166,7 @@ class TableDock(QWidget):
         images: Iterable[Any] | None = None,
         properties: Iterable[str] | None = None,
         level: int | None = None,
+        whole: bool = False,
     ) -> None:
         """Choose what is measured, as the person does in the form.
 
@@ -172,9 +177,12 @@ class TableDock(QWidget):
         properties
             Of ``size``, ``position``, ``intensity`` and ``shape``.
         level
-            Of the labels; None is the one on screen.
+            Of the labels; None is the one on screen, of the whole image the finest.
+        whole
+            Whether all objects are measured, and not only those that are visible.
         """
         self._catch_up()
+        self.part_box.setCurrentIndex(int(whole))
         if labels is not None:
             self.labels_box.choose(labels)
         if images is not None:
@@ -198,9 +206,9 @@ class TableDock(QWidget):
             return
         layer = weakref.ref(self.labels_box.layer)
         started = time.perf_counter()
-        future, self._running.progress = start_measuring(plan)
+        future, self._running.progress = plan.begin()
 
-        def on_done(result: Measured) -> None:
+        def on_done(result: Measured | WholeMeasured) -> None:
             self._end()
             self._show_result(result, layer(), time.perf_counter() - started)
 
@@ -233,9 +241,9 @@ class TableDock(QWidget):
         go_to(viewer, layer, self._measured.corners(row))
         layer.selected_label = int(self.table["label"][row])
 
-    def export_csv(self, path: str, *, overwrite: bool = False) -> None:
-        """Write the table, beside the GUI thread. `exported` or `failed` tells the end."""
-        write = partial(self.table.to_csv, path, overwrite=overwrite)
+    def export(self, path: str, *, overwrite: bool = False) -> None:
+        """Write the table as ``.csv`` or ``.parquet``. `exported` or `failed` tells the end."""
+        write = partial(self.table.save, path, overwrite=overwrite)
 
         def on_done(_: None) -> None:
             self.run_bar.show_idle(f"Written: {path}")
@@ -266,6 +274,12 @@ class TableDock(QWidget):
             box.toggled.connect(self.look)
             boxes.addWidget(box, place // 2, place % 2)
             self.groups[name] = box
+        self.part_box = QComboBox()
+        self.part_box.addItems(["What is visible", "The whole image"])
+        self.part_box.currentIndexChanged.connect(self._on_part)
+        self.by_plane = QCheckBox("Each plane alone, in 2D")
+        self.by_plane.setToolTip("For labels that were made plane by plane")
+        self.by_plane.toggled.connect(self.look)
         self.region = PlainLabel()
         self.note = PlainLabel()
         self.run_bar = RunBar(
@@ -275,8 +289,8 @@ class TableDock(QWidget):
         self.stale = PlainLabel()
         self.notes = PlainLabel()
         self.view = RegionView()
-        self.export_button = QPushButton("Export CSV…")
-        self.export_button.setToolTip("Write the whole table to a file, with units")
+        self.export_button = QPushButton("Export…")
+        self.export_button.setToolTip("Write the whole table to a file, CSV or Parquet, with units")
         self.copy_button = QPushButton("Copy rows")
         self.copy_button.setToolTip("Copy the selected rows, or all, for a spreadsheet (Ctrl+C)")
         choices = QFormLayout()
@@ -284,6 +298,8 @@ class TableDock(QWidget):
         choices.addRow("Labels", self.labels_box)
         choices.addRow("Images", self.image_checks)
         choices.addRow("Measure", boxes)
+        choices.addRow("Region", self.part_box)
+        choices.addRow("", self.by_plane)
         self._level_label = QLabel("Level")
         choices.addRow(self._level_label, self.level_box)
         buttons = QHBoxLayout()
@@ -339,17 +355,36 @@ class TableDock(QWidget):
             self._tell(str(error), "", may_measure=False)
         else:
             notes = []
-            if plan.seen.level.number:
+            if plan.number:
                 notes.append("Not the finest level: small objects are coarse, or missing.")
-            if self.groups["intensity"].isChecked() and not plan.images:
+            if self.groups["intensity"].isChecked() and not self.image_checks.layers:
                 notes.append("No image is ticked, so no intensity is measured.")
-            self._tell(_plan_text(plan), "\n".join(notes), may_measure=True)
-            self.region.setToolTip(position_text(plan.seen))
+            self._tell(plan.text, "\n".join(notes), may_measure=True)
+            self.region.setToolTip(plan.tip)
         self._show_stale()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all objects are measured."""
+        return bool(self.part_box.currentIndex())
+
+    def _on_part(self) -> None:
+        self.by_plane.setVisible(self.is_whole)
+        self.level_box.choose(None)
+        action = "Measure the whole image" if self.is_whole else "Measure what is visible"
+        self.run_bar.apply_button.setText(action)
+        self._on_choice()
 
     def _show_levels(self, viewer: Any, layer: Any) -> None:
         count, images = level_count(layer), self.image_checks.layers
         choices = []
+        for number in range(count if self.is_whole else 0):
+            shape = " × ".join(map(str, reversed(level_of(layer, number).shape)))
+            choices.append(LevelChoice(f"Level {number} · {shape} px"))
+        if self.is_whole:
+            self.level_box.show_levels(choices, "The finest level")
+            self._show_level_box(count > 1)
+            return
         for number in range(count):
             seen = visible_region(viewer, layer, number)
             if seen is None:
@@ -357,7 +392,7 @@ class TableDock(QWidget):
                 continue
             is_small = needed_bytes(seen, images) <= MAX_BYTES
             size = bytes_text(seen.nbytes) if is_small else "too large, zoom in"
-            choices.append(LevelChoice(f"Level {number} · {_pixel_text(seen)} · {size}", is_small))
+            choices.append(LevelChoice(f"Level {number} · {pixel_text(seen)} · {size}", is_small))
         self.level_box.show_levels(choices)
         self._show_level_box(count > 1)
 
@@ -369,13 +404,11 @@ class TableDock(QWidget):
         """Say so where the table is of another place than the one that is shown."""
         text = ""
         if self._measured is not None:
-            layer, then = self._labels_measured(), self._measured.plan.asked
-            viewer = self._viewer()
+            layer, viewer = self._labels_measured(), self._viewer()
             if layer is None or viewer is None:
                 text = "The labels of this table were removed."
-            elif visible_region(viewer, layer, self.level_box.level) != then:
-                level = f"level {then.level.number} · " if self._measured.plan.levels > 1 else ""
-                text = f"Measured at another place: {level}{position_text(then)}"
+            else:
+                text = self._measured.stale_text(viewer, layer, self.level_box.level)
         self.stale.setText(text)
         self.stale.setVisible(bool(text))
 
@@ -385,7 +418,7 @@ class TableDock(QWidget):
         self.image_checks.refresh()
         self._look()
 
-    def _plan(self) -> MeasuringPlan:
+    def _plan(self) -> MeasuringPlan | WholePlan:
         """Return what would be measured now; raises what speaks against it."""
         viewer, layer = self._viewer(), self.labels_box.layer
         if viewer is None or layer is None or layer not in viewer.layers:
@@ -396,6 +429,9 @@ class TableDock(QWidget):
             )
         wanted = [name for name, box in self.groups.items() if box.isChecked()]
         images = self.image_checks.layers if "intensity" in wanted else []
+        if self.is_whole:
+            level, by_plane = self.level_box.level or 0, self.by_plane.isChecked()
+            return plan_whole_table(layer, images, wanted, level, by_plane=by_plane)
         return plan_measuring(viewer, layer, images, wanted, self.level_box.level)
 
     def _tell(self, region: str, note: str, *, may_measure: bool) -> None:
@@ -416,28 +452,22 @@ class TableDock(QWidget):
         progress = self._running.progress
         if progress is None:
             return
-        if not progress.is_computing:
-            loaded = min(progress.loaded, progress.chunks)
-            words = f"{loaded} of {progress.chunks} chunks"
-            self.run_bar.show_step(loaded, progress.chunks, words)
-        elif progress.measured:
-            words = f"{progress.measured} of {progress.objects} objects"
-            self.run_bar.show_step(progress.measured, progress.objects, words)
-        else:
-            self.run_bar.show_step(0, 0, "Measuring…")
+        self.run_bar.show_step(*progress.step())
 
     def _end(self) -> None:
         self._clock.stop()
         self._running.cancel()
 
-    def _show_result(self, result: Measured, layer: Any, seconds: float) -> None:
+    def _show_result(self, result: Measured | WholeMeasured, layer: Any, seconds: float) -> None:
         viewer = self._viewer()
         if viewer is None or layer is None or layer not in viewer.layers:
             self.run_bar.show_idle()  # the viewer was closed, or the layer taken away
             return
         self._measured, self._measured_layer = result, weakref.ref(layer)
         self._picker.watch_layer(layer)
-        set_features(layer, result.table)
+        is_joined = len(np.unique(result.table["label"])) == len(result.table)
+        if is_joined:  # else a number alone does not say which object it is
+            set_features(layer, result.table)
         self.view.show_table(result.table)
         self._show_table_state()
         self._show_stale()
@@ -478,7 +508,10 @@ class TableDock(QWidget):
 
     def _ask_and_export(self) -> None:
         path, _ = QFileDialog.getSaveFileName(
-            self, "Export table", self._file_name(), "Comma-separated values (*.csv)"
+            self,
+            "Export table",
+            self._file_name(),
+            "Comma-separated values (*.csv);;Parquet (*.parquet)",
         )
         if not path:
             return
@@ -488,7 +521,7 @@ class TableDock(QWidget):
             # The dialog asked about the name without its ending.
             if chosen.exists() and not self._may_replace(chosen):
                 return
-        self.export_csv(str(chosen), overwrite=True)
+        self.export(str(chosen), overwrite=True)
 
     def _may_replace(self, path: Path) -> bool:
         question = f"{path.name} already exists. Replace it?"
@@ -507,18 +540,6 @@ def _tell_picked(dock: weakref.ref[TableDock], label: int) -> None:
     live = dock()
     if live is not None:
         live._on_picked(label)
-
-
-def _plan_text(plan: MeasuringPlan) -> str:
-    """Return ``"Level 2 of 5 · 1.3 µm pixels · 512 × 400 px (…) · 2.5 MB"``."""
-    level = f"Level {plan.seen.level.number} of {plan.levels} · " if plan.levels > 1 else ""
-    pixels = _pixel_text(plan.seen)
-    return f"{level}{pixels} · {size_text(plan.seen)} · {bytes_text(plan.nbytes)}"
-
-
-def _pixel_text(seen: VisibleRegion) -> str:
-    size, in_um = seen.pixel_size
-    return f"{size:.3g} µm pixels" if in_um else f"{size:.3g} px pixels"
 
 
 def _suggested_images(viewer: Any, labels: Any) -> list[Any]:
