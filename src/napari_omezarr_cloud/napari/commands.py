@@ -8,6 +8,7 @@ from typing import Any
 __all__ = [
     "auto_contrast_visible",
     "bind_keys",
+    "download",
     "extract",
     "keep_offline",
     "open_url_dialog",
@@ -157,6 +158,17 @@ def place_access_dialog() -> None:
         from napari_omezarr_cloud.napari.place_access import show_access
 
         show_access(viewer)
+
+
+def download() -> None:
+    """Show what can be downloaded, over the viewer in front."""
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        from napari_omezarr_cloud.napari.widgets.download_dialog import show_download
+
+        show_download(viewer)
 
 
 def toggle_source() -> None:

@@ -25,8 +25,9 @@ def with_note_on_download(opened: OpenedImage) -> OpenedImage:
     if source is None:
         return opened
     note = (
-        f"This is a download from {source} that has not ended: what is not here yet is shown blank "
-        "and reads as zero or as the fill value. Download it again to the same folder to go on."
+        f"Not all of it is here: its download from {source} has not ended. What is missing is "
+        "shown blank, and reads as zero or as the fill value. Download it again to the same folder "
+        "to go on."
     )
     return replace(opened, notes=(note, *opened.notes))
 

@@ -20,6 +20,7 @@ from napari_omezarr_cloud.store.access import bucket_region, ways_in
 from napari_omezarr_cloud.store.counting import Traffic
 from napari_omezarr_cloud.store.objects import ObjectFound, ObjectStore
 from napari_omezarr_cloud.store.place_access import ready
+from napari_omezarr_cloud.write.claiming import PLAN_KEY, Notes
 from napari_omezarr_cloud.write.inventory import Inventory, explore
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class DownloadPlan:
     store: ObjectStore = field(repr=False)
     file: ObjectFound | None = None
     """The one file, where it is one."""
+    has_begun: bool = False
+    """Whether some of it is there already, and the download would go on from there."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -87,21 +90,37 @@ class DownloadPlan:
             raise WriteError(
                 "Nothing was downloaded",
                 where=str(self.target),
-                why=f"{(self.nbytes - here) / 1e9:,.1f} GB are to come, and "
-                f"{free / 1e9:,.1f} GB are free on that disk",
+                why=f"{_in_words(self.nbytes - here)} are to come, and {_in_words(free)} are free "
+                "on that disk",
                 hint="Free some room, choose another disk, or take a part of it: omezarr extract.",
             )
 
     def __str__(self) -> str:
         if self.is_exact:
-            size = f"{self.count:,} objects, {self.nbytes / 1e6:,.1f} MB"
+            size = f"{self.count:,} objects, {_in_words(self.nbytes)}"
         else:
-            size = f"{self.count:,} objects at most, about {self.nbytes / 1e6:,.1f} MB"
+            size = f"{self.count:,} objects at most, about {_in_words(self.nbytes)}"
         if self.file is not None:
-            size = f"one file, {self.nbytes / 1e6:,.1f} MB"
+            size = f"one file, {_in_words(self.nbytes)}"
         arrays = len(self.inventory.arrays)
         of = f" ({arrays:,} {'array' if arrays == 1 else 'arrays'})" if arrays else ""
-        return "\n".join([f"{size}{of}", f"from {self.source}", f"to {self.target}", *self.notes])
+        begun = ["Some of it is there already: that is kept, and the rest comes."]
+        return "\n".join(
+            [
+                f"{size}{of}",
+                f"from {self.source}",
+                f"to {self.target}",
+                *(begun if self.has_begun else []),
+                *self.notes,
+            ]
+        )
+
+
+def _in_words(nbytes: int) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if nbytes >= size:
+            return f"{nbytes / size:,.1f} {unit}"
+    return f"{nbytes / 1e3:,.1f} kB"
 
 
 async def plan_download(source: Location, target: Path) -> DownloadPlan:
@@ -130,13 +149,21 @@ async def plan_download(source: Location, target: Path) -> DownloadPlan:
             errors.append(error)
             continue
         if found is not None:
-            return found
+            return replace(found, has_begun=await asyncio.to_thread(_has_begun, found))
     refused = next((each for each in errors if isinstance(each, AccessRefusedError)), None)
     if errors:
         raise refused or errors[-1]
     raise NotFoundError(
         _WHAT, where=str(source), why="there is nothing there", hint="Check the link."
     )
+
+
+def _has_begun(plan: DownloadPlan) -> bool:
+    try:
+        notes = Notes.of((plan.folder / PLAN_KEY).read_bytes())
+    except OSError:
+        return False
+    return notes is not None and notes.identity == plan.identity
 
 
 def _ways(source: Location) -> Iterator[tuple[Location, bool]]:
