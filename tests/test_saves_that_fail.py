@@ -325,7 +325,7 @@ def test_an_image_that_another_program_put_there_is_left(place: Location) -> Non
 def test_what_is_deleted_while_it_is_written_is_not_said_to_be_saved(tmp_path: Path) -> None:
     there = tmp_path / "a.zarr"
 
-    with pytest.raises(ChangedError, match="deleted meanwhile.*delete it, and save"):
+    with pytest.raises(ChangedError, match=r"deleted meanwhile.*delete it, and save"):
         noc.save(new(), there, on_progress=at(9, lambda: there.rename(tmp_path / "gone")), **CUT)
 
     assert not (there / "zarr.json").exists()

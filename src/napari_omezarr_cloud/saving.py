@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib.metadata import version as installed_version
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -26,9 +26,11 @@ from napari_omezarr_cloud.process.derived import DerivedLevel
 from napari_omezarr_cloud.process.registry import get_operation
 from napari_omezarr_cloud.pyramid import PyramidView, Region
 from napari_omezarr_cloud.pyramid.channels import channel_axis
+from napari_omezarr_cloud.write.label_levels import label_factors, steps_of
 from napari_omezarr_cloud.write.merging import Merging
 from napari_omezarr_cloud.write.packed_plan import plan_packed
 from napari_omezarr_cloud.write.packing import check_can_be_opened
+from napari_omezarr_cloud.write.plan import repeated
 from napari_omezarr_cloud.write.save_plan import CREATOR, SavePlan, write_planned
 from napari_omezarr_cloud.write.sources import ViewSource
 
@@ -52,7 +54,7 @@ def plan_save(
     region: Sequence[slice | int] | None = None,
     channels: Sequence[int] | None = None,
     method: str | None = None,
-    factors: Sequence[Sequence[int]] | None = None,
+    factors: Sequence[Sequence[int]] | Sequence[int] | None = None,
     levels: int | None = None,
     copied: Sequence[int] | None = None,
     chunks: Sequence[int] | None = None,
@@ -97,6 +99,8 @@ def plan_save(
             keep = [a for a in range(pyramid.ndim) if a != axis]
             box = Region(tuple(box.start[a] for a in keep), tuple(box.stop[a] for a in keep))
     found = ViewSource.of(views, numbers=numbers, box=box, are_channels=taken is not None)
+    if factors and isinstance(factors[0], int):
+        factors = repeated(cast("Sequence[int]", factors), found.grid().shape, levels)
     plan = plan_packed(
         location,
         [(found.grid(n), found.transform(n)) for n in range(len(numbers))],
@@ -225,8 +229,8 @@ def save(
         How coarser levels are made: "mean", "gaussian", "nearest", "mode" (the most frequent; for
         labels). None: "mean", of labels "mode".
     factors
-        Per coarser level and axis, by how much it is coarser than the one before. None: 2, along
-        the axes that make voxels cubes.
+        Per coarser level and axis, by how much it is coarser than the one before; one list of
+        numbers: the same for all of them. None: 2, along the axes that make voxels cubes.
     levels
         How many at most; None: down to about 256 voxels.
     copied
@@ -300,7 +304,8 @@ def save_labels(
     label
         Colours and properties by label value; None: those of `labels`, if it has any.
     overwrite, threads, on_progress, **options
-        As for :func:`save`.
+        As for :func:`save`. Unless ``levels`` or ``factors`` say otherwise, the labels have as many
+        levels as the image, as others expect.
 
     Returns
     -------
@@ -315,12 +320,22 @@ def save_labels(
         If the image is of a version or place that labels cannot be written to.
     """
     place, version = labels_place(image, name)
-    planned = plan_save(labels, place, name=name, version=version, is_labels=True, **options)
+    options |= {"name": name, "version": version, "is_labels": True}
+    if options.get("levels") is None and options.get("factors") is None:
+        plan = plan_save(labels, place, **{**options, "levels": 1}).plan
+        finest = steps_of(plan.axes, plan.levels[0].scale)
+        options["factors"] = label_factors(finest, steps_of_image(image))
+    planned = plan_save(labels, place, **options)
     held = label or (labels.label if isinstance(labels, Labels) else ImageLabel())
     about = image_label_attributes(replace(held, source="../../"), version=version)
     planned = replace(planned, ome=about, listed_in=image.location)
     notes = write_planned(planned, overwrite=overwrite, threads=threads, on_progress=on_progress)
     return open_image(image.location), notes
+
+
+def steps_of_image(image: Image) -> list[dict[str, float]]:
+    """Return the scale of each level, as `label_factors` takes it."""
+    return [steps_of(image.axes, level.scale) for level in image.levels]
 
 
 def labels_place(image: Image, name: str) -> tuple[Location, Literal["0.4", "0.5"]]:

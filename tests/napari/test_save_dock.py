@@ -203,6 +203,7 @@ def test_labels_go_beside_the_image_that_is_there(
 
     (labels,) = noc.open(cells.path).labels
     assert (labels.read(0) == objects).all()
+    assert len(labels.levels) == len(noc.open(cells.path).levels) > 1
     assert (cells.path / "zarr.json").read_bytes() == before
 
 

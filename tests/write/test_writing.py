@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +19,8 @@ from napari_omezarr_cloud.write.downsampling import downsample
 from .conftest import ArraySource, begun, planned
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_omezarr_cloud.write.plan import Plan
 
 
@@ -136,42 +134,6 @@ def test_another_plan_or_origin_does_not_take_up_a_write(tmp_path: Path) -> None
     ]:
         with pytest.raises(ExistsError, match="the beginning of another save"):
             begun(plan, tmp_path / "a.zarr", origin=origin)
-
-
-_KILLED = """
-import os, signal, sys
-sys.path.insert(0, {root!r})
-import numpy as np
-from pathlib import Path
-from napari_omezarr_cloud.store import RemoteStore
-from tests.write.conftest import ArraySource, begun, planned
-puts, left = RemoteStore.put, [{puts}]
-async def put(self, key, data):
-    left[0] -= 1
-    if not left[0]:
-        os.kill(os.getpid(), signal.SIGKILL)
-    await puts(self, key, data)
-RemoteStore.put = put
-array = np.random.default_rng(4).integers(1, 99, (16, 400, 400), "u2")
-plan = planned(array, "zyx", (1, 1, 1), chunks=(4, 200, 200), factors=[(1, 2, 2), (2, 2, 2)])
-begun(plan, Path({folder!r})).run(ArraySource(array))
-"""
-
-
-def test_killed_at_any_moment_it_is_absent_or_whole(tmp_path: Path) -> None:
-    """Put are: the plan, 16 + 4 + 2 chunks, what is done, three levels' documents, the image's."""
-    array = np.random.default_rng(4).integers(1, 99, (16, 400, 400), "u2")
-    folder = tmp_path / "a.zarr"
-    for puts in (2, 9, 24, 4, 0):  # 0: never killed
-        root = str(Path(__file__).parents[2])
-        program = _KILLED.format(root=root, puts=puts, folder=str(folder))
-        ended = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
-        assert ended.returncode == (-signal.SIGKILL if puts else 0), ended.stderr.decode()
-        assert (folder / "zarr.json").exists() == (puts == 0)
-
-    image = noc.open(folder)
-    assert (image.read(0) == array).all()
-    assert image.read(2).shape == (8, 100, 100)
 
 
 def test_the_documents_are_as_the_specification_wants_them(tmp_path: Path) -> None:

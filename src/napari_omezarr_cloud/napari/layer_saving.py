@@ -32,7 +32,8 @@ from napari_omezarr_cloud.napari.placed_layers import (
 )
 from napari_omezarr_cloud.napari.visible import has_pixels
 from napari_omezarr_cloud.ngff.writing import image_label_attributes, omero_attributes
-from napari_omezarr_cloud.saving import by_blocks, labels_place
+from napari_omezarr_cloud.saving import by_blocks, labels_place, steps_of_image
+from napari_omezarr_cloud.write.label_levels import label_factors, steps_of
 from napari_omezarr_cloud.write.packed_plan import plan_packed
 from napari_omezarr_cloud.write.packing import check_can_be_opened
 from napari_omezarr_cloud.write.plan import repeated
@@ -131,6 +132,7 @@ def plan_layers(
     planned = _image(images, target, options, viewer)
     below, notes = [], [*planned.notes]
     leading = placed_layer(images[0], options.level, options.region)
+    levels = [steps_of(planned.plan.axes, level.scale) for level in planned.plan.levels]
     for layer, name in zip(labels, _label_names(labels), strict=True):
         region = None
         if options.region is not None:
@@ -139,7 +141,7 @@ def plan_layers(
                 notes.append(f"Nothing of “{layer.name}” is there: it is left out.")
                 continue
         place = target.child(f"labels/{name}")
-        each = _labels(layer, place, _for_labels(options, region), name, 0, "../../")
+        each = _labels(layer, place, _for_labels(options, region), name, 0, "../../", levels)
         below.append(each)
         notes += each.notes
     return replace(planned, labels=tuple(below), notes=tuple(notes))
@@ -245,10 +247,14 @@ def _labels(
     name: str,
     level: int,
     image: str | None = None,
+    levels: Sequence[dict[str, float]] = (),
 ) -> SavePlan:
     placed = placed_layer(layer, level, options.region)
     source = ViewSource.of([placed.view], numbers=(level,), box=options.region)
     axes, transform = in_order(source, placed)
+    if levels:  # of the image that it lies beside
+        factors = tuple(label_factors(steps_of(axes, transform.scale), levels))
+        options = replace(options, factors=factors, levels=len(factors) + 1)
     name = name or _name([layer], "", target)
     plan = _plan(target, source, axes, transform, options, name, is_labels=True)
     about = replace(image_label_of(layer), source=image)
@@ -261,7 +267,8 @@ def _beside(layer: Any, image: Image, options: LayerOptions) -> SavePlan:
     name = _label_names([layer])[0] if not options.name else options.name
     place, version = labels_place(image, name)
     options = replace(options, version=version)
-    planned = _labels(layer, place, options, name, options.level, "../../")
+    levels = steps_of_image(image) if options.levels is None and options.factors is None else ()
+    planned = _labels(layer, place, options, name, options.level, "../../", levels)
     return replace(planned, listed_in=image.location)
 
 

@@ -33,7 +33,7 @@ CODECS: dict[str, Codec] = {
     "blosc-lz4": _blosc("Blosc (lz4): quickest, larger", "lz4", 5),
     "zstd": Codec(
         "Zstandard",
-        {"id": "zstd", "level": 3, "checksum": False},
+        {"id": "zstd", "level": 3},  # tensorstore knows no "checksum" of Zarr 2
         ({"name": "zstd", "configuration": {"level": 3, "checksum": False}},),
     ),
     "gzip": Codec(
