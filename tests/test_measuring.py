@@ -14,7 +14,7 @@ from skimage import measure
 import napari_omezarr_cloud as noc
 from napari_omezarr_cloud.cli import main
 from napari_omezarr_cloud.errors import OperationError
-from napari_omezarr_cloud.process import whole_measuring
+from napari_omezarr_cloud.process import whole_measuring, whole_measuring_run
 from napari_omezarr_cloud.process.regions import measure_regions
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def test_planes_alone_and_an_image_of_another_resolution(tmp_path: Path) -> None
 def test_objects_too_large_for_what_needs_them_whole_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(whole_measuring, "_OBJECT_VOXELS", 200)
+    monkeypatch.setattr(whole_measuring_run, "_OBJECT_VOXELS", 200)
     labels = np.zeros((30, 40), "i4")
     labels[2:28, 3:38] = 7
     labels[0, 0:12] = 8  # over two blocks, but small
