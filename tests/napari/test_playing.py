@@ -125,7 +125,7 @@ def test_once_ends_on_the_last_frame_and_begins_again(
         sliders.play(0, fps=FASTER_THAN_THE_SERVER, loop_mode="once")
         qtbot.waitUntil(lambda: not sliders._animation_thread.isRunning(), timeout=20000)
         # The thread only asks for its last frame.
-        qtbot.waitUntil(lambda n=len(expected): len(watcher.frames) >= n, timeout=20000)
+        qtbot.waitUntil(lambda frames=expected: len(watcher.frames) >= len(frames), timeout=20000)
         engine().cache.drop(
             {level.key for level in display_of(viewer.layers[0]).view.pyramid.levels}
         )
