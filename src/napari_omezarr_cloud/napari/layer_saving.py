@@ -177,7 +177,7 @@ def save_layers(
     overwrite
         Whether what is there is deleted, once the new is whole beside it.
     threads
-        How many blocks at once; None: as many as there are processors.
+        How many blocks at once; None: as many as go well with processors and memory.
     on_progress
         Called after each block of work.
     viewer

@@ -211,7 +211,7 @@ class Hands:
     """Who does the work of a write: threads of this process, or others."""
 
     threads: int | None = None
-    """How many blocks at once in this process; None: as many as there are processors."""
+    """How many blocks at once in this process; None: as suits its processors and memory."""
     workers: int | None = None
     """How many processes to start on this machine; None: none."""
     scheduler: str | None = None

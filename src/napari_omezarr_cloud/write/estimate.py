@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 import time
+import tracemalloc
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_omezarr_cloud.pyramid import Region
-from napari_omezarr_cloud.write.waves import waves
+from napari_omezarr_cloud.write.downsampling import downsample
+from napari_omezarr_cloud.write.encoding import Encoder
+from napari_omezarr_cloud.write.merging import FACES_KEPT, packed_labels
+from napari_omezarr_cloud.write.waves import blocks_at_once, waves
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_omezarr_cloud.write.merging import Merging
     from napari_omezarr_cloud.write.plan import Plan
     from napari_omezarr_cloud.write.sources import ViewSource
+    from napari_omezarr_cloud.write.waves import Wave
 
 __all__ = ["Estimate", "duration_text", "estimate"]
 
 _COPIES = 3
-"""Arrays of float64 that an operation makes of a block, its result among them."""
+"""Arrays of float64 that an operation makes of a block, where that is not measured."""
 _QUICK = 5.0
 """Seconds; what takes longer is not measured twice."""
+_REST = 60 * 10**6
+"""Bytes that a write takes besides, as measured: what pools of threads and the allocator hold."""
+
+_tracing = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -36,7 +49,7 @@ class Estimate:
     bytes_written: int
     """Of voxels of all levels, before compression."""
     seconds: float
-    """To read and compute all blocks; what writing takes comes on top where it is slower."""
+    """To read, compute and compress all blocks; a slow line to the target comes on top."""
     memory: int
     """Bytes that the blocks under way take; what the program takes anyway comes on top."""
 
@@ -45,7 +58,7 @@ class Estimate:
         return (
             f"{blocks}, about {self.bytes_read / 1e6:,.1f} MB to read and "
             f"{self.bytes_written / 1e6:,.1f} MB to write before compression, "
-            f"{'' if self.seconds < 1 else 'about '}{duration_text(self.seconds)} to compute, "
+            f"about {duration_text(self.seconds)} to compute, "
             f"about {self.memory / 1e6:,.0f} MB of memory"
         )
 
@@ -60,26 +73,77 @@ def duration_text(seconds: float) -> str:
     return f"{seconds:.0f} seconds" if seconds >= 2 else f"{seconds:.1f} seconds"
 
 
-def _measured(source: ViewSource, region: Region) -> tuple[float, int]:
-    """Return in how many seconds a region is had, and how many bytes are read for it."""
+@dataclass(frozen=True)
+class _Sample:
+    """What one block took."""
+
+    read_seconds: float
+    """Until it was here and computed."""
+    store_seconds: float
+    """To compress it, and make it coarser."""
+    bytes_read: int
+    bytes_stored: int
+    """Compressed."""
+    memory: int
+    """Bytes, at the most."""
+
+
+def _sampled(
+    plan: Plan,
+    source: ViewSource,
+    merging: Merging | None,
+    wave: Wave,
+    region: Region,
+    seen: Region,
+) -> _Sample:
+    """Read what is computed at once, and compress one block of it."""
     if source.reader is not None:
         source = replace(source, reader=source.reader.sampling())
     before = source.reader.bytes_read if source.reader else 0
     began = time.perf_counter()
-    block = source.read(0, region)
-    seconds = time.perf_counter() - began
-    return seconds, source.reader.bytes_read - before if source.reader else block.nbytes
+    pixels = source.read(0, seen)
+    here = time.perf_counter()
+    read = source.reader.bytes_read - before if source.reader else pixels.nbytes
+    block = pixels[region.relative_to(seen)].astype(plan.dtype, copy=False)
+    if merging is not None:
+        packed_labels(block, merging.space)
+    stored = sum(len(raw) for _, raw in Encoder(plan, plan.levels[0]).chunks(region, block))
+    if wave.top > wave.base:
+        downsample(block, plan.levels[1].factors, plan.method)
+    # Unless it is traced: a float64 copy for each axis of a filter, and the result.
+    memory = read + seen.size * (8 * _COPIES + block.dtype.itemsize)
+    return _Sample(here - began, time.perf_counter() - here, read, stored, memory)
 
 
-def estimate(plan: Plan, source: ViewSource, *, threads: int | None = None) -> Estimate:
+def _traced(sample: Callable[[], _Sample]) -> _Sample:
+    """Take a sample and measure what memory it takes; what others do meanwhile counts, too."""
+    with _tracing:
+        if tracemalloc.is_tracing():  # somebody else's, with his numbers
+            return sample()
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            found = sample()
+            return replace(found, memory=tracemalloc.get_traced_memory()[1] - before)
+        finally:
+            tracemalloc.stop()
+
+
+def estimate(
+    plan: Plan,
+    source: ViewSource,
+    *,
+    merging: Merging | None = None,
+    threads: int | None = None,
+) -> Estimate:
     """Return what a write takes, from the block in the middle of it; reads that, and waits.
 
     Parameters
     ----------
-    plan, source
+    plan, source, merging
         What would be written, and from what.
     threads
-        As it will be written with; None: as many as there are processors.
+        As it will be written with; None: as many as `blocks_at_once` says.
 
     Raises
     ------
@@ -89,19 +153,39 @@ def estimate(plan: Plan, source: ViewSource, *, threads: int | None = None) -> E
     wave = waves(plan)[0]
     region = wave.block_region(0, tuple(n // 2 for n in wave.block_counts))
     # What steps compute at once serves all blocks of it.
-    region = region.along(source.at_once, Region.whole(wave.shape(0)))
-    seconds, read = _measured(source, region)
-    if seconds < _QUICK:  # what a first call loads and prepares, no other block pays
-        seconds, read = _measured(source, region)
-    blocks = wave.block_count
+    seen = region.along(source.at_once, Region.whole(wave.shape(0)))
+    began = time.perf_counter()
+    sample = _sampled(plan, source, merging, wave, region, seen)
+    if time.perf_counter() - began < _QUICK:
+        # What a first call loads and prepares, no other block pays.
+        sample = _traced(lambda: _sampled(plan, source, merging, wave, region, seen))
+    at_once = min(threads or blocks_at_once(plan, wave), wave.block_count)
     # Blocks at the borders are smaller than the others.
-    share = math.prod(wave.shapes[0]) / region.size
-    side_by_side = min(threads or os.cpu_count() or 1, blocks)
-    own = read + region.size * (8 * _COPIES + np.dtype(plan.dtype).itemsize)
+    voxels = math.prod(wave.shapes[0])
+    reading = voxels / seen.size * sample.read_seconds
+    storing = plan.nbytes / (region.size * np.dtype(plan.dtype).itemsize) * sample.store_seconds
+    memory = sample.memory * (1 if source.at_once else at_once)
     return Estimate(
-        block_count=blocks,
-        bytes_read=round(read * share),
+        block_count=wave.block_count,
+        bytes_read=round(sample.bytes_read * voxels / seen.size),
         bytes_written=plan.nbytes,
-        seconds=seconds * share / side_by_side,
-        memory=own * side_by_side,
+        seconds=(reading + storing) / min(at_once, os.cpu_count() or 1),
+        memory=memory + _waiting(plan, wave, sample.bytes_stored, at_once, merging),
     )
+
+
+def _waiting(plan: Plan, wave: Wave, stored: int, at_once: int, merging: Merging | None) -> int:
+    """Return the bytes that wait: what is sent, coarser blocks, shards, borders of objects."""
+    itemsize = np.dtype(plan.dtype).itemsize
+    block = math.prod(wave.block)
+    # Compressed, it is there twice while it is sent.
+    total = _REST + at_once * 2 * stored
+    total += (wave.top - wave.base) * block * itemsize
+    if plan.levels[0].shards is not None:
+        shard = stored / block * math.prod(wave.unit)
+        # Of each level one is filled; of the finest, one more is sent.
+        total += round(shard * (2 + wave.top - wave.base))
+    if merging is not None:
+        borders = sum(2 * block // wave.block[axis] for axis in merging.space) * 4
+        total += min(FACES_KEPT, wave.block_count) * borders
+    return total

@@ -8,10 +8,11 @@ Blocks that were labelled stay so when the write breaks off.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import itertools
+from collections import OrderedDict
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,12 +31,22 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.write.plan import Plan
     from napari_omezarr_cloud.write.waves import Wave
 
-__all__ = ["MergedLabels", "Merging", "NumberedLabels", "block_name", "touching"]
+__all__ = [
+    "FACES_KEPT",
+    "MergedLabels",
+    "Merging",
+    "NumberedLabels",
+    "block_name",
+    "packed_labels",
+    "touching",
+]
 
 Array = npt.NDArray[Any]
 
-_FACES_KEPT = 128
+FACES_KEPT = 128
 """Blocks whose outermost voxels are in memory: the next ones touch them."""
+_FACES_AT_ONCE = 32
+"""Blocks of which they are read together."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +137,7 @@ class MergedLabels:
         self._ids: Array = np.zeros(1, np.int64)
         self._first: dict[Index, int] = {}
         self._counts: dict[Index, int] = {}
-        self._faces = lru_cache(_FACES_KEPT)(self._read_faces)
+        self._faces: OrderedDict[Index, Mapping[str, Array]] = OrderedDict()
 
     def blocks(self) -> Iterator[Index]:
         """Yield the blocks."""
@@ -145,42 +156,14 @@ class MergedLabels:
         CloudError
             If it cannot be read, or what is kept of it cannot be written.
         """
-        from numcodecs import Blosc
-
         if self._is_cancelled():
             raise WriteError("Writing was cancelled", where=self._store.where)
         labels = self._source.read(0, self._wave.block_region(0, index))
-        labels, count = self._numbered(labels)
-        if count:
-            raw = Blosc("zstd", clevel=1).encode(np.ascontiguousarray(labels))
-            self._put("labels", index, raw)
+        kept, faces = packed_labels(labels, self._merging.space)
+        if kept:
+            self._put("labels", index, kept)
         # What tells that the block is done comes last.
-        faces = {f"{axis}{side}": face for axis, side, face in self._faces_of(labels)}
-        held = io.BytesIO()
-        arrays: dict[str, Any] = {"count": np.int64(count), **(faces if count else {})}
-        np.savez_compressed(held, **arrays)
-        self._put("faces", index, held.getvalue())
-
-    def _numbered(self, labels: Array) -> tuple[Array, int]:
-        """Return a block in which no two positions along other axes share a number, and the most.
-
-        Each of them was numbered from 1.
-        """
-        others = [a for a in range(labels.ndim) if a not in self._merging.space]
-        labels = labels.astype(np.uint32)
-        by_position = np.moveaxis(labels, others, range(len(others)))
-        count = 0
-        for position in np.ndindex(*by_position.shape[: len(others)]):
-            part = by_position[position]
-            most = int(part.max(initial=0))
-            part[part > 0] += count
-            count += most
-        return labels, count
-
-    def _faces_of(self, labels: Array) -> Iterator[tuple[int, str, Array]]:
-        for axis in self._merging.space:
-            yield axis, "first", labels.take([0], axis)
-            yield axis, "last", labels.take([-1], axis)
+        self._put("faces", index, faces)
 
     def merge(self) -> int:
         """Find what touches across blocks, and return the number of objects; waits.
@@ -197,16 +180,19 @@ class MergedLabels:
 
         total = 0
         counts: dict[Index, int] = {}
-        for index in self.blocks():
-            self._first[index] = total
-            counts[index] = int(self._faces(index)["count"])
-            total += counts[index]
+        for some in self._some_blocks():
+            self._read_faces(some)
+            for index in some:
+                self._first[index] = total
+                counts[index] = int(self._faces[index]["count"])
+                total += counts[index]
         pairs = [np.empty((0, 2), np.int64)]
-        for index in self.blocks():
-            if self._is_cancelled():
-                raise WriteError("Writing was cancelled", where=self._store.where)
-            if counts[index]:
-                pairs += self._pairs(index, counts)
+        for some in self._some_blocks():
+            for index in some:
+                there = (self._beyond(index, step) for step in self._merging.steps)
+                self._read_faces([index, *(each for each in there if counts.get(each))])
+                if counts[index]:
+                    pairs += self._pairs(index, counts)
         edges = np.concatenate(pairs)
         graph = coo_array((np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), (total, total))
         _, found = connected_components(graph, directed=False)
@@ -228,10 +214,7 @@ class MergedLabels:
         """Yield the pairs of labels, numbered through, that touch in a block and its next ones."""
         space = self._merging.space
         for step in self._merging.steps:
-            other = list(index)
-            for axis, d in zip(space, step, strict=True):
-                other[axis] += d
-            there = tuple(other)
+            there = self._beyond(index, step)
             if not counts.get(there):
                 continue
             here = self._side(index, step, "last", "first")
@@ -242,6 +225,20 @@ class MergedLabels:
             if len(found):
                 yield found + np.array([self._first[index] - 1, self._first[there] - 1])
 
+    def _some_blocks(self) -> Iterator[list[Index]]:
+        """Yield the blocks, a few at a time, unless it was cancelled."""
+        left = self.blocks()
+        while some := list(itertools.islice(left, _FACES_AT_ONCE)):
+            if self._is_cancelled():
+                raise WriteError("Writing was cancelled", where=self._store.where)
+            yield some
+
+    def _beyond(self, index: Index, step: Index) -> Index:
+        other = list(index)
+        for axis, d in zip(self._merging.space, step, strict=True):
+            other[axis] += d
+        return tuple(other)
+
     def _side(self, index: Index, step: Index, ahead: str, behind: str) -> Array:
         """Return the voxels of a block on the side that a step goes to (or comes from)."""
         sides = [
@@ -250,7 +247,7 @@ class MergedLabels:
             if d
         ]
         (axis, side), *more = sides
-        face: Array = self._faces(index)[f"{axis}{side}"]
+        face: Array = self._faces[index][f"{axis}{side}"]
         for axis, side in more:
             face = face.take([0 if side == "first" else -1], axis)
         return face
@@ -267,12 +264,77 @@ class MergedLabels:
     def _put(self, what: str, index: Index, raw: bytes) -> None:
         io_thread().wait(self._store.put(_key(what, index), raw))
 
-    def _read_faces(self, index: Index) -> Mapping[str, Array]:
-        raw = io_thread().wait(self._store.get(_key("faces", index)))
-        if raw is None:
-            raise _lost(self._store, _key("faces", index))
-        with np.load(io.BytesIO(bytes(raw)), allow_pickle=False) as held:
-            return dict(held)
+    def _read_faces(self, indices: Sequence[Index]) -> None:
+        """Have the outermost voxels of these blocks in memory, at least."""
+
+        async def read(index: Index) -> Mapping[str, Array]:
+            raw = await self._store.get(_key("faces", index))
+            if raw is None:
+                raise _lost(self._store, _key("faces", index))
+            return _unpacked_faces(bytes(raw))
+
+        async def read_all(missing: list[Index]) -> list[Mapping[str, Array]]:
+            return await asyncio.gather(*map(read, missing))
+
+        missing = [index for index in indices if index not in self._faces]
+        self._faces.update(zip(missing, io_thread().wait(read_all(missing)), strict=True))
+        for index in indices:
+            self._faces.move_to_end(index)
+        while len(self._faces) > max(FACES_KEPT, len(indices)):
+            self._faces.popitem(last=False)
+
+
+def packed_labels(labels: Array, space: Sequence[int]) -> tuple[bytes, bytes]:
+    """Return what is kept of a block: its labels, and its outermost voxels.
+
+    Parameters
+    ----------
+    labels
+        Of a block; each position along other axes than ``space`` was numbered from 1 for itself.
+    space
+        Axes along which objects go on.
+
+    Returns
+    -------
+    bytes, bytes
+        The first are empty where there is no object.
+    """
+    from numcodecs import Blosc
+
+    codec = Blosc("zstd", clevel=1)
+    numbered, count = _numbered(labels, space)
+    arrays: dict[str, Any] = {"count": np.int64(count)}
+    if count:
+        for axis in space:
+            arrays[f"{axis}first"] = numbered.take([0], axis)
+            arrays[f"{axis}last"] = numbered.take([-1], axis)
+    held = io.BytesIO()
+    np.savez(held, **arrays)
+    kept = codec.encode(np.ascontiguousarray(numbered)) if count else b""
+    return bytes(kept), bytes(codec.encode(held.getvalue()))
+
+
+def _unpacked_faces(raw: bytes) -> Mapping[str, Array]:
+    """Return the outermost voxels of a block, that `packed_labels` gave, by axis and side."""
+    from numcodecs import Blosc
+
+    with np.load(io.BytesIO(Blosc().decode(raw)), allow_pickle=False) as held:
+        return dict(held)
+
+
+def _numbered(labels: Array, space: Sequence[int]) -> tuple[Array, int]:
+    """Return a block in which no two positions along other axes share a number, and the most."""
+    others = [a for a in range(labels.ndim) if a not in space]
+    labels = labels.astype(np.uint32)
+    by_position = np.moveaxis(labels, others, range(len(others)))
+    count = 0
+    for position in np.ndindex(*by_position.shape[: len(others)]):
+        part = by_position[position]
+        most = int(part.max(initial=0))
+        if count and most:
+            part[part > 0] += count
+        count += most
+    return labels, count
 
 
 def _key(what: str, index: Index) -> str:

@@ -121,7 +121,7 @@ class SavePlan:
         CloudError
             If the block cannot be read or computed.
         """
-        return estimate(self.plan, self.source, threads=threads)
+        return estimate(self.plan, self.source, merging=self.merging, threads=threads)
 
     @property
     def nbytes(self) -> int:
@@ -209,7 +209,7 @@ def write_planned(
     overwrite
         Whether what is there is deleted, once the new is whole beside it.
     threads
-        How many blocks at once; None: as many as there are processors.
+        How many blocks at once; None: as many as go well with processors and memory.
     workers
         How many processes of this machine do it; None: this one does, in threads.
     scheduler

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.pyramid import Index
     from napari_omezarr_cloud.write.plan import Plan
 
-__all__ = ["Task", "Wave", "finer_region", "waves"]
+__all__ = ["Task", "Wave", "blocks_at_once", "finer_region", "waves"]
 
 _BLOCK_BYTES = 2**23
 """What a block has about: enough for what each costs besides, little beside what a shard has."""
@@ -34,6 +35,10 @@ _WHOLE_CHUNK_BYTES = 2**25
 """What a block may have where it would read chunks of its source in part otherwise."""
 _TASK_BYTES = 2**29
 """What a task reads at most, if its unit is no larger."""
+_COPYING_BYTES, _COMPUTING_BYTES = 2**27, 2**32
+"""What all blocks under way take, if one takes no more, where they are copied, or computed."""
+_COPIED, _COMPUTED = 3, 32
+"""Times its bytes that a block takes that is copied; bytes per voxel of one that is computed."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +164,18 @@ def waves(plan: Plan) -> tuple[Wave, ...]:
         found.append(Wave(len(found), base, top, block, unit, shapes, factors))
         base = top + 1
     return tuple(found)
+
+
+def blocks_at_once(plan: Plan, wave: Wave) -> int:
+    """Return how many blocks are best under way together, unless somebody says a number.
+
+    What is copied mostly waits for bytes, so there may be more than processors; of what is computed
+    one more is read meanwhile.
+    """
+    cores, voxels = os.cpu_count() or 1, math.prod(wave.block)
+    if plan.block_voxels:
+        return max(1, min(cores + 1, _COMPUTING_BYTES // (_COMPUTED * voxels)))
+    return max(1, _COPYING_BYTES // (_COPIED * np.dtype(plan.dtype).itemsize * voxels))
 
 
 def _looks_around(plan: Plan) -> bool:

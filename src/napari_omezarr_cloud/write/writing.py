@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from napari_omezarr_cloud.write.target import (
     delete_tree,
     open_target,
 )
-from napari_omezarr_cloud.write.waves import waves
+from napari_omezarr_cloud.write.waves import blocks_at_once, waves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -260,7 +259,7 @@ class Writing:
         source
             Gives the voxels.
         threads
-            How many blocks at once; None: as many as there are processors.
+            How many blocks at once; None: as many as `blocks_at_once` says.
         crew
             Other processes that do it; None: this one does.
         on_progress
@@ -292,7 +291,8 @@ class Writing:
             if crew is not None:
                 crew.run(self, source, on_progress)
             else:
-                with ThreadPoolExecutor(threads or os.cpu_count() or 1, "omezarr-write") as pool:
+                at_once = threads or blocks_at_once(self.plan, self.waves[0])
+                with ThreadPoolExecutor(at_once, "omezarr-write") as pool:
                     self._run_here(pool, source, on_progress)
             self.finish()
         except CloudError as error:
