@@ -29,6 +29,7 @@ from napari_omezarr_cloud.store.disk import (
     follow_settings,
     is_switched_off,
 )
+from napari_omezarr_cloud.store.place_access import settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -122,7 +123,7 @@ def clear_cache(image: Image | Location | None = None, *, kept: bool = False) ->
     if image is None:
         disk_cache().clear(kept=kept)
     else:
-        location = image if isinstance(image, Location) else image.location
+        location = settled(image) if isinstance(image, Location) else image.location
         disk_cache().forget(identity(location)).result()
     return cache_info()
 

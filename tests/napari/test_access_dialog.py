@@ -189,7 +189,5 @@ def test_a_token_that_runs_out_is_told_and_renewed_in_the_window(
     dialog.save_button.click()
     wait(dialog, qtbot)
 
-    qtbot.waitUntil(
-        lambda: any(asked.status == 200 for asked in server.log[count:]), timeout=20000
-    )
+    qtbot.waitUntil(lambda: any(asked.status == 200 for asked in server.log[count:]), timeout=20000)
     assert "another-token" not in QApplication.clipboard().text()

@@ -27,12 +27,14 @@ from napari_omezarr_cloud.store.place_access import (
     forget_access,
     settled,
 )
+from tests.fixtures.disk import files_of
 from tests.fixtures.fake_clouds import Asked, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from napari_omezarr_cloud.store.disk import DiskCache
     from tests.fixtures.images import Written
     from tests.fixtures.servers import S3Server
 
@@ -437,7 +439,19 @@ def test_who_must_sign_on_again_is_told_how(
     )
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
 
-    with pytest.raises(CredentialsError, match="signing in failed: .*SSO") as caught:
+    with pytest.raises(CredentialsError, match=r"signing in failed: .*SSO") as caught:
         noc.open(f"s3://{stored.private}/{NAME}?endpoint={stored.endpoint}&profile=lab")
 
     assert "aws sso login" in caught.value.hint
+
+
+def test_the_disk_cache_knows_a_place_by_its_short_link(web: Any, disk: DiskCache) -> None:
+    server, link = web
+    choose_access(PlaceAccess(f"s3://data?endpoint={server.url}", "anonymous"))
+    short = f"s3://data/{parse_location(link).key.removeprefix('data/')}"
+    noc.open(short).read(1)
+    assert files_of(disk)
+
+    noc.clear_cache(parse_location(short))
+
+    assert not files_of(disk)
