@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from napari_omezarr_cloud.chunks.cache import Ahead
@@ -110,3 +112,11 @@ def test_sizes_have_the_unit_that_suits() -> None:
         "2.5 MB",
         "7.0 GB",
     ]
+
+
+def test_what_one_pays_for_is_listed_once_there_is_something() -> None:
+    free = Counts(nbytes=5_000_000, done=9)
+    paid = replace(free, paid_nbytes=1_200_000, paid_requests=7)
+
+    assert "Paid by you" not in dict(count_rows(free, 0.0, 0, 0))
+    assert dict(count_rows(free + paid, 0.0, 0, 0))["Paid by you"] == "1.2 MB, 7 requests"
