@@ -322,12 +322,15 @@ def test_help_names_the_verbs_and_the_exit_codes(capsys: Capture) -> None:
 
     out = capsys.readouterr().out
     assert caught.value.code == 0
-    assert re.findall(r"^    (\w+) +\w", out, re.MULTILINE) == [
+    assert re.findall(r"^    (\w+)(?: +\w.*)?$", out, re.MULTILINE) == [
         "open",
         "info",
         "save",
+        "extract",
+        "download",
         "run",
         "measure",
+        "rendering",
         "cache",
         "access",
     ]

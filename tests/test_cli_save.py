@@ -65,3 +65,12 @@ def test_options_that_make_no_sense(source: str, tmp_path: Path, options: list[s
         main(["save", source, str(tmp_path / "part.zarr"), *options])
 
     assert caught.value.code == 2
+
+
+def test_factors_of_every_coarser_level(source: str, tmp_path: Path) -> None:
+    target = str(tmp_path / "part.zarr")
+
+    assert main(["save", source, target, "--factors", "1,2,5", "--levels", "3"]) == 0
+
+    shapes = [level.shape for level in noc.open(target).levels]
+    assert shapes == [(3, 40, 50), (3, 20, 10), (3, 10, 2)]

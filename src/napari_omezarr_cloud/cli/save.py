@@ -55,6 +55,13 @@ def add_written(verb: argparse.ArgumentParser, link_help: str) -> None:
         help="how coarser levels are made (default: mean)",
     )
     verb.add_argument("--levels", type=int, metavar="N", help="at most (default: to a thumbnail)")
+    verb.add_argument(
+        "--factors",
+        type=numbers,
+        metavar="1,1,2,2",
+        help="by how much each level is coarser than the one before, per axis "
+        "(default: so that voxels become cubes)",
+    )
     verb.add_argument("--chunks", type=numbers, metavar="1,16,256,256", help="voxels per axis")
     verb.add_argument(
         "--shards",
@@ -95,7 +102,10 @@ def access_of(given: argparse.Namespace) -> dict[str, Any]:
 
 def written_of(given: argparse.Namespace) -> dict[str, Any]:
     """Return how an image is written, as the verbs of Python take it."""
-    names = ("level", "name", "version", "method", "levels", "chunks", "shards", "codec")
+    names = (
+        *("level", "name", "version", "method", "levels", "factors"),
+        *("chunks", "shards", "codec"),
+    )
     return {name: getattr(given, name) for name in names}
 
 
