@@ -19,14 +19,18 @@ from benchmarks import (
     ahead,
     browser,
     first_view,
+    flat,
     images,
     live,
     playing,
     reading,
+    saving,
     soak,
     starting,
     threads,
     viewing,
+    whole,
+    workers,
 )
 from benchmarks.lines import LINES, ROOT, USUAL, Line, slow_server
 from benchmarks.setup import Setup
@@ -45,7 +49,17 @@ THREADS = "threads"
 SOAK = "soak"
 """Asked by name only: it takes as many minutes as one says, and as long again from memory."""
 
-PEERS = ("napari", "napari-ome-zarr", "obstore", "tensorstore", "neuroglancer")
+LARGE = {
+    "saving": ("Saving", saving, 1.0),
+    "whole": ("Whole images", whole, 4.0),
+    "flat": ("Memory of whole images", flat, 4.0),
+    "workers": ("Workers", workers, 1.0),
+}
+"""Asked by name only: heading, who asks, and GiB of the volume; they take an hour."""
+
+PEERS = (
+    "napari", "napari-ome-zarr", "obstore", "tensorstore", "neuroglancer", "ome-zarr", "dask"
+)  # fmt: skip
 
 
 class Asker:
@@ -59,6 +73,7 @@ class Asker:
         self._urls: dict[Line, str] = {}
         self._scenes = given.image or list(viewing.SCENES)
         self._chosen = [Line(ms / 1000) for ms in given.latency]
+        self._gib = given.gib
         self._soak = 0.05 if setup.quick else given.minutes, given.seed
 
     def _url(self, line: Line) -> str:
@@ -75,6 +90,10 @@ class Asker:
     def table(self, question: str) -> Table:
         """Return the table of a question; it is measured as its rows are taken."""
         setup, near = self._setup, Line(0.0)
+        if question in LARGE:
+            title, who, gib = LARGE[question]
+            gib = 2**-7 if setup.quick else self._gib or gib
+            return Table(title, who.COLUMNS, who.ask(setup, gib))
         rows: Iterable[Row]
         if question == "viewing":
             lines = self._lines([USUAL])
@@ -147,7 +166,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--alone", action="store_true", help="this plugin without its peers")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured")
     parser.add_argument(
-        "--only", choices=[*QUESTIONS, SOAK, THREADS], action="append", help="one of the questions"
+        "--only",
+        choices=[*QUESTIONS, *LARGE, SOAK, THREADS],
+        action="append",
+        help="one of the questions",
     )
     parser.add_argument(
         "--latency", type=float, metavar="MS", action="append", default=[],
@@ -158,6 +180,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--operation", action="append", default=[], help="whose threads to watch")
     parser.add_argument("--minutes", type=float, default=10.0, help="how long a soak lasts")
+    parser.add_argument("--gib", type=float, help="of volumes, instead of the usual sizes")
     parser.add_argument("--seed", type=int, default=1, help="of what goes wrong in a soak")
     parser.add_argument("--folder", type=Path, help="where test images are kept")
     parser.add_argument("--page", type=Path, help="a page whose tables are to be replaced")
@@ -174,8 +197,8 @@ def main() -> int:
     measured_on = machine()
     if "first-view" in asked and (lacks := browser.missing()):
         print(f"neuroglancer is not measured. {lacks}")
-    if set(asked) - {THREADS, SOAK, "imports"}:
-        folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    if set(asked) - {THREADS, SOAK, "imports", *LARGE}:
         images.write_all(folder, quick=given.quick)
     setup = Setup(folder, 1 if given.quick else given.rounds, given.quick, given.alone)
     with screen(), contextlib.ExitStack() as servers:
@@ -187,6 +210,8 @@ def main() -> int:
             command = f"python -m benchmarks --only {question} "
             command += "--quick" if setup.quick else f"--rounds {setup.rounds}"
             command += "".join(f" --latency {ms:g}" for ms in given.latency)
+            if question in LARGE and given.gib:
+                command += f" --gib {given.gib:g}"
             if question == SOAK:
                 command += f" --minutes {given.minutes:g} --seed {given.seed}"
             table = asker.table(question)

@@ -89,6 +89,16 @@ class DemoS3:
         """The server without the latency, for uploads."""
         return f"http://127.0.0.1:{self._port}"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables by which a program may write there."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self._secret_key,
+        }
+
     def link(self, key: str, bucket: str | None = None) -> str:
         """Return the ``s3://`` link of a key, with the endpoint in it."""
         return f"s3://{bucket or self.buckets[0]}/{key}?endpoint={self.endpoint}"

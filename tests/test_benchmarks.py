@@ -46,6 +46,19 @@ def test_what_needs_no_window_is_measured(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("question", "line"),
+    [
+        ("saving", "GiB in shards to disk"),
+        ("whole", "Otsu and label"),
+        ("flat", "Otsu and label"),
+        ("workers", "× as fast"),
+    ],
+)
+def test_saving_and_whole_images_are_measured(question: str, line: str, folder: Path) -> None:
+    assert line in ask(folder, question)
+
+
+@pytest.mark.parametrize(
     ("question", "options", "line"),
     [
         ("viewing", ["--image", "stack.zarr"], "stack: z, picture complete"),

@@ -238,6 +238,10 @@ class Engine:
         """Run a pure function in the compute pool or a process; awaits on the loop."""
         return await self._pools.compute(function, *args, in_process=in_process)
 
+    def compute_at_once(self, threads: int) -> None:
+        """Compute no more at a time than so many threads can: of a machine's, some are others'."""
+        self.io.post(self._pools.limit, threads)
+
     def forget(self, pyramid: Pyramid) -> None:
         """Free the memory of a pyramid that is no longer shown, and its failures."""
         keys = {level.key for level in pyramid.levels}

@@ -66,6 +66,10 @@ class Pools:
         async with self._turns.enter():
             return await loop.run_in_executor(self._compute, function, *args)
 
+    def limit(self, threads: int) -> None:
+        """Let no more functions run at a time; on the loop."""
+        self._turns.resize(threads)
+
     def rerank(self) -> None:
         """Ask everyone who waits to compute for its urgency again (after the view has moved)."""
         self._turns.rerank()

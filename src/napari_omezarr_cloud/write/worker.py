@@ -14,6 +14,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.errors import CloudError, WriteError
 from napari_omezarr_cloud.location import Location
 from napari_omezarr_cloud.pyramid.documents import WRITE_NOTES
@@ -122,7 +123,10 @@ class _Here:
     """A job in this process."""
 
     def __init__(self, raw: bytes) -> None:
+        from distributed import get_worker
+
         self.job: Job = pickle.loads(raw)  # noqa: S301 (from who started this process)
+        engine().compute_at_once(get_worker().state.nthreads)
         io_thread().wait(ready(self.job.location))
         self.writing = Writing(self.job.plan, self.job.location)
 
