@@ -283,10 +283,26 @@ def test_refused_chunks_are_blank_only_while_the_rest_may_be_read(
     assert seen[-1].absent == 1
     assert files(place) == files(cells.path)
     planned = noc.plan_download(link, tmp_path / "other.zarr")
-    server.fault("/0/c", 403)
-    server.fault("zarr.json", 403)
+
+    def lose_access(progress: noc.DownloadProgress) -> None:
+        if progress.done == len(planned.inventory.documents):
+            server.fault("cells.zarr", 403)
+
     with pytest.raises(WriteError, match="refused access"):
-        noc.download(planned)
+        noc.download(planned, on_progress=lose_access)
+
+
+def test_chunks_under_another_separator_than_stated(
+    server: SlowServer, cells: Written, tmp_path: Path
+) -> None:
+    for number in range(3):
+        document = json.loads((cells.path / str(number) / "zarr.json").read_bytes())
+        document["chunk_key_encoding"]["configuration"]["separator"] = "."
+        (cells.path / str(number) / "zarr.json").write_text(json.dumps(document))
+
+    place = noc.download(f"{server.url}/cells.zarr{UNLISTED}", tmp_path / "copy.zarr")
+
+    assert files(place) == files(cells.path)
 
 
 def test_an_image_that_changed_meanwhile_is_not_mixed(

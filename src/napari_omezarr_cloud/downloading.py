@@ -93,9 +93,11 @@ def download_async(
 ) -> Future[DownloadProgress]:
     """Begin to download what was planned; cancelling the future ends it, and keeps what has come.
 
+    Half of the requests are left to what somebody looks at meanwhile.
+
     ``on_progress`` is called on the I/O thread. Raises as :func:`download`, from the future.
     """
-    return io_thread().submit(run_download(planned, on_progress))
+    return io_thread().submit(run_download(planned, on_progress, is_beside=True))
 
 
 def download(

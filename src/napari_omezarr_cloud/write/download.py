@@ -50,8 +50,8 @@ _TRIES = 4
 _MOST_FAILURES = 20
 """After which nothing more is tried: it is not this or that object."""
 _MD5 = re.compile(r"[0-9a-f]{32}")
-_RANK = (AHEAD + 1.0,)
-"""What is looked at comes first."""
+_ALONE, _BESIDE = (AHEAD - 0.1,), (AHEAD + 1.0,)
+"""What is looked at comes first; beside a window there is always room for it, too."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,10 @@ class _Wanted:
 
 
 async def run_download(
-    plan: DownloadPlan, on_progress: Callable[[DownloadProgress], None] = lambda _: None
+    plan: DownloadPlan,
+    on_progress: Callable[[DownloadProgress], None] = lambda _: None,
+    *,
+    is_beside: bool = False,
 ) -> DownloadProgress:
     """Download what was planned, or go on with it; runs on the I/O loop.
 
@@ -105,6 +108,8 @@ async def run_download(
         What, and where to.
     on_progress
         Called after each object.
+    is_beside
+        Whether somebody is looking at images meanwhile: then half of the requests are left to them.
 
     Raises
     ------
@@ -132,7 +137,7 @@ async def run_download(
     store = open_target(folder)
     claim = Claim(store, plan.identity, _canceller())
     await claim.take()
-    token = RANK.set(lambda: _RANK)
+    token = RANK.set(lambda: _BESIDE if is_beside else _ALONE)
     try:
         progress = await _Download(plan, on_progress).run()
         await asyncio.to_thread(_deliver, plan)
