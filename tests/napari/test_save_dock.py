@@ -15,8 +15,12 @@ from qtpy.QtTest import QTest
 
 import napari_omezarr_cloud as noc
 from napari_omezarr_cloud.errors import ExistsError, WriteError
+from napari_omezarr_cloud.location import parse_location
 from napari_omezarr_cloud.napari.live import add_live, plan_live, start_live
 from napari_omezarr_cloud.napari.widgets.save_dock import SaveDock
+from napari_omezarr_cloud.store import io_thread
+from napari_omezarr_cloud.write.claiming import Claim
+from napari_omezarr_cloud.write.target import open_target
 from tests.fixtures.images import pattern, pyramid, write_directly
 
 if TYPE_CHECKING:
@@ -263,11 +267,14 @@ class Gated:
         self.values = pattern((2, 64, 64))
         self.shape, self.dtype, self.ndim = self.values.shape, self.values.dtype, 3
         self.open, self.reached = threading.Event(), threading.Event()
+        self.fails = False
 
     def __getitem__(self, index: Any) -> Any:
         if index[0].start:
             self.reached.set()
             self.open.wait(30)
+            if self.fails:
+                raise OSError("the disk has gone")
         return self.values[index]
 
 
@@ -307,6 +314,58 @@ def test_a_bucket_that_refuses_is_told_in_one_sentence(
     assert "refused" in dock.run_bar.message.text().lower()
     assert dock.run_bar.apply_button.isEnabled()
     assert len(told) == 1
+
+
+def test_what_breaks_off_midway_says_why_what_is_kept_and_is_gone_on_with(
+    viewer: Any, dock: SaveDock, qtbot: Any, cells: Written, told: list[str]
+) -> None:
+    gated = Gated()
+    gated.open.set()
+    gated.fails = True
+    lazy = da.from_array(gated, chunks=(1, 64, 64), name="failing", asarray=False)
+    layer = viewer.add_image(lazy, name="new", contrast_limits=(0, 60000))
+    dock.checks.choose([layer])
+    QTest.keyClicks(dock.rows.target, "x")  # typed: it stays what it is
+    dock.rows.target.setText(str(cells.path))
+    dock.rows.options.levels.setValue(1)
+    dock.save()
+    with qtbot.waitSignal(dock.failed, timeout=30000) as failure:
+        press(asked(dock, qtbot), "Overwrite")
+
+    assert "the disk has gone" in failure.args[0]
+    assert "What was written is kept" in dock.run_bar.message.text()
+    assert (noc.open(cells.path).read(0) == cells.levels[0]).all()
+
+    dock.save()
+    box = asked(dock, qtbot)
+    assert "the beginning of this same save" in box.informativeText()
+    press(box, "Cancel")
+    qtbot.waitUntil(lambda: dock.run is None)
+    other = viewer.add_image(np.full((40, 50), 3, "u1"), name="other")
+    dock.checks.choose([other])
+    dock.save()
+    box = asked(dock, qtbot)
+    assert str(cells.path) in box.text()
+    assert "the beginning of another save (“new”, 2 × 64 × 64)" in box.informativeText()
+    with qtbot.waitSignal(dock.saved, timeout=30000):
+        press(box, "Overwrite")
+    assert (noc.open(cells.path).read(0) == 3).all()
+    assert [path.name for path in cells.path.parent.iterdir()] == ["cells.zarr"]
+
+
+def test_where_somebody_is_writing_nothing_is_asked(
+    viewer: Any, dock: SaveDock, qtbot: Any, tmp_path: Path, told: list[str]
+) -> None:
+    viewer.add_image(pattern((40, 50)), name="mine")
+    claim = Claim(open_target(parse_location(tmp_path / "a.zarr")), {"plan": {}, "origin": ""})
+    io_thread().wait(claim.take())
+    dock.rows.target.setText(str(tmp_path / "a.zarr"))
+
+    with qtbot.waitSignal(dock.failed, timeout=30000) as failure:
+        dock.save()
+
+    claim.release()
+    assert "is writing there. Wait until it has ended" in failure.args[0]
 
 
 def test_napari_saves_with_it_from_its_menu_and_from_a_script(

@@ -15,10 +15,9 @@ from napari_omezarr_cloud.napari.compat import begin_task
 from napari_omezarr_cloud.napari.pace import Pace
 from napari_omezarr_cloud.napari.region_text import bytes_text
 from napari_omezarr_cloud.napari.threads import in_thread
-from napari_omezarr_cloud.pyramid.documents import ROOT
 from napari_omezarr_cloud.write.crew import Hands
 from napari_omezarr_cloud.write.save_plan import SavePlan, look_there, write_planned
-from napari_omezarr_cloud.write.writing import Progress
+from napari_omezarr_cloud.write.writing import Progress, identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +44,8 @@ class Occupied:
     """Whether it is the beginning of the same, so that one can go on."""
     share: str = ""
     """How much of the same is done, in words."""
+    beside: str = ""
+    """What lies beside it and was to take its place, as a sentence."""
     may_overwrite: bool = True
     """Whether it is a Zarr or the beginning of one: a folder of other files is left alone."""
 
@@ -88,6 +89,7 @@ class SaveRun(QObject):
         self._pace = Pace()
         self.planned = planned
         self._progress = progress = Progress()
+        self._is_given_up = False
         self.is_writing = False
         """Whether something may be at the place that was not before."""
         self._viewer = (lambda: None) if viewer is None else weakref.ref(viewer)
@@ -127,6 +129,7 @@ class SaveRun(QObject):
 
     def cancel(self) -> None:
         """Give up; `cancelled` tells when the blocks that are under way have ended."""
+        self._is_given_up = True
         self._progress.cancel()
         if self.is_writing:
             self._tell()
@@ -168,7 +171,7 @@ class SaveRun(QObject):
     def _fail(self, error: BaseException) -> None:
         self._clock.stop()
         self._end_task()
-        if self._progress.is_cancelled:
+        if self._is_given_up:  # what fails cancels the rest, too
             self.cancelled.emit()
         else:
             self.failed.emit(error)
@@ -194,9 +197,19 @@ def look(planned: SavePlan) -> Occupied | None:
         return Occupied(where, "the beginning of another save, which did not end")
     if found.is_file and planned.packing is not None:
         return Occupied(where, _image_in_words(planned.location) or "a file of this name")
-    if any(name.rstrip("/") in ROOT for name in found.names):
-        return Occupied(where, _image_in_words(planned.location) or _names(found))
+    if found.is_image:
+        what = _image_in_words(planned.location) or _names(found)
+        return Occupied(where, what, beside=_beside(found, planned))
     return Occupied(where, _names(found), may_overwrite=False)
+
+
+def _beside(found: Found, planned: SavePlan) -> str:
+    notes = found.replacing
+    if notes is None:
+        return ""
+    if notes.identity == identity_of(planned.plan, planned.origin()):
+        return "Beside it lies the beginning of this same save: it is gone on with."
+    return f"Beside it lies the beginning of {notes.in_words()}, to take its place: it is deleted."
 
 
 def _share_done(planned: SavePlan) -> str:

@@ -5,7 +5,7 @@ Python, the shell and the window make such plans; all of them are shown and writ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -176,6 +176,8 @@ def look_there(planned: SavePlan) -> tuple[Found, bool]:
 
     Raises
     ------
+    BusyError
+        If somebody is writing there.
     CloudError
         If that cannot be found out.
     """
@@ -388,7 +390,13 @@ def _write_labels(
 async def _looked(location: Location) -> Found:
     """Return what is there, and put a folder back that was about to be overwritten."""
     found = await find(location)
-    return (await finish_replacing(location, found))[0] if location.kind == "file" else found
+    if location.kind == "file":
+        found, _ = await finish_replacing(location, found)
+    staged = await find(staging_of(location)) if found.is_image else Found()
+    for notes in (found.notes, staged.notes):
+        if notes is not None:
+            notes.refuse_if_busy(str(location))
+    return replace(found, replacing=None if staged.plan is None else staged.notes)
 
 
 async def _found(location: Location) -> tuple[Found, dict[str, Any] | None]:

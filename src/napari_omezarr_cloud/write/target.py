@@ -52,7 +52,9 @@ class Found:
     is_file: bool = False
     """Whether it is one file, or object, at the place itself and not below it."""
     notes: Notes | None = None
-    """Of an unfinished write: what, whose, and how far."""
+    """Of an unfinished write: what, and whose."""
+    replacing: Notes | None = None
+    """Of an unfinished write beside it that was to take its place."""
 
     @property
     def is_empty(self) -> bool:

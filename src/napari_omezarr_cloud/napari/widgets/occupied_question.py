@@ -44,9 +44,10 @@ class OccupiedQuestion(QMessageBox):
             self._go_on = self.addButton("Go on", QMessageBox.ButtonRole.AcceptRole)
         elif there.may_overwrite:
             self.setText(f"At {there.where} there is {there.what}. Overwrite it?")
-            self.setInformativeText(
+            text = (
                 "All that is there is deleted, once the new image is whole. This cannot be undone."
             )
+            self.setInformativeText("\n\n".join(filter(None, [there.beside, text])))
             role = QMessageBox.ButtonRole.DestructiveRole
             self._overwrite = self.addButton("Overwrite", role)
         else:
