@@ -28,7 +28,7 @@ CODE = "import sys; from tests.fixtures.killed_saves import main; main(*sys.argv
 POINTS: dict[str, list[list[float]]] = {
     "new": [[2, 9, 15], [-1, -4]],
     "overwriting": [[6], [-2], [-4], [-5, 3], [-7, -2]],
-    "beside": [[9, 12], [-2, -2]],
+    "beside": [[9, 12], [-1], [-2, -2]],
     "with labels": [[5, 25], [-3]],
     "run": [[20, 45, 40], [-1]],
 }

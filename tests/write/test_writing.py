@@ -115,6 +115,9 @@ def test_a_cancelled_write_is_no_image_and_goes_on_where_it_was(tmp_path: Path) 
 
     with pytest.raises(NotFoundError, match="began and has not ended"):
         noc.open(tmp_path / "a.zarr")
+    # What a process that is killed leaves of a file: its name comes when it is whole.
+    for half in ("0/c/0/0/0#1", f"{WRITE_NOTES}/plan.json#2"):
+        (tmp_path / "a.zarr" / half).write_bytes(b"half")
     again = ArraySource(array)
     resumed = begun(plan, tmp_path / "a.zarr")
     resumed.run(again)
@@ -122,6 +125,7 @@ def test_a_cancelled_write_is_no_image_and_goes_on_where_it_was(tmp_path: Path) 
     assert not {r.start for r in again.regions} & {r.start for r in source.regions[:3]}
     assert (noc.open(tmp_path / "a.zarr").read(0) == array).all()
     assert not (tmp_path / "a.zarr" / WRITE_NOTES).exists()
+    assert not list((tmp_path / "a.zarr").rglob("*#*"))
 
 
 def test_another_plan_or_origin_does_not_take_up_a_write(tmp_path: Path) -> None:
