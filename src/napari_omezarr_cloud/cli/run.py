@@ -43,7 +43,7 @@ def add_run(
     )
     hands = verb.add_mutually_exclusive_group()
     hands.add_argument(
-        "--threads", type=int, metavar="N", help="blocks at once (default: all CPUs)"
+        "--threads", type=int, metavar="N", help="blocks at once (default: one more than CPUs)"
     )
     hands.add_argument(
         "--workers", type=int, metavar="N", help="processes on this machine, in place of threads"
