@@ -17,17 +17,17 @@ from ome_zarr.reader import Reader
 
 import napari_omezarr_cloud as noc
 from napari_omezarr_cloud.api import locate
-from napari_omezarr_cloud.errors import ExistsError, WriteError
+from napari_omezarr_cloud.errors import BusyError, ExistsError, WriteError
 from napari_omezarr_cloud.write import ome_tiff
 from napari_omezarr_cloud.write.packing import Workshop
 from napari_omezarr_cloud.write.save_plan import write_planned
-from napari_omezarr_cloud.write.writing import Progress
 from tests.fixtures.images import write_directly
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from napari_omezarr_cloud.write.writing import Progress
     from tests.fixtures.programs import Programs
     from tests.fixtures.servers import S3Server
 
@@ -203,6 +203,25 @@ def test_the_beginning_of_another_save_is_not_lost_unasked(
     saved = noc.save(volume, tmp_path / "a.ozx", channels=[0], overwrite=True)
 
     assert (saved.read(0) == VOLUME[:1]).all()
+
+
+@pytest.mark.parametrize("stage", ["", "packing"])
+def test_two_at_once_do_not_meet(volume: noc.Image, stage: str, tmp_path: Path) -> None:
+    refused = []
+
+    def try_too(progress: Progress) -> None:
+        if progress.stage != stage or refused:
+            return
+        for options in ({}, {"channels": [0], "overwrite": True}):
+            with pytest.raises(BusyError, match="is writing there"):
+                noc.save(volume, tmp_path / "a.ozx", **options)
+            refused.append(options)
+
+    saved = noc.save(volume, tmp_path / "a.ozx", on_progress=try_too)
+
+    assert len(refused) == 2
+    assert (saved.read(0) == VOLUME).all()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ozx", "in"]
 
 
 def test_an_ome_tiff_says_sizes_places_names_and_colours(volume: noc.Image, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_omezarr_cloud.pyramid.documents import ROOT
+from napari_omezarr_cloud.pyramid.documents import ROOT, WRITE_NOTES
 from napari_omezarr_cloud.store.zip_writing import ZipWriter
 
 if TYPE_CHECKING:
@@ -52,7 +52,13 @@ def write_ozx(folder: Path, target: Path, version: str, tick: Callable[[int], No
 
 
 def _files(folder: Path) -> list[Path]:
-    return [Path(base, name) for base, _, names in os.walk(folder) for name in names]
+    """Return all files of an image; the notes of its write are none."""
+    found = []
+    for base, folders, names in os.walk(folder):
+        if Path(base) == folder and WRITE_NOTES in folders:
+            folders.remove(WRITE_NOTES)
+        found += [Path(base, name) for name in names]
+    return found
 
 
 def _rank(name: str) -> tuple[bool, int, str]:

@@ -23,7 +23,7 @@ from napari_omezarr_cloud.ngff.writing import json_bytes
 from napari_omezarr_cloud.store import io_thread
 from napari_omezarr_cloud.store.disk.place import user_folder
 from napari_omezarr_cloud.store.zips import forget_zip
-from napari_omezarr_cloud.write.target import Found, open_target
+from napari_omezarr_cloud.write.target import Found, find, open_target
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -74,17 +74,21 @@ async def find_packed(location: Location) -> Found:
 
     Raises
     ------
+    BusyError
+        If somebody is writing it.
     CloudError
         If that cannot be found out.
     """
-    name = location.key.rpartition("/")[2]
+    shop, name = Workshop.of(location), location.key.rpartition("/")[2]
+    notes = (await find(shop.image)).notes
+    if notes is not None:
+        notes.refuse_if_busy(str(location))
     if location.kind == "file":
         is_there = os.path.lexists(location.key)
     else:
         is_there = await _beside(location).find(name) is not None
     if is_there:
         return Found(names=(name,), is_file=location.kind != "file" or not _is_folder(location))
-    shop = Workshop.of(location)
     plan = shop.plan()
     return Found() if plan is None else Found(names=(shop.folder.name,), plan=plan)
 
@@ -139,6 +143,8 @@ class Workshop:
         ------
         ExistsError
             If the file, or the beginning of another, is there, and is not to be overwritten.
+        BusyError
+            If somebody is writing it.
         WriteError
             If there can be no folder.
         """
@@ -181,7 +187,7 @@ class Workshop:
             part.unlink(missing_ok=True)
 
     def deliver(self, location: Location, *, overwrite: bool, tick: Callable[[int], None]) -> None:
-        """Put the file in its place, whole or not at all, and delete the workshop.
+        """Put the file in its place, whole or not at all.
 
         Parameters
         ----------
@@ -209,7 +215,6 @@ class Workshop:
         else:
             self._send(location, overwrite, tick)
             forget_zip(location)
-        self.delete()
 
     def _send(self, location: Location, overwrite: bool, tick: Callable[[int], None]) -> None:
         async def send() -> None:

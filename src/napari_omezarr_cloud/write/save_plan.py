@@ -331,15 +331,20 @@ def _write_packed(
     progress: Progress,
 ) -> None:
     """Write a folder, pack it into one file, and put that in its place."""
-    shop = Workshop.of(planned.location)
-    shop.begin(planned.location, whole, overwrite=overwrite)
-    if not shop.packed.exists():
-        found = io_thread().wait(find(shop.image))
-        if found.is_empty or found.is_unfinished:
-            _write_tree(planned, shop.image, found, whole["origin"], hands, tell, progress)
-        shop.pack(partial(_pack, planned, Path(shop.image.key), progress, tell))
-    progress.enter("sending", shop.packed.stat().st_size)
-    shop.deliver(planned.location, overwrite=overwrite, tick=_ticking(progress, tell))
+    shop, place = Workshop.of(planned.location), planned.location
+    shop.begin(place, whole, overwrite=overwrite)
+
+    def pack(writing: Writing) -> None:
+        # The folder is this process' own until the file is in its place.
+        if not shop.packed.exists():
+            shop.pack(partial(_pack, planned, Path(shop.image.key), progress, tell))
+        progress.enter("sending", shop.packed.stat().st_size)
+        shop.deliver(place, overwrite=overwrite, tick=_ticking(progress, tell))
+        writing.claim.end()
+        shop.delete()
+
+    found = io_thread().wait(find(shop.image))
+    _write_tree(planned, shop.image, found, whole["origin"], hands, tell, progress, pack)
 
 
 def _pack(
