@@ -121,6 +121,14 @@ def test_the_whole_in_one_file_with_levels_as_told(
     qtbot.waitUntil(lambda: dock.run is None, timeout=30000)
 
 
+def test_from_napari_s_own_menu(viewer: Any, tmp_path: Path) -> None:
+    layer = viewer.add_image(pattern((40, 50)), name="small")
+
+    assert viewer.layers.save(str(tmp_path / "a.ozx"))
+
+    assert (noc.open(tmp_path / "a.ozx").read(0) == layer.data).all()
+
+
 def test_what_is_in_view_follows_the_camera(viewer: Any, dock: SaveDock, qtbot: Any) -> None:
     dock.part.take_box.setCurrentText("What is in view")
     viewer.scene.camera.center = (0, 60, 80)

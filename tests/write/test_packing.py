@@ -188,6 +188,20 @@ def test_killed_at_any_moment_it_is_absent_and_goes_on(
         assert (tifffile.imread(target) == VOLUME).all()
 
 
+def test_killed_while_it_is_sent_nothing_is_there_and_it_is_sent_again(
+    volume: noc.Image, signed: S3Server, programs: Programs
+) -> None:
+    place = locate(f"s3://{signed.private}/killed/a.ozx", endpoint=signed.endpoint)
+    for stage in ("sending", "never"):
+        ended = programs.run(_KILLED, str(volume.location), str(place), stage, "0")
+        assert ended.returncode == (0 if stage == "never" else -signal.SIGKILL), ended.stderr
+        answer = signed.client.list_objects_v2(Bucket=signed.private, Prefix="killed/")
+        assert answer["KeyCount"] == (stage == "never")
+
+    assert (noc.open(place).read(0) == VOLUME).all()
+    assert not Workshop.of(place).folder.exists()
+
+
 def test_the_beginning_of_another_save_is_not_lost_unasked(
     volume: noc.Image, tmp_path: Path
 ) -> None:
