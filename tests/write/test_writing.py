@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from ome_zarr.io import parse_url
 from ome_zarr.reader import Reader
 
 import napari_omezarr_cloud as noc
-from napari_omezarr_cloud.errors import ExistsError, NotFoundError, WriteError
+from napari_omezarr_cloud.errors import ExistsError, NotFoundError, ServerError, WriteError
 from napari_omezarr_cloud.pyramid.documents import WRITE_NOTES
 from napari_omezarr_cloud.write.downsampling import downsample
 
@@ -21,6 +23,7 @@ from .conftest import ArraySource, begun, planned
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_omezarr_cloud.pyramid import Region
     from napari_omezarr_cloud.write.plan import Plan
 
 
@@ -126,6 +129,54 @@ def test_a_cancelled_write_is_no_image_and_goes_on_where_it_was(tmp_path: Path) 
     assert (noc.open(tmp_path / "a.zarr").read(0) == array).all()
     assert not (tmp_path / "a.zarr" / WRITE_NOTES).exists()
     assert not list((tmp_path / "a.zarr").rglob("*#*"))
+
+
+def test_a_shard_takes_the_memory_of_what_is_compressed(tmp_path: Path) -> None:
+    shape = (128, 512, 512)  # 64 MB in one shard, of which every block is made when it is read
+
+    class Made(ArraySource):
+        def read(self, level: int, region: Region) -> np.ndarray:
+            depth = np.arange(region.start[0], region.stop[0], dtype="u2") + 1
+            return np.broadcast_to(depth[:, None, None], region.shape).copy()
+
+    source = Made(np.broadcast_to(np.zeros((), "u2"), shape))
+    options: dict[str, Any] = {"chunks": (4, 128, 128), "shards": shape, "factors": [(1, 2, 2)]}
+    plan = planned(source.array, "zyx", (1, 1, 1), **options)
+    writing = begun(plan, tmp_path / "a.zarr")
+    tracemalloc.start()
+    try:
+        writing.run(source, threads=1)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    # A block, its coarser one and what is made of them; the shard has 64 MB of voxels.
+    assert peak < 40e6
+    assert (noc.open(tmp_path / "a.zarr").read(0)[:, 0, 0] == 1 + np.arange(128)).all()
+
+
+def test_of_what_is_computed_no_finished_shard_is_computed_again(tmp_path: Path) -> None:
+    array = np.random.default_rng(2).integers(1, 99, (16, 64, 64), "u2")
+    options = {"chunks": (4, 16, 16), "shards": (8, 32, 32), "factors": [(2, 2, 2)]}
+    plan = replace(planned(array, "zyx", (1, 1, 1), **options), block_voxels=4 * 16 * 16)
+    source = ArraySource(array)
+
+    def fail_late() -> None:
+        if len(source.regions) == 50:  # of 64 blocks, in 8 shards of 8
+            raise ServerError("The source is gone")
+
+    source.before_read = fail_late
+    with pytest.raises(ServerError):
+        begun(plan, tmp_path / "a.zarr").run(source, threads=1)
+    again = ArraySource(array)
+    resumed = begun(plan, tmp_path / "a.zarr")
+    resumed.run(again)
+
+    assert len(again.regions) == 64 - 48  # but for those of the six that were whole
+    assert resumed.progress.tasks_skipped == 48
+    image = noc.open(tmp_path / "a.zarr")
+    assert (image.read(0) == array).all()
+    assert (image.read(1) == downsample(array, (2, 2, 2), "mean")).all()
 
 
 def test_another_plan_or_origin_does_not_take_up_a_write(tmp_path: Path) -> None:
