@@ -8,13 +8,21 @@ import subprocess
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 
 import napari_omezarr_cloud as noc
 from napari_omezarr_cloud import saving
+from napari_omezarr_cloud.api import locate
+from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.errors import CloudError, UnreachableError, WriteError
+from napari_omezarr_cloud.pyramid import Region
+from napari_omezarr_cloud.pyramid.beside import WidenedLevel
+from napari_omezarr_cloud.pyramid.resampled import ResampledLevel
+from napari_omezarr_cloud.pyramid.stored import StoredLevel
+from napari_omezarr_cloud.store.place_access import PlaceAccess, choose_access
 from napari_omezarr_cloud.write import crew as crews
 from napari_omezarr_cloud.write import waves
 from napari_omezarr_cloud.write.worker import Job, packed
@@ -201,6 +209,31 @@ def test_what_is_sent_is_small_and_opens_the_source_by_itself(
     wave = planned.writing(planned.location, "").waves[0]
     region = wave.block_region(0, (0, 0, 0))
     assert (again.read(0, region) == planned.source.read(0, region)).all()
+
+
+@pytest.mark.usefixtures("no_access")
+def test_keys_that_were_typed_let_workers_of_this_machine_in(
+    image: noc.Image, tmp_path: Path, s3: S3Server
+) -> None:
+    place = f"s3://{s3.private}/typed-{tmp_path.name}?endpoint={quote(s3.endpoint, safe='')}"
+    secrets = {"access_key_id": s3.access_key, "secret_access_key": s3.secret_key}
+    choose_access(PlaceAccess(place, way="keys"), secrets)
+    source, target = (locate(place).child(name) for name in ("n.zarr", "s.zarr"))
+    noc.save(image, source)
+
+    result = noc.run(noc.open(source), SMOOTH, target, workers=1, **CHUNKS)
+
+    assert (result.read(0) == noc.apply(image, SMOOTH).read(0)).all()
+
+
+def test_levels_of_all_kinds_are_levels_of_their_own_in_another_process(image: noc.Image) -> None:
+    stored = image.pyramid.levels[0]
+    assert isinstance(stored, StoredLevel)
+    for level in (stored, WidenedLevel(stored, [0], [1.0], [0.0]), ResampledLevel(stored, {2: 2})):
+        again = pickle.loads(pickle.dumps(level))
+        assert again.key != level.key
+        box = Region.whole(level.grid.shape)
+        assert (engine().load(again, box) == engine().load(level, box)).all()
 
 
 def test_what_cannot_be_sent_is_said_in_words(image: noc.Image, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def packed(job: Job, *, is_elsewhere: bool) -> bytes:
         raise WriteError(
             "Could not send the work to other processes",
             where=str(job.location),
-            why=f"what it is made from is known to this one alone ({error})",
+            why="it is put together of what only this one knows, as plates and wells are",
             hint="Run it without workers, or save it first and run on what was saved.",
         ) from error
     if b"__main__" in file.getvalue():
