@@ -104,6 +104,11 @@ class CloudError(Exception):
         # Exceptions pickle by positional args; ours carry keywords (dask workers send them home).
         return _rebuild, (type(self), self.what, self._fields())
 
+    def __copy__(self) -> CloudError:
+        # Without its traceback, which holds what it was raised in. Said here, since tblib, which
+        # comes with distributed, would otherwise copy that too.
+        return _rebuild(type(self), self.what, self._fields())
+
     def _fields(self) -> dict[str, Any]:
         return {
             "where": self.where,

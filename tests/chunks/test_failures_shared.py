@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from copy import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 import napari_omezarr_cloud as noc
 from napari_omezarr_cloud.chunks import Engine
-from napari_omezarr_cloud.errors import CloudError
+from napari_omezarr_cloud.errors import ChunkError, CloudError
 from napari_omezarr_cloud.pyramid import Region
 from tests.fixtures.images import pattern, pyramid, write_directly
 
@@ -110,3 +111,14 @@ def test_who_is_given_up_while_looking_for_other_names_leaves_others_no_blank_pi
 
     assert np.array_equal(second.result(20), pattern((64, 64))[32:, 32:])
     assert np.array_equal(engine.load(level, FIRST), pattern((64, 64))[:32, :32])
+
+
+def test_a_kept_failure_holds_nothing_where_distributed_is_loaded_too() -> None:
+    pytest.importorskip("distributed", reason="with it comes tblib, which copies tracebacks")
+    try:
+        raise ChunkError("Could not read a chunk", key="0/1", why="it is broken")
+    except ChunkError as error:
+        kept = copy(error)
+
+    assert kept.__traceback__ is None
+    assert str(kept) == "Could not read a chunk (key 0/1): it is broken."
