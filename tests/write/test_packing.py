@@ -191,11 +191,11 @@ def test_killed_at_any_moment_it_is_absent_and_goes_on(
 def test_killed_while_it_is_sent_nothing_is_there_and_it_is_sent_again(
     volume: noc.Image, signed: S3Server, programs: Programs
 ) -> None:
-    place = locate(f"s3://{signed.private}/killed/a.ozx", endpoint=signed.endpoint)
+    place = locate(f"s3://{signed.private}/packed-and-killed/a.ozx", endpoint=signed.endpoint)
     for stage in ("sending", "never"):
         ended = programs.run(_KILLED, str(volume.location), str(place), stage, "0")
         assert ended.returncode == (0 if stage == "never" else -signal.SIGKILL), ended.stderr
-        answer = signed.client.list_objects_v2(Bucket=signed.private, Prefix="killed/")
+        answer = signed.client.list_objects_v2(Bucket=signed.private, Prefix="packed-and-killed/")
         assert answer["KeyCount"] == (stage == "never")
 
     assert (noc.open(place).read(0) == VOLUME).all()
