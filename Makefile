@@ -20,10 +20,10 @@ PYTEST_ARGS ?=
 demo: system-demo $(VENV)/.installed
 	$(RUN) demo/demo.py
 
-# Without arguments, on the newest versions of everything and then, what may differ, on the oldest.
+# Without arguments, on the newest versions of everything and then, some of it, on the oldest.
 test: system-test $(VENV)/.installed
 	$(RUN) -m pytest $(PYTEST_ARGS)
-	$(if $(PYTEST_ARGS),,$(RUN) scripts/test_oldest.py)
+	$(if $(PYTEST_ARGS),,$(RUN) scripts/test_oldest.py --brief)
 
 test-oldest: system-test | $(RUN)
 	$(RUN) scripts/test_oldest.py $(PYTEST_ARGS)

@@ -21,22 +21,25 @@ ROOT = Path(__file__).parents[1]
 ENVIRONMENT = ROOT / ".venv-oldest"
 # What users install with it, as against what only tests need.
 EXTRAS = ("aws", "pyqt6")
-CHOSEN = (
-    "tests/napari/test_display.py",
+BRIEF = (
     "tests/napari/test_linked_level.py",
     "tests/napari/test_playing.py",
-    "tests/napari/test_process_dock.py",
     "tests/napari/test_reader.py",
+    "tests/store/test_zarr_store.py",
+)
+CHOSEN = (
+    *BRIEF,
+    "tests/napari/test_display.py",
+    "tests/napari/test_process_dock.py",
     "tests/napari/test_volumes.py",
     "tests/pyramid/test_codecs.py",
-    "tests/store/test_zarr_store.py",
     "tests/test_sample.py",
 )
 
 
-def main(pytest_arguments: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Install where needed, test, and return an exit status."""
-    outcome = run_on_oldest(pytest_arguments)
+    outcome = run_on_oldest(list(BRIEF) if arguments == ["--brief"] else arguments)
     print(f"Oldest supported versions: {outcome}")
     return 0 if outcome in ("passed", "not found") else 1
 
