@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_omezarr_cloud.errors import ExistsError
 from napari_omezarr_cloud.ngff.omero import OWN_KEY
 from napari_omezarr_cloud.store import io_thread
 from napari_omezarr_cloud.write.crew import Hands
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from napari_omezarr_cloud.location import Location
+    from napari_omezarr_cloud.ngff import Axis
     from napari_omezarr_cloud.write.crew import Crew
     from napari_omezarr_cloud.write.merging import Merging
     from napari_omezarr_cloud.write.plan import Plan
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 __all__ = ["CREATOR", "SavePlan", "look_there", "write_planned"]
 
 CREATOR = OWN_KEY
+
+_SYMBOLS = {"micrometer": "µm", "nanometer": "nm", "millimeter": "mm"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,9 +166,24 @@ def _levels(plan: Plan) -> list[str]:
         shards = f" in shards of {_by(level.shards)}" if level.shards else ""
         lines.append(
             f"  {level.path}: {_by(level.shape)}, chunks of {_by(level.chunks)}{shards}, "
-            f"voxels of {' x '.join(f'{s:.4g}' for s in level.scale)}"
+            f"voxels of {_lengths(plan.axes, level.scale)}"
         )
     return lines
+
+
+def _lengths(axes: Sequence[Axis], scale: Sequence[float]) -> str:
+    """Return the extent of a voxel, with its unit where there is one."""
+    found = [
+        (step, _SYMBOLS.get(axis.unit or "", axis.unit or ""))
+        for axis, step in zip(axes, scale, strict=True)
+        if axis.type not in ("time", "channel")
+    ]
+    units = {unit for _, unit in found}
+    if len(units) > 1:
+        return " x ".join(f"{step:.4g} {unit}".rstrip() for step, unit in found)
+    return (
+        f"{' x '.join(f'{step:.4g}' for step, _ in found)} {units.pop() if units else ''}".rstrip()
+    )
 
 
 def _by(values: Sequence[int] | None) -> str:
@@ -280,6 +299,13 @@ def _write_all(
 
         _write_tree(planned, place, found, origin, hands, tell, progress, end)
         return notes
+    if not found.is_image and not found.is_unfinished:
+        raise ExistsError(
+            "Nothing was overwritten",
+            where=str(place),
+            why=f"what is there is no Zarr ({found.in_words()}), and is not deleted",
+            hint="Choose another name.",
+        )
     before, staging = io.wait(snapshot(place)), staging_of(place)
 
     def replace_old(writing: Writing) -> None:
