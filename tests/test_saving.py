@@ -104,6 +104,27 @@ def test_nothing_is_overwritten_unasked(volume: noc.Image, tmp_path: Path) -> No
     assert sorted(path for path in (tmp_path / "volume.zarr").rglob("*")) == before
 
 
+@pytest.mark.parametrize("on", ["disk", "S3"])
+def test_what_is_no_zarr_is_never_overwritten(
+    volume: noc.Image, on: str, tmp_path: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    place = locate(tmp_path)  # the source is in it, too
+    (tmp_path / "thesis.txt").write_text("years of work")
+    if on == "S3":
+        place = locate(f"s3://{s3.private}/all/{tmp_path.name}", endpoint=s3.endpoint)
+        s3.put_folder(tmp_path, s3.private, "all")
+
+    with pytest.raises(ExistsError, match=r"no Zarr.*thesis\.txt"):
+        noc.save(volume, place, overwrite=True)
+    with pytest.raises(ExistsError, match="no Zarr"):
+        noc.save(volume, tmp_path / "thesis.txt", overwrite=True)
+
+    assert (noc.open(place.child("volume.zarr")).read(0) == VOLUME).all()
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
 def test_a_plan_shows_what_would_be_written_and_writes_nothing(
     volume: noc.Image, tmp_path: Path
 ) -> None:

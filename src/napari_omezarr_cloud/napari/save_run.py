@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["Occupied", "SaveRun", "look"]
 
 _RHYTHM_MS = 100
-_MOST_NAMES = 5
 _STAGES = {"packing": "Packing into one file", "sending": "Sending"}
 _PARTS = 1000
 
@@ -198,9 +197,9 @@ def look(planned: SavePlan) -> Occupied | None:
     if found.is_file and planned.packing is not None:
         return Occupied(where, _image_in_words(planned.location) or "a file of this name")
     if found.is_image:
-        what = _image_in_words(planned.location) or _names(found)
+        what = _image_in_words(planned.location) or found.in_words()
         return Occupied(where, what, beside=_beside(found, planned))
-    return Occupied(where, _names(found), may_overwrite=False)
+    return Occupied(where, found.in_words(), may_overwrite=False)
 
 
 def _beside(found: Found, planned: SavePlan) -> str:
@@ -226,8 +225,3 @@ def _image_in_words(location: Location) -> str:
     axes = "".join(axis.name for axis in image.axes)
     labels = ", ".join(each.name for each in image.labels)
     return f"the image “{image.name}” ({axes} {shape})" + (f" with labels {labels}" * bool(labels))
-
-
-def _names(found: Found) -> str:
-    names = ", ".join(found.names[:_MOST_NAMES])
-    return names + (" …" if len(found.names) > _MOST_NAMES else "")

@@ -71,6 +71,10 @@ class Found:
         """Whether a write began there and did not end."""
         return self.plan is not None
 
+    def in_words(self) -> str:
+        """Return its names, the first of them if there are many."""
+        return ", ".join(self.names[:5]) + (" …" if len(self.names) > 5 else "")
+
 
 def open_target(location: Location) -> RemoteStore:
     """Return a store to write into; makes a local folder, asks no server.

@@ -221,8 +221,7 @@ class Writing:
         if found.notes is not None:
             found.notes.refuse_if_busy(str(self.location))
         if not found.is_empty and found.plan != self.identity:
-            names = ", ".join(found.names[:5]) + (" …" if len(found.names) > 5 else "")
-            why = f"something is there already ({names})"
+            why = f"something is there already ({found.in_words()})"
             hint = "Choose another name, or say that it may be overwritten."
             if found.notes is not None:
                 why = f"the beginning of {found.notes.in_words()} is there"
