@@ -40,6 +40,31 @@ def test_a_box_of_a_channel_and_what_is_said(
     assert image.levels[0].translation == (0, 5, 0)
 
 
+def test_one_plane_of_a_coarser_level(tmp_path: Path) -> None:
+    source, target = str(tmp_path / "source.zarr"), str(tmp_path / "part.zarr")
+    image = noc.save(noc.from_array(PIXELS, "zyx"), source, levels=2, factors=[1, 2, 2])
+
+    assert main(["save", source, target, "--level", "1", "--box", "z=2,y=3:"]) == 0
+
+    assert (noc.open(target).read(0) == image.read(1)[2:3, 3:]).all()
+
+
+@pytest.mark.parametrize(
+    ("box", "words"),
+    [
+        ("q=3", "there is no axis 'q'. The axes are c, y, x"),
+        ("y=40:50", "nothing of the image is there along y; it goes from 0 to 40"),
+        ("y=9:3", "nothing of the image is there along y"),
+        ("y", "'y' is no part of an axis"),
+    ],
+)
+def test_a_box_that_is_not_there(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], box: str, words: str
+) -> None:
+    assert main(["save", source, str(tmp_path / "part.zarr"), "--box", box]) == 1
+    assert words in capsys.readouterr().err
+
+
 def test_an_estimate_writes_nothing(source: str, tmp_path: Path) -> None:
     assert main(["save", source, str(tmp_path / "part.zarr"), "--estimate"]) == 0
     assert not (tmp_path / "part.zarr").exists()
@@ -52,7 +77,9 @@ def test_what_is_there_is_named_and_overwritten_only_when_told(
     main(["save", source, target])
 
     assert main(["save", source, target, "--channels", "0"]) == 1
-    assert "something is there already (0, zarr.json)" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "something is there already (0, zarr.json)" in said
+    assert "--overwrite" in said
     assert noc.open(target).read(0).shape == (3, 40, 50)
 
     assert main(["save", source, target, "--channels", "0", "--overwrite"]) == 0
@@ -65,6 +92,13 @@ def test_options_that_make_no_sense(source: str, tmp_path: Path, options: list[s
         main(["save", source, str(tmp_path / "part.zarr"), *options])
 
     assert caught.value.code == 2
+
+
+def test_factors_are_one_for_each_axis(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["save", source, str(tmp_path / "part.zarr"), "--factors", "2"]) == 1
+    assert "factors (2,) are not 3 whole numbers" in capsys.readouterr().err
 
 
 def test_factors_of_every_coarser_level(source: str, tmp_path: Path) -> None:

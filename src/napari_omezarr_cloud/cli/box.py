@@ -1,4 +1,4 @@
-"""A region as it is written in the shell: by axis, ``z=0:10,y=0:512``."""
+"""A region as it is written in the shell: by axis, ``t=3,z=0:10``."""
 
 from __future__ import annotations
 
@@ -7,37 +7,34 @@ from typing import TYPE_CHECKING
 from napari_omezarr_cloud.errors import RegionError
 
 if TYPE_CHECKING:
-    from napari_omezarr_cloud.api import Derived, Image
+    from napari_omezarr_cloud.api import Derived, Image, Labels
 
 __all__ = ["BOX", "box_of", "sides_of"]
 
-BOX = "z=0:10,y=0:512"
+BOX = "t=3,z=0:10"
 """An example, for the help."""
 
 
-def box_of(text: str | None, image: Image | Derived) -> tuple[slice, ...] | None:
-    """Return one slice per axis of an image; None for no text: all of it.
+def box_of(
+    text: str | None, image: Image | Labels | Derived, level: int = 0
+) -> tuple[slice, ...] | None:
+    """Return one slice per axis of a level of an image; None: all of it.
+
+    A level that does not exist is left to whoever takes the box, and all of it returned.
 
     Raises
     ------
     RegionError
-        If it is no box of these axes.
+        If it is no box of these axes, or nothing of the level is in it.
     """
-    if text is None:
+    count = len(image.levels)
+    if text is None or not -count <= level < count:
         return None
-    names = [axis.name for axis in image.axes]
-    sides = [slice(None)] * len(names)
-    for part in text.split(","):
-        name, _, span = part.strip().partition("=")
-        start, colon, stop = span.partition(":")
-        if name not in names or not all(n.isdigit() or (colon and not n) for n in (start, stop)):
-            raise RegionError(
-                "Could not understand the box",
-                why=f"{part.strip()!r} is no part of an axis of {''.join(names)}",
-                hint="Write z=0:10,y=0:512.",
-            )
-        sides[names.index(name)] = slice(int(start) if start else None, int(stop) if stop else None)
-    return tuple(sides)
+    from napari_omezarr_cloud.write.boxes import region_of_box
+
+    found = image.pyramid.levels[level]
+    shape, transform = found.grid.shape, found.transform
+    return region_of_box(sides_of(text), "pixel", image.axes, shape, transform).slices
 
 
 def sides_of(text: str) -> dict[str, tuple[float | None, float | None] | float]:
@@ -61,7 +58,7 @@ def sides_of(text: str) -> dict[str, tuple[float | None, float | None] | float]:
             raise RegionError(
                 "Could not understand the box",
                 why=f"{part.strip()!r} is no part of an axis",
-                hint="Write z=0:10,y=0:512.",
+                hint="Write t=3,z=0:10,y=0:512.",
             )
         found[name] = (low, high) if colon or low is None else low
     return found

@@ -82,7 +82,7 @@ def _run(given: argparse.Namespace) -> int:
         image,
         properties=given.properties,
         level=given.level,
-        region=box_of(given.box, labels),
+        region=box_of(given.box, labels, given.level),
         channels=given.channels,
         by_plane=given.by_plane,
     )

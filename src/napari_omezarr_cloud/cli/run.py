@@ -67,7 +67,7 @@ def _run(given: argparse.Namespace) -> int:
     planned = saving.plan_save(
         result,
         api.locate(given.target, **access),
-        region=box_of(given.box, result),
+        region=box_of(given.box, result, given.level),
         overlap=given.overlap,
         **written_of(given),
     )

@@ -117,7 +117,7 @@ def _save(given: argparse.Namespace) -> int:
     planned = saving.plan_save(
         image,
         api.locate(given.target, **access),
-        region=box_of(given.box, image),
+        region=box_of(given.box, image, given.level),
         channels=given.channels,
         **written_of(given),
     )

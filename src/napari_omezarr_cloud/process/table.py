@@ -211,7 +211,9 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool = False) -> No
         _check_pyarrow(path)
     if target.exists() and not overwrite:
         why = "there is a file of this name already"
-        raise _not_written(path, why, "Choose another name, or say that it may be replaced.")
+        raise _not_written(
+            path, why, "Choose another name, or say that it may be overwritten (--overwrite)."
+        )
     if not target.parent.is_dir():
         raise _not_written(path, "there is no such folder", "Make it, or choose another one.")
 

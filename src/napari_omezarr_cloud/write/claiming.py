@@ -33,9 +33,11 @@ if TYPE_CHECKING:
 
     from napari_omezarr_cloud.store import RemoteStore
 
-__all__ = ["PLAN_KEY", "Claim", "Notes", "Writer"]
+__all__ = ["HOW_TO_OVERWRITE", "PLAN_KEY", "Claim", "Notes", "Writer"]
 
 PLAN_KEY = f"{WRITE_NOTES}/plan.json"
+
+HOW_TO_OVERWRITE = "say that it may be overwritten (--overwrite, in Python overwrite=True)"
 
 _RENEW_S = 20.0
 _SILENT_S = 120.0
@@ -231,8 +233,8 @@ class Claim:
                         "Nothing was written",
                         where=self._store.where,
                         why=f"the beginning of {notes.in_words()} is there",
-                        hint="Do that again to go on with it, choose another name, or say that it "
-                        "may be overwritten.",
+                        hint="Do that again to go on with it, choose another name, or "
+                        f"{HOW_TO_OVERWRITE}.",
                     )
             return self._document(self._writer)
 

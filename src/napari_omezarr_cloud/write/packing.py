@@ -23,6 +23,7 @@ from napari_omezarr_cloud.ngff.writing import json_bytes
 from napari_omezarr_cloud.store import io_thread
 from napari_omezarr_cloud.store.disk.place import user_folder
 from napari_omezarr_cloud.store.zips import forget_zip
+from napari_omezarr_cloud.write.claiming import HOW_TO_OVERWRITE
 from napari_omezarr_cloud.write.target import Found, find, open_target
 
 if TYPE_CHECKING:
@@ -260,7 +261,7 @@ def _move(packed: Path, place: Path, overwrite: bool) -> None:
 
 
 def _exists(location: Location, why: str) -> ExistsError:
-    hint = "Choose another name, or say that it may be overwritten."
+    hint = f"Choose another name, or {HOW_TO_OVERWRITE}."
     return ExistsError("Nothing was written", where=str(location), why=why, hint=hint)
 
 

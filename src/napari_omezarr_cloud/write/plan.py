@@ -160,13 +160,19 @@ def repeated(
         Of the finest level.
     level_count
         How many levels; None: until the axes that become coarser are about those of a thumbnail.
+
+    Raises
+    ------
+    WriteError
+        If they are not one number for each axis.
     """
+    step = _fitting("factors", step, len(shape))
     found: list[tuple[int, ...]] = []
-    lengths = [n for n, factor in zip(shape, step, strict=False) if factor > 1]
+    lengths = [n for n, factor in zip(shape, step, strict=True) if factor > 1]
     factor = max(step, default=1)
     longest = max(lengths, default=0)
     while len(found) < level_count - 1 if level_count is not None else longest > _COARSEST:
-        found.append(tuple(step))
+        found.append(step)
         longest = -(-longest // factor)
     return tuple(found)
 

@@ -16,7 +16,7 @@ from napari_omezarr_cloud.ngff.writing import group_documents, image_attributes,
 from napari_omezarr_cloud.pyramid.documents import WRITE_NOTES
 from napari_omezarr_cloud.store import io_thread
 from napari_omezarr_cloud.write.blocks import Blocks, Tree
-from napari_omezarr_cloud.write.claiming import PLAN_KEY, Claim
+from napari_omezarr_cloud.write.claiming import HOW_TO_OVERWRITE, PLAN_KEY, Claim
 from napari_omezarr_cloud.write.encoding import level_document
 from napari_omezarr_cloud.write.merging import MergedLabels, block_name
 from napari_omezarr_cloud.write.target import (
@@ -222,7 +222,7 @@ class Writing:
             found.notes.refuse_if_busy(str(self.location))
         if not found.is_empty and found.plan != self.identity:
             why = f"something is there already ({found.in_words()})"
-            hint = "Choose another name, or say that it may be overwritten."
+            hint = f"Choose another name, or {HOW_TO_OVERWRITE}."
             if found.notes is not None:
                 why = f"the beginning of {found.notes.in_words()} is there"
                 hint = f"Do that again to go on with it. {hint}"
