@@ -66,12 +66,20 @@ def _step(task: dict[str, Any]) -> Any:
 
 def _warmed(image: Any) -> None:
     """Load what is loaded with the first chunk and the first operation."""
-    import scipy.sparse.csgraph  # noqa: F401
-    from skimage import filters, measure  # noqa: F401
-
-    from napari_omezarr_cloud.write import crew  # noqa: F401
-
+    _load()
     image.read(0, (slice(0, 1), slice(0, 1), slice(0, 1)))
+
+
+def _load() -> None:
+    import numpy as np
+    import scipy.sparse.csgraph  # noqa: F401
+    from skimage import filters, measure
+
+    small = np.zeros((8, 8, 8), np.uint16)
+    small[0, 0, 0] = 1
+    filters.gaussian(small, 1.0)
+    filters.threshold_otsu(small)
+    measure.label(small > 0)
 
 
 def _by_ome_zarr(task: dict[str, Any]) -> Callable[[], object]:
@@ -104,6 +112,7 @@ def _s3_store(target: str, endpoint: str) -> Any:
 def _by_hand(task: dict[str, Any]) -> Callable[[], object]:
     from benchmarks import by_hand
 
+    _load()
     if task["operation"] == "gaussian":
         return lambda: by_hand.gaussian(task["source"], task["target"], _SIGMA)
     return lambda: by_hand.otsu_label(task["source"], task["target"])

@@ -17,7 +17,7 @@ from napari_omezarr_cloud.pyramid.region import chunk_region, chunks_touching
 from napari_omezarr_cloud.store import io_thread
 from napari_omezarr_cloud.store.zarr_store import ZarrStore
 from napari_omezarr_cloud.write.downsampling import downsample, halo
-from napari_omezarr_cloud.write.encoding import Encoder, level_document
+from napari_omezarr_cloud.write.encoding import Encoder, is_all, level_document
 from napari_omezarr_cloud.write.waves import finer_region
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ class Tree:
     ) -> None:
         """Write a block, and hand it up to the coarser one that it is a part of."""
         region = self.wave.block_region(number, index)
-        if block is not None and not (block != self._plan.fill_value).any():
+        if block is not None and is_all(block, self._plan.fill_value):
             block = None
         if not is_stored:
             self._write(number, region, block)

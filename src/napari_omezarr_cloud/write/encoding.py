@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.pyramid import Index
     from napari_omezarr_cloud.write.plan import LevelPlan, Plan
 
-__all__ = ["Encoder", "level_document"]
+__all__ = ["Encoder", "is_all", "level_document"]
 
 Array = npt.NDArray[Any]
 
@@ -39,6 +39,11 @@ def level_document(plan: Plan, level: LevelPlan) -> dict[str, Any]:
         codec=plan.codec,
         dimension_names=tuple(axis.name for axis in plan.axes),
     )
+
+
+def is_all(block: Array, value: float) -> bool:
+    """Tell whether all voxels have a value; most often the first one says that they do not."""
+    return bool(block.flat[0] == value and not (block != value).any())
 
 
 class Encoder:
@@ -73,7 +78,7 @@ class Encoder:
         for index in chunks_touching(region, self.level.chunks):
             own = chunk_region(index, self.level.chunks, self.level.shape)
             part = block[own.relative_to(region)]
-            if not (part != self._fill).any():
+            if is_all(part, self._fill):
                 continue
             if part.shape != self.level.chunks:  # at the level's edge
                 whole = np.full(self.level.chunks, self._fill, self._dtype)

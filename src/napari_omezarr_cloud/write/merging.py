@@ -45,6 +45,8 @@ Array = npt.NDArray[Any]
 
 FACES_KEPT = 128
 """Blocks whose outermost voxels are in memory: the next ones touch them."""
+_AT_ONCE = 1 << 18
+"""Voxels that are renumbered together."""
 _FACES_AT_ONCE = 32
 """Blocks of which they are read together."""
 
@@ -98,8 +100,13 @@ class NumberedLabels:
         raw = io_thread().wait(self._store.get(key))
         if raw is None:
             raise _lost(self._store, key)
-        labels = np.frombuffer(Blosc().decode(bytes(raw)), np.uint32).reshape(region.shape)
-        return np.asarray(np.concatenate([[0], ids]).astype(self._dtype)[labels])
+        labels = np.frombuffer(Blosc().decode(bytes(raw)), np.uint32)
+        numbers = np.concatenate([[0], ids]).astype(self._dtype)
+        found = np.empty(labels.size, self._dtype)
+        for first in range(0, labels.size, _AT_ONCE):  # numpy makes int64 of what it takes by
+            part = slice(first, first + _AT_ONCE)
+            np.take(numbers, labels[part], out=found[part], mode="clip")
+        return found.reshape(region.shape)
 
 
 class MergedLabels:

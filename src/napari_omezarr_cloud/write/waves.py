@@ -33,7 +33,7 @@ _BLOCK_BYTES = 2**23
 """What a block has about: enough for what each costs besides, little beside what a shard has."""
 _WHOLE_CHUNK_BYTES = 2**25
 """What a block may have where it would read chunks of its source in part otherwise."""
-_TASK_BYTES = 2**29
+_TASK_BYTES = 2**30
 """What a task reads at most, if its unit is no larger."""
 _COPYING_BYTES, _COMPUTING_BYTES = 2**27, 2**32
 """What all blocks under way take, if one takes no more, where they are copied, or computed."""
@@ -228,9 +228,12 @@ def _longer(
     cut.sort(key=lambda axis: block[axis] / source[axis])
     if (found := fitting(cut, most)) is not None:
         return found
-    # Only along space, and as a cube: what is around it then costs least.
+    # Only along space, and as a cube: what is around it then costs least. What looks at nothing
+    # around it stays within a unit: of larger ones, more shards are not whole at a time.
     space = [axis for axis in left if plan.axes[axis].type == "space"]
-    return fitting(sorted(space, key=lambda axis: (block[axis], -axis)), least)
+    leaves = [not plan.block_voxels and block[axis] >= unit[axis] for axis in range(len(block))]
+    space.sort(key=lambda axis: (leaves[axis], block[axis], -axis))
+    return fitting(space, least)
 
 
 def _next(block: int, unit: int) -> int:
