@@ -125,16 +125,6 @@ def test_what_is_no_zarr_is_never_overwritten(
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
-def test_an_image_is_not_overwritten_by_its_own_labels(tmp_path: Path) -> None:
-    image = noc.save(noc.from_array(VOLUME[0], "zyx"), tmp_path / "cells.zarr")
-    labels = noc.save_labels(noc.from_array(VOLUME[1] % 5, "zyx"), image, "cells")
-
-    with pytest.raises(ExistsError, match="what is saved lies in it"):
-        noc.save(labels, tmp_path / "cells.zarr", overwrite=True)
-
-    assert (noc.open(tmp_path / "cells.zarr").read(0) == VOLUME[0]).all()
-
-
 def test_a_plan_shows_what_would_be_written_and_writes_nothing(
     volume: noc.Image, tmp_path: Path
 ) -> None:

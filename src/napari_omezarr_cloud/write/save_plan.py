@@ -306,13 +306,6 @@ def _write_all(
             why=f"what is there is no Zarr ({found.in_words()}), and is not deleted",
             hint="Choose another name.",
         )
-    if any(each.startswith(f"{place}/") for each in _sources(planned)):
-        raise ExistsError(
-            "Nothing was overwritten",
-            where=str(place),
-            why="what is saved lies in it, and would be deleted with all that is there",
-            hint="Choose another name.",
-        )
     before, staging = io.wait(snapshot(place)), staging_of(place)
 
     def replace_old(writing: Writing) -> None:
@@ -390,17 +383,15 @@ def _pack(
     tick = _ticking(progress, tell)
     if planned.packing == "ome-tiff":
         progress.enter("packing", planned.plan.nbytes)
-        write_ome_tiff(
-            folder, target, planned.plan, planned.ome, tick, source=", ".join(_sources(planned))
-        )
+        write_ome_tiff(folder, target, planned.plan, planned.ome, tick, source=_source(planned))
     else:
         progress.enter("packing", folder_nbytes(folder))
         write_ozx(folder, target, planned.plan.version, tick)
 
 
-def _sources(planned: SavePlan) -> list[str]:
-    source = planned.provenance.get("source", [])
-    return [source] if isinstance(source, str) else list(source)
+def _source(planned: SavePlan) -> str:
+    source = planned.provenance.get("source", "")
+    return source if isinstance(source, str) else ", ".join(source)
 
 
 def _ticking(progress: Progress, tell: Callable[[Progress], None]) -> Callable[[int], None]:
