@@ -117,4 +117,4 @@ def test_in_the_shell(cells: Written, tmp_path: Path, capsys: pytest.CaptureFixt
     assert said[-1] == f"saved to {target}"
     assert (tifffile.imread(target) == cells.levels[0][1, 2, 1:4, 10:50]).all()
     assert main(["extract", str(cells.path), target, "--box", "y=a"]) == 1
-    assert "Write z=0:10" in capsys.readouterr().err
+    assert "Write t=3,z=0:10" in capsys.readouterr().err
