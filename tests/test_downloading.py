@@ -22,6 +22,7 @@ from napari_omezarr_cloud.errors import (
     AccessRefusedError,
     BusyError,
     ExistsError,
+    LinkError,
     NotFoundError,
     WriteError,
 )
@@ -364,6 +365,36 @@ def test_nothing_there_is_said(server: SlowServer, tmp_path: Path) -> None:
         noc.plan_download(f"s3://cells.zarr/nothing?endpoint={server.url}", tmp_path / "a")
     with pytest.raises(noc.CloudError):
         noc.plan_download(f"{server.url}/nothing.zarr{UNLISTED}", tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("s3://bucket/copy.zarr", "a copy goes to this disk"),
+        ("cells.zarr", "that is where it is"),
+        ("cells.zarr/copy", "that lies in what is copied"),
+        (None, "that is where it is"),
+    ],
+)
+def test_no_copy_in_itself_or_in_a_bucket(
+    target: str | None, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    noc.save(noc.from_array(np.ones((4, 4), "u1"), "yx"), "cells.zarr")
+
+    with pytest.raises(LinkError, match=words):
+        noc.download("cells.zarr", target)
+
+    assert [each.name for each in tmp_path.iterdir()] == ["cells.zarr"]
+
+
+def test_a_target_may_be_a_link_to_a_folder(tmp_path: Path) -> None:
+    noc.save(noc.from_array(np.ones((4, 4), "u1"), "yx"), tmp_path / "cells.zarr")
+
+    copy = noc.download(tmp_path / "cells.zarr", f"file://{tmp_path}/a%20copy.zarr")
+
+    assert copy == tmp_path / "a copy.zarr"
+    assert noc.open(copy).read(0).all()
 
 
 def test_in_the_shell(

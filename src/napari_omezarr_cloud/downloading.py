@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_omezarr_cloud.api import understand
 from napari_omezarr_cloud.errors import LinkError
 from napari_omezarr_cloud.links import Link
-from napari_omezarr_cloud.location import Location
+from napari_omezarr_cloud.location import Location, parse_location
 from napari_omezarr_cloud.resolving import resolve
 from napari_omezarr_cloud.store import io_thread
 from napari_omezarr_cloud.write.download import DownloadProgress, run_download
@@ -57,13 +57,22 @@ async def _first(link: Link) -> Location:
 
 def _target(source: Location, target: str | PathLike[str] | None) -> Path:
     """Return where to: without any, what the source is called, in the current folder."""
-    if target is not None:
-        return Path(target).expanduser().absolute()
-    name = source.key.rstrip("/").rpartition("/")[2] or source.bucket
-    if name in ("", ".", ".."):
-        why = "there is nothing in the link that the folder could be called"
-        raise LinkError("Could not plan the download", where=str(source), why=why)
-    return Path(name).absolute()
+    what = "Could not plan the download"
+    if target is None:
+        target = source.key.rstrip("/").rpartition("/")[2] or source.bucket
+        if target in ("", ".", ".."):
+            why = "there is nothing in the link that the folder could be called"
+            raise LinkError(what, where=str(source), why=why)
+        target = Path(target)
+    place = parse_location(target)
+    if place.kind != "file":
+        hint = "Name a folder. Into a bucket an image goes by: omezarr save, noc.save."
+        raise LinkError(what, where=str(place), why="a copy goes to this disk", hint=hint)
+    path = Path(place.key)
+    if source.kind == "file" and path.is_relative_to(source.key):
+        why = "that is where it is" if path == Path(source.key) else "that lies in what is copied"
+        raise LinkError(what, where=str(place), why=why, hint="Choose another folder.")
+    return path
 
 
 def plan_download(

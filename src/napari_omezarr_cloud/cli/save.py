@@ -41,7 +41,8 @@ def add_written(verb: argparse.ArgumentParser, link_help: str) -> None:
     verb.add_argument(
         "target",
         metavar="TARGET",
-        help="a folder, s3://bucket/key, gs://… or az://…; one file if it ends in .ozx",
+        help="a folder, s3://bucket/key, gs://… or az://…; one file if it ends in .ozx, or in "
+        ".ome.tif for an OME-TIFF",
     )
     verb.add_argument(
         "--box", metavar=BOX, help="by axis, in voxels of the level; other axes are taken whole"
