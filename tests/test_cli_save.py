@@ -86,7 +86,9 @@ def test_what_is_there_is_named_and_overwritten_only_when_told(
     assert noc.open(target).read(0).shape == (1, 40, 50)
 
 
-@pytest.mark.parametrize("options", [["--chunks", "a,b"], ["--shards", "x"], ["--method", "sum"]])
+@pytest.mark.parametrize(
+    "options", [["--chunks", "a,b"], ["--shards", "x"], ["--method", "sum"], ["--levels", "0"]]
+)
 def test_options_that_make_no_sense(source: str, tmp_path: Path, options: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["save", source, str(tmp_path / "part.zarr"), *options])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_omezarr_cloud.cli.box import BOX, box_of
 from napari_omezarr_cloud.cli.plain import plain
-from napari_omezarr_cloud.cli.save import access_of
+from napari_omezarr_cloud.cli.save import access_of, count
 
 if TYPE_CHECKING:
     import argparse
@@ -52,7 +52,9 @@ def add_measure(
         action="store_true",
         help="measure each plane alone, in 2D: for labels that were made plane by plane",
     )
-    verb.add_argument("--threads", type=int, metavar="N", help="blocks at once (default: all CPUs)")
+    verb.add_argument(
+        "--threads", type=count, metavar="N", help="blocks at once (default: all CPUs)"
+    )
     verb.add_argument("--overwrite", action="store_true", help="replace the file that is there")
     verb.add_argument(
         "--estimate", action="store_true", help="say what would be read, and read nothing"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_omezarr_cloud.cli.box import box_of
 from napari_omezarr_cloud.cli.plain import plain
-from napari_omezarr_cloud.cli.save import access_of, add_written, write_shown, written_of
+from napari_omezarr_cloud.cli.save import access_of, add_written, count, write_shown, written_of
 
 if TYPE_CHECKING:
     import argparse
@@ -43,10 +43,10 @@ def add_run(
     )
     hands = verb.add_mutually_exclusive_group()
     hands.add_argument(
-        "--threads", type=int, metavar="N", help="blocks at once (default: one more than CPUs)"
+        "--threads", type=count, metavar="N", help="blocks at once (default: one more than CPUs)"
     )
     hands.add_argument(
-        "--workers", type=int, metavar="N", help="processes on this machine, in place of threads"
+        "--workers", type=count, metavar="N", help="processes on this machine, in place of threads"
     )
     hands.add_argument(
         "--scheduler",

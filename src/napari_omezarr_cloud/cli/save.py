@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.write.save_plan import SavePlan
     from napari_omezarr_cloud.write.writing import Progress
 
-__all__ = ["access_of", "add_save", "add_written", "numbers", "write_shown", "written_of"]
+__all__ = ["access_of", "add_save", "add_written", "count", "numbers", "write_shown", "written_of"]
 
 
 def add_save(
@@ -55,7 +55,7 @@ def add_written(verb: argparse.ArgumentParser, link_help: str) -> None:
         choices=("mean", "gaussian", "nearest", "mode"),
         help="how coarser levels are made (default: mean)",
     )
-    verb.add_argument("--levels", type=int, metavar="N", help="at most (default: to a thumbnail)")
+    verb.add_argument("--levels", type=count, metavar="N", help="at most (default: to a thumbnail)")
     verb.add_argument(
         "--factors",
         type=numbers,
@@ -81,6 +81,13 @@ def add_written(verb: argparse.ArgumentParser, link_help: str) -> None:
     verb.add_argument(
         "--estimate", action="store_true", help="say what would be written, and write nothing"
     )
+
+
+def count(text: str) -> int:
+    """Return a number of 1 and more, as it is written in the shell."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 1 and more")
+    return int(text)
 
 
 def numbers(text: str) -> list[int]:

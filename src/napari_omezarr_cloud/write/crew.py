@@ -248,7 +248,14 @@ class Hands:
 
 @contextlib.contextmanager
 def _cluster(distributed: Any, scheduler: str) -> Iterator[Crew]:
-    given = {"scheduler_file" if scheduler.endswith(".json") else "address": scheduler}
+    is_file = scheduler.endswith(".json")
+    if not is_file:
+        try:
+            distributed.comm.get_address_host_port(scheduler)
+        except ValueError as error:
+            # A client that has found that out itself ends with a traceback, 20 seconds later.
+            raise _unreachable(scheduler, error) from error
+    given = {"scheduler_file" if is_file else "address": scheduler}
     with _client(distributed, scheduler, **given) as client:
         yield Crew(client, is_elsewhere=True)
 
@@ -258,14 +265,18 @@ def _client(distributed: Any, where: str, **given: Any) -> Iterator[Any]:
     try:
         client = distributed.Client(**given, timeout=_CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise UnreachableError(
-            "Could not reach the dask scheduler",
-            where=where,
-            why=str(error).splitlines()[0] if str(error) else type(error).__name__,
-            hint="Is it running? Its address is what `dask scheduler` prints: tcp://host:8786.",
-        ) from error
+        raise _unreachable(where, error) from error
     with client:
         yield client
+
+
+def _unreachable(where: str, error: Exception) -> UnreachableError:
+    return UnreachableError(
+        "Could not reach the dask scheduler",
+        where=where,
+        why=str(error).splitlines()[0] if str(error) else type(error).__name__,
+        hint="Is it running? Its address is what `dask scheduler` prints: tcp://host:8786.",
+    )
 
 
 @contextlib.contextmanager
