@@ -180,7 +180,9 @@ def _waiting(plan: Plan, wave: Wave, stored: int, at_once: int, merging: Merging
     block = math.prod(wave.block)
     # Compressed, it is there twice while it is sent.
     total = _REST + at_once * 2 * stored
-    total += (wave.top - wave.base) * block * itemsize
+    for level in range(wave.base + 1, wave.top + 1):
+        cell = zip(wave.cell(level), wave.factors[level - wave.base], strict=True)
+        total += math.prod(n // f for n, f in cell) * itemsize
     if plan.levels[0].shards is not None:
         shard = stored / block * math.prod(wave.unit)
         # Of each level one is filled; of the finest, one more is sent.

@@ -215,6 +215,7 @@ class MergedLabels:
             )
         self._ids = rank[inverse]
         self._counts = counts
+        self._faces.clear()
         return len(first)
 
     def _pairs(self, index: Index, counts: Mapping[Index, int]) -> Iterator[Array]:

@@ -121,9 +121,22 @@ class Wave:
         if level == self.base:
             yield region
             return
-        below = finer_region(region, self.factors[level - self.base], self.shape(level - 1))
-        for each in chunks_touching(below, self.unit):
-            yield from self._units(level - 1, each)
+        finer = self.shape(level - 1)
+        below = finer_region(region, self.factors[level - self.base], finer)
+        cell = self.cell(level)
+        for at in chunks_touching(below, cell):
+            part = chunk_region(at, cell, finer).intersect(below)
+            for each in chunks_touching(part, self.unit):
+                yield from self._units(level - 1, each)
+
+    def cell(self, level: int) -> tuple[int, ...]:
+        """Return the voxels of the finer level that whole units and whole blocks of one are of.
+
+        Where these come one after the other, no more than that of a level waits for its rest.
+        """
+        factors = self.factors[level - self.base]
+        sizes = zip(self.unit, self.block, factors, strict=True)
+        return tuple(math.lcm(u, b * f) for u, b, f in sizes)
 
     def region_of(self, task: Task) -> Region:
         """Return the voxels of the finest level that a task covers."""
