@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,9 +10,13 @@ import pytest
 
 import napari_omezarr_cloud as noc
 from napari_omezarr_cloud.cli import main
+from tests.test_cli import start
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from tests.fixtures.slow_http import SlowServer
 
 PIXELS = np.random.default_rng(6).integers(0, 200, (3, 40, 50), "u1")
 
@@ -110,3 +115,23 @@ def test_factors_of_every_coarser_level(source: str, tmp_path: Path) -> None:
 
     shapes = [level.shape for level in noc.open(target).levels]
     assert shapes == [(3, 40, 50), (3, 20, 10), (3, 10, 2)]
+
+
+def test_ctrl_c_says_that_the_same_goes_on(
+    source: str, tmp_path: Path, slow_server: Callable[..., SlowServer]
+) -> None:
+    server, target = slow_server(tmp_path), tmp_path / "part.zarr"
+    server.fault("source.zarr/0/c/2", "trickle", bytes_per_s=500)  # four seconds
+    command = ["save", f"{server.url}/source.zarr", str(target)]
+    with start(*command) as program:
+        chunk = "/source.zarr/0/c/2/0/0"
+        assert server.wait_until(lambda s: chunk in s.paths, 60)
+
+        program.send_signal(signal.SIGINT)
+        _, err = program.communicate()
+
+    assert program.returncode == 130
+    assert err == "\nstopped; the same command goes on where it was\n"
+    server.clear_faults()
+    assert main(command) == 0
+    assert (noc.open(target).read(0) == PIXELS).all()

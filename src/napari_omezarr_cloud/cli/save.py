@@ -140,7 +140,11 @@ def write_shown(planned: SavePlan, given: argparse.Namespace, **hands: Any) -> N
     from napari_omezarr_cloud.write.save_plan import write_planned
 
     show = _show if sys.stderr.isatty() else None
-    notes = write_planned(planned, overwrite=given.overwrite, on_progress=show, **hands)
+    try:
+        notes = write_planned(planned, overwrite=given.overwrite, on_progress=show, **hands)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on where it was", file=sys.stderr)
+        raise
     for note in notes:
         print(plain(note))
     print(plain(f"saved to {planned.location}"))
