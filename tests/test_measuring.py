@@ -243,7 +243,7 @@ def test_the_shell_measures_labels_over_their_image(
     command += ["--image", str(tmp_path / "i.zarr"), "--properties", "area,mean"]
 
     assert main([*command, "--estimate"]) == 0
-    assert "blocks" in capsys.readouterr().out
+    assert "9 blocks" in capsys.readouterr().out
     assert not out.exists()
     assert main(command) == 0
     assert capsys.readouterr().out.endswith(f"objects, written to {out}\n")
@@ -258,3 +258,17 @@ def test_the_shell_measures_labels_over_their_image(
     np.testing.assert_allclose(means, expected["intensity_mean"])
     assert main(command) == 1
     assert "already" in capsys.readouterr().err
+
+
+def test_the_shell_says_what_is_no_label_image_and_no_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noc.save(noc.from_array(np.arange(480, dtype="u2").reshape(1, 20, 24), "cyx"), tmp_path / "i")
+    command = ["measure", str(tmp_path / "i"), str(tmp_path / "t.csv"), "--level", "-1"]
+
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert said.count("has channels, as images have") == 1
+    assert "1 block," in said
+    assert main([*command[:2], "s3://bucket/t.csv"]) == 1
+    assert "a table goes to this disk" in capsys.readouterr().err

@@ -95,7 +95,8 @@ def _run(given: argparse.Namespace) -> int:
     table = planned.run(threads=given.threads, on_progress=show).table
     table.save(given.table, overwrite=given.overwrite)
     for note in table.notes:
-        print(plain(note))
+        if note not in planned.notes:
+            print(plain(note))
     print(plain(f"{len(table):,} objects, written to {given.table}"))
     return 0
 

@@ -204,6 +204,8 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool = False) -> No
         As :meth:`Table.save`.
     """
     target = Path(path)
+    if "://" in os.fspath(path):
+        raise _not_written(path, "a table goes to this disk", "Name a file: cells.csv.")
     if target.suffix.lower() not in (".csv", ".parquet"):
         ending = f"its name ends with {target.suffix!r}" if target.suffix else "it has no ending"
         raise _not_written(path, ending, f"Name it {target.stem}.csv or {target.stem}.parquet.")

@@ -115,7 +115,8 @@ class WholeMeasuring:
         shape = " x ".join(map(str, self.grid.region.shape))
         over = f" over {', '.join(self.names)}" if self.names else ""
         lines = [
-            f"level {self.number}, {axes} {shape}{over}: {self.block_count:,} blocks, "
+            f"level {self.number}, {axes} {shape}{over}: {self.block_count:,} "
+            f"{'block' if self.block_count == 1 else 'blocks'}, "
             f"{self.nbytes / 1e6:,.1f} MB to read before compression, about "
             f"{self.memory / 1e6:,.0f} MB of memory for each block at a time"
         ]
