@@ -119,7 +119,7 @@ def plan_measure(
         notes.append("The labels have no length unit: lengths are in the units of their scale.")
     if number:
         notes.append(f"Measured on level {number}: small objects are coarse, or missing.")
-    if isinstance(labels, Image) and (labels.channels or channel_axis(pyramid) is not None):
+    if isinstance(labels, Image) and channel_axis(pyramid) is not None:
         notes.append(
             f"{labels.name} has channels, as images have and labels seldom: each of its grey "
             "values counts as an object."

@@ -258,6 +258,20 @@ def test_what_is_there_is_named_before_it_is_overwritten(
     assert [button.text() for button in box.buttons()] == ["Cancel"]
     press(box, "Cancel")
     qtbot.waitUntil(lambda: dock.run is None)
+    assert dock.run_bar.message.text() == "Cancelled. Nothing was written."
+
+
+def test_five_axes_without_names_are_those_of_ome_zarr(
+    viewer: Any, dock: SaveDock, qtbot: Any, tmp_path: Path
+) -> None:
+    voxels = pattern((2, 3, 4, 16, 20))
+    layer = viewer.add_image(voxels, name="all of them")
+
+    saved = save(dock, qtbot, tmp_path / "five.zarr", [layer])
+
+    assert "".join(axis.name for axis in saved.axes) == "tczyx"
+    assert (saved.read(0) == voxels).all()
+    assert len(saved.channels) == 3
 
 
 class Gated:
@@ -292,7 +306,7 @@ def test_cancelled_it_goes_on_later(
     QTest.mouseClick(dock.run_bar.cancel_button, Qt.MouseButton.LeftButton)
     gated.open.set()
     qtbot.waitUntil(lambda: dock.run is None, timeout=30000)
-    assert "Cancelled" in dock.run_bar.message.text()
+    assert "goes on where it ended" in dock.run_bar.message.text()
     assert not (tmp_path / "slow.zarr" / "zarr.json").exists()
 
     dock.save()

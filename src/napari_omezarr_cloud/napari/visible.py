@@ -182,8 +182,11 @@ def level_of(layer: Any, number: int, displayed: Sequence[int] = ()) -> LayerLev
 
 
 def axis_names(layer: Any) -> tuple[str, ...]:
-    """Return the names of a layer's axes; where napari only numbers them, the usual t z y x."""
-    usual = "tzyx"
+    """Return the names of a layer's axes; where napari only numbers them, the usual t z y x.
+
+    Of five axes they are t c z y x, the order of OME-Zarr.
+    """
+    usual = "tczyx" if layer.ndim == 5 else "tzyx"
     names = []
     for number, label in enumerate(layer.axis_labels):
         left = number - layer.ndim

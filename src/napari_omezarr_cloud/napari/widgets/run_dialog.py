@@ -401,8 +401,10 @@ class RunDialog(QDialog):
 
     def _on_cancelled(self) -> None:
         self._key = None
-        self._ended()
-        self.run_bar.show_idle("Cancelled. The same run goes on where it was.")
+        run = self._ended()
+        was_begun = run is not None and run.is_writing
+        more = "The same run goes on where it was." if was_begun else "Nothing was written."
+        self.run_bar.show_idle(f"Cancelled. {more}")
 
     def _on_error(self, error: BaseException) -> None:
         self._key = None

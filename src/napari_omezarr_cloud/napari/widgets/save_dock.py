@@ -244,8 +244,10 @@ class SaveDock(QWidget):
         self.saved.emit(planned.location)
 
     def _on_cancelled(self) -> None:
-        self._ended()
-        self.run_bar.show_idle("Cancelled. Saving the same again goes on where it ended.")
+        run = self._ended()
+        was_begun = run is not None and run.is_writing
+        more = "Saving the same again goes on where it ended."
+        self.run_bar.show_idle(f"Cancelled. {more if was_begun else 'Nothing was written.'}")
 
     def _on_error(self, error: BaseException) -> None:
         run = self._ended()
