@@ -261,6 +261,17 @@ def test_what_is_there_is_named_before_it_is_overwritten(
     assert dock.run_bar.message.text() == "Cancelled. Nothing was written."
 
 
+def test_results_of_one_image_are_told_apart(viewer: Any, dock: SaveDock, qtbot: Any) -> None:
+    begins = "tissue: channel 0 → Gaussian blur → Otsu threshold → Label connected regions → "
+    layers = [viewer.add_labels(np.ones((4, 4), int), name=begins + x) for x in ("1st", "2nd & 3")]
+
+    def ends(of: int, text: str) -> bool:
+        shown = str(dock.checks.box_of(layers[of]).text())
+        return "…" in shown and shown.endswith(text)
+
+    qtbot.waitUntil(lambda: ends(0, "1st") and ends(1, "2nd && 3"))
+
+
 def test_five_axes_without_names_are_those_of_ome_zarr(
     viewer: Any, dock: SaveDock, qtbot: Any, tmp_path: Path
 ) -> None:

@@ -7,14 +7,23 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSize, Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFrame,
+    QScrollArea,
+    QSizePolicy,
+    QStyle,
+    QStyleOptionButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_omezarr_cloud.napari.widgets.layer_list import follow_list, follow_new, leave_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from qtpy.QtGui import QShowEvent
+    from qtpy.QtGui import QResizeEvent, QShowEvent
 
 __all__ = ["LayerChecks"]
 
@@ -48,7 +57,7 @@ class LayerChecks(QScrollArea):
         super().__init__(parent)
         self._viewer = weakref.ref(viewer)
         self._accepts, self._titles = accepts, titles
-        self._rows: list[tuple[weakref.ref[Any], QCheckBox]] = []
+        self._rows: list[tuple[weakref.ref[Any], _Box]] = []
         self._is_pinned = False
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setWidgetResizable(True)
@@ -83,8 +92,8 @@ class LayerChecks(QScrollArea):
         viewer = self._viewer()
         found = [] if viewer is None else [x for x in reversed(viewer.layers) if self._accepts(x)]
         titles = self._titles(found)
-        known = [(reference(), box.text()) for reference, box in self._rows]
-        if self._rows and known == list(zip(found, map(_caption, titles), strict=True)):
+        known = [(reference(), box.title) for reference, box in self._rows]
+        if self._rows and known == list(zip(found, titles, strict=True)):
             return
         before = self.layers
         inside = QWidget()
@@ -93,9 +102,8 @@ class LayerChecks(QScrollArea):
         column.setSpacing(_GAP)
         self._rows = []
         for layer, title in zip(found, titles, strict=True):
-            box = QCheckBox(_caption(title))
+            box = _Box(title)
             box.setToolTip(f"<p>{escape(layer.name)}</p>")
-            box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             box.toggled.connect(self._on_toggled)
             column.addWidget(box)
             self._rows.append((weakref.ref(layer), box))
@@ -150,5 +158,27 @@ class LayerChecks(QScrollArea):
         self.layers_changed.emit()
 
 
-def _caption(title: str) -> str:
-    return title.replace("&", "&&")  # Qt underlines the letter after a single one
+class _Box(QCheckBox):
+    """A box whose title lacks its middle where it is too long: results begin as their source."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self.title = title
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Show as much of the title as there is room for."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        option = QStyleOptionButton()
+        self.initStyleOption(option)
+        style = self.style()
+        if style is None:
+            return
+        inside = style.subElementRect(QStyle.SubElement.SE_CheckBoxContents, option, self)
+        middle = Qt.TextElideMode.ElideMiddle
+        shown = self.fontMetrics().elidedText(self.title, middle, inside.width())
+        self.setText(shown.replace("&", "&&"))  # Qt underlines the letter after a single one
