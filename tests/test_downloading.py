@@ -367,6 +367,18 @@ def test_nothing_there_is_said(server: SlowServer, tmp_path: Path) -> None:
         noc.plan_download(f"{server.url}/nothing.zarr{UNLISTED}", tmp_path / "a")
 
 
+def test_one_file_by_a_link_that_is_signed_for_reading_only(
+    slow_server: Callable[..., SlowServer], tmp_path: Path
+) -> None:
+    noc.save(noc.from_array(np.ones((4, 4), "u1"), "yx"), tmp_path / "cells.ozx")
+    server = slow_server(tmp_path)
+    server.fault("HEAD /cells.ozx", 403)
+
+    copy = noc.download(f"{server.url}/cells.ozx?X-Amz-Signature=s3cr3t", tmp_path / "copy.ozx")
+
+    assert copy.read_bytes() == (tmp_path / "cells.ozx").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("target", "words"),
     [

@@ -297,10 +297,21 @@ class RemoteStore:
 
     async def find(self, key: str) -> ObjectFound | None:
         """Return what the server says of an object; None where there is none."""
+        path = self._prefix + key
+
+        async def first_byte() -> Any:
+            return (await obstore.get_async(self._reader, path, options={"range": (0, 1)})).meta
+
         try:
-            meta = await self._ask(
-                "Could not look", key, lambda: obstore.head_async(self._reader, self._prefix + key)
-            )
+            try:
+                meta = await self._ask(
+                    "Could not look", key, lambda: obstore.head_async(self._reader, path)
+                )
+            except AccessRefusedError:
+                if self.location.kind != "http" or not self.location.query:
+                    raise
+                # A link is signed for reading, which looking is not.
+                meta = await self._ask("Could not look", key, first_byte)
         except NotFoundError:
             return None
         return ObjectFound.of(key, meta)
