@@ -147,7 +147,7 @@ class ExtractDock(QWidget):
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("Layers", self.layers)
-        form.addRow("Take", self.take_box)
+        form.addRow("Region", self.take_box)
         form.addRow("Level", self.level_box)
         self._planes_label = QLabel("Planes")
         form.addRow(self._planes_label, self.planes_box)
