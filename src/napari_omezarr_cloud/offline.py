@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.chunks.keeping import (
-    LevelNeeds,
     OfflinePlan,
     OfflineProgress,
     keep,
     lack_of_room,
-    level_needs,
     plan,
 )
+from napari_omezarr_cloud.chunks.level_needs import LevelNeeds, level_needs
 from napari_omezarr_cloud.errors import NotFoundError
 from napari_omezarr_cloud.location import Location
 from napari_omezarr_cloud.pyramid import Pyramid, Region

@@ -19,14 +19,8 @@ from numcodecs.zstd import Zstd
 import napari_omezarr_cloud as noc
 from napari_omezarr_cloud.errors import CloudError, MetadataError, ServerError
 from napari_omezarr_cloud.store.recent_bytes import RecentBytes
-from napari_omezarr_cloud.store.zip_directory import (
-    END_BYTES,
-    Directory,
-    DirectoryPlace,
-    Member,
-    parse_directory,
-    parse_end,
-)
+from napari_omezarr_cloud.store.zip_directory import Directory, Member, parse_directory
+from napari_omezarr_cloud.store.zip_records import END_BYTES, DirectoryPlace, parse_end
 from tests.fixtures.images import pattern, pyramid, write_directly
 from tests.fixtures.zip_by_hand import Packed, write_zip
 

@@ -8,19 +8,25 @@ directory of a zip, shard indices, chunks.
 from __future__ import annotations
 
 import asyncio
-import math
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
+from napari_omezarr_cloud.chunks.level_needs import (
+    LevelNeeds,
+    box_text,
+    joined,
+    level_boxes,
+    needs_of,
+    spread,
+)
 from napari_omezarr_cloud.chunks.wishes import Tier
 from napari_omezarr_cloud.errors import CloudError, MetadataError, OperationError, RegionError
 from napari_omezarr_cloud.pyramid import Pyramid, Region
 from napari_omezarr_cloud.pyramid.opened import location_of
 from napari_omezarr_cloud.pyramid.opening import OpenedImage, open_image
 from napari_omezarr_cloud.pyramid.plate_opened import plate_of
-from napari_omezarr_cloud.pyramid.transform import Transform
 from napari_omezarr_cloud.store.caching import KEEPING, Collector
 from napari_omezarr_cloud.store.disk import (
     Kept,
@@ -31,7 +37,7 @@ from napari_omezarr_cloud.store.disk import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from napari_omezarr_cloud.chunks.engine import Engine
     from napari_omezarr_cloud.location import Location
@@ -40,12 +46,10 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.store.disk.ledger import Ledger
 
 __all__ = [
-    "LevelNeeds",
     "OfflinePlan",
     "OfflineProgress",
     "keep",
     "lack_of_room",
-    "level_needs",
     "plan",
 ]
 
@@ -58,22 +62,6 @@ _SAMPLES = 4
 _RANK = (float(Tier.PREFETCH) + 0.5,)
 """After everything that anybody may want to see."""
 _WHAT = "Could not keep the region offline"
-
-
-@dataclass(frozen=True)
-class LevelNeeds:
-    """What keeping a region takes of one level."""
-
-    number: int
-    """Of the level; 0 is the finest."""
-    shape: tuple[int, ...]
-    """Voxels of the region at this level, per axis of the image."""
-    chunks: int
-    """How many there are, stored or not."""
-    decoded_nbytes: int
-    """Of the chunks' voxels, exactly."""
-    nbytes: int | None = None
-    """On disk, about: the sizes of a few chunks, times their number. None: none was fetched."""
 
 
 @dataclass(frozen=True)
@@ -121,30 +109,6 @@ class OfflinePlan:
         return sum(each.decoded_nbytes for each in self.levels)
 
 
-def level_needs(pyramid: Pyramid, region: Region | None = None) -> tuple[LevelNeeds, ...]:
-    """Return what keeping a region takes of each level, without asking anybody.
-
-    Label images are not counted, and how far the bytes are compressed is not known.
-
-    Parameters
-    ----------
-    pyramid
-        Of the image.
-    region
-        In voxels of level 0; None: all of it.
-    """
-    box = region or Region.whole(pyramid.levels[0].grid.shape)
-    numbers = range(len(pyramid.levels))
-    boxes = zip(numbers, _boxes(pyramid, pyramid, box, numbers), strict=True)
-    return tuple(_needs(number, level, part) for number, (level, part) in boxes)
-
-
-def _needs(number: int, level: Level, region: Region, nbytes: int | None = None) -> LevelNeeds:
-    count = _count(level, region)
-    chunk_nbytes = math.prod(level.grid.chunks) * level.grid.dtype.itemsize
-    return LevelNeeds(number, region.shape, count, count * chunk_nbytes, nbytes)
-
-
 async def plan(
     image: Pyramid,
     engine: Engine,
@@ -188,42 +152,30 @@ async def plan(
     token = KEEPING.set(collector)
     try:
         opened = await _reopened(image, location)
-        parts = list(
-            zip(numbers, _boxes(opened.pyramid, opened.pyramid, box, numbers), strict=True)
-        )
+        own = level_boxes(opened.pyramid, opened.pyramid, box, numbers)
+        parts = list(zip(numbers, own, strict=True))
         found, _ = await opened.labels
         for each in found if labels else ():
             # Of labels with fewer levels the coarsest stands for those that they lack.
             last = len(each.pyramid.levels) - 1
             theirs = {min(number, last): number for number in reversed(numbers)}
-            own = _boxes(opened.pyramid, each.pyramid, box, list(theirs))
+            own = level_boxes(opened.pyramid, each.pyramid, box, list(theirs))
             parts += zip(theirs.values(), own, strict=True)
         if collector.is_private:
             await _check_private(location)
         needs = [
-            _needs(number, level, part, await _estimate(engine, level, part))
+            needs_of(number, level, part, await _estimate(engine, level, part))
             for number, (level, part) in parts
         ]
     finally:
         KEEPING.reset(token)
     return OfflinePlan(
-        tuple(_summed(number, needs) for number in numbers),
+        tuple(joined([each for each in needs if each.number == number]) for number in numbers),
         KeptWish(box.start, box.stop, tuple(numbers), labels),
-        _in_words(opened.pyramid, box, numbers),
+        box_text(opened.pyramid, box, numbers),
         opened,
         tuple(part for _, part in parts),
         collector,
-    )
-
-
-def _summed(number: int, needs: Sequence[LevelNeeds]) -> LevelNeeds:
-    own = [each for each in needs if each.number == number]
-    return LevelNeeds(
-        number,
-        own[0].shape,
-        sum(each.chunks for each in own),
-        sum(each.decoded_nbytes for each in own),
-        sum(each.nbytes or 0 for each in own),
     )
 
 
@@ -347,28 +299,13 @@ async def _fetch(engine: Engine, level: Level, index: Index) -> CloudError | Non
 
 async def _estimate(engine: Engine, level: Level, region: Region) -> int:
     """Return about how many bytes the chunks of a region take on disk."""
-    spans = _spans(level, region)
-    count = _count(level, region)
-    some = {
-        tuple(a + (b - a) * (2 * n + 1) // (2 * _SAMPLES) for a, b in spans)
-        for n in range(_SAMPLES)
-    }
+    some = spread(level, region, _SAMPLES)
     collector = KEEPING.get()
     before = collector.nbytes if collector else 0
     told = await asyncio.gather(*(_fetch(engine, level, index) for index in some))
     engine.cache.drop({level.key})
     fetched = (collector.nbytes if collector else 0) - before
-    return fetched * count // max(1, told.count(None))
-
-
-def _spans(level: Level, region: Region) -> list[tuple[int, int]]:
-    """Return, per axis, the first chunk that a region touches and the one after the last."""
-    sides = zip(region.start, region.stop, level.grid.chunks, strict=True)
-    return [(a // c, (b - 1) // c + 1) for a, b, c in sides]
-
-
-def _count(level: Level, region: Region) -> int:
-    return math.prod(b - a for a, b in _spans(level, region))
+    return fetched * needs_of(0, level, region).chunks // max(1, told.count(None))
 
 
 async def _checked_place(image: Pyramid) -> Location:
@@ -442,49 +379,3 @@ async def _opened_again(image: Pyramid, location: Location) -> OpenedImage:
 
 def _names(pyramid: Pyramid) -> list[tuple[str, tuple[int, ...]]]:
     return [(level.name, level.grid.shape) for level in pyramid.levels]
-
-
-def _boxes(
-    image: Pyramid, target: Pyramid, region: Region, numbers: Sequence[int]
-) -> Iterator[tuple[Level, Region]]:
-    """Yield levels of a pyramid with the box that lies where a region of the image lies.
-
-    A voxel more on each side, for those that look between voxels; of single planes, time points and
-    channels exactly those, as each may be a chunk. Axes that the image does not have, and images
-    that lie askew to each other, are taken whole.
-    """
-    names = [axis.name for axis in image.axes]
-    at = [names.index(axis.name) if axis.name in names else None for axis in target.axes]
-    place = image.levels[0].transform
-    for number in numbers:
-        level = target.levels[number]
-        whole = Region.whole(level.grid.shape)
-        if target.affine != image.affine:
-            yield level, whole
-            continue
-        start, stop = [], []
-        for axis, n in enumerate(at):
-            low, high = whole.start[axis], whole.stop[axis]
-            if n is not None:
-                own = level.transform
-                line = Transform((place.scale[n],), (place.translation[n],)).to(
-                    Transform((own.scale[axis],), (own.translation[axis],))
-                )
-                part = line.covering(Region((region.start[n],), (region.stop[n],)), (high,))
-                is_wide = region.stop[n] - region.start[n] > 1
-                margin = int(is_wide and image.axes[n].type == "space")
-                low, high = max(0, part.start[0] - margin), min(high, part.stop[0] + margin)
-            start.append(low)
-            stop.append(high)
-        yield level, Region(tuple(start), tuple(stop))
-
-
-def _in_words(pyramid: Pyramid, region: Region, numbers: Sequence[int]) -> str:
-    """Return a box as ``omezarr cache keep --box`` takes it, and the levels."""
-    count = len(pyramid.levels)
-    which = "all levels" if len(numbers) == count else "levels " + ", ".join(map(str, numbers))
-    if region == Region.whole(pyramid.levels[0].grid.shape):
-        return f"the whole image, {which}"
-    sides = zip(pyramid.axes, region.start, region.stop, pyramid.levels[0].grid.shape, strict=True)
-    parts = [f"{axis.name}={a}:{b}" for axis, a, b, size in sides if b - a < size]
-    return f"{', '.join(parts)}; {which}"

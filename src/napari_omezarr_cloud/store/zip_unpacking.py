@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_omezarr_cloud.store.zip_directory import ZipError
+from napari_omezarr_cloud.store.zip_records import ZipError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
