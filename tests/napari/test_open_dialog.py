@@ -20,8 +20,8 @@ from napari_omezarr_cloud.location import parse_location
 from napari_omezarr_cloud.napari import commands, recent
 from napari_omezarr_cloud.napari.display import display_of
 from napari_omezarr_cloud.napari.open_url import show_dialog
-from napari_omezarr_cloud.napari.profiles import profile_names
 from napari_omezarr_cloud.napari.widgets.open_dialog import OpenDialog
+from napari_omezarr_cloud.store.aws_profiles import profile_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

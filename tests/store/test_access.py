@@ -11,7 +11,6 @@ import pytest
 import napari_omezarr_cloud as noc
 from napari_omezarr_cloud.errors import (
     AccessRefusedError,
-    LinkError,
     NotFoundError,
     ServerError,
 )
@@ -139,23 +138,21 @@ def test_an_open_image_shows_no_keys(as_user: S3Server) -> None:
         assert as_user.access_key not in text
 
 
-def test_a_profile_opens_what_its_account_may_read(
-    stored: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    keys = f"aws_access_key_id={stored.access_key}\naws_secret_access_key={stored.secret_key}\n"
-    (tmp_path / "credentials").write_text(f"[lab]\n{keys}[empty]\n")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
-    link = f"s3://{stored.private}/{NAME}?endpoint={stored.endpoint}"
-
-    assert noc.open(link, profile="lab").levels[0].shape == (6, 96, 80)
-    for name in ("empty", "nobody"):
-        with pytest.raises(LinkError, match=f"profile '{name}'"):
-            noc.open(link, profile=name)
-
-
-def test_nothing_there_is_said_to_be_nothing(as_user: S3Server) -> None:
+@pytest.mark.parametrize("bucket", ["public-images", "private-images"])
+def test_nothing_there_is_said_to_be_nothing(as_user: S3Server, bucket: str) -> None:
     with pytest.raises(NotFoundError, match="Found no image"):
-        noc.open(f"s3://{as_user.public}/nothing.zarr")
+        noc.open(f"s3://{bucket}/nothing.zarr")
+    assert noc.try_access(f"s3://{bucket}/nothing.zarr").can_read is None
+
+
+def test_a_bucket_that_is_not_there_is_named_with_its_server(as_user: S3Server) -> None:
+    said = f"there is no bucket 'no-such-bucket' at {as_user.endpoint}"
+
+    with pytest.raises(NotFoundError, match=said):
+        noc.open("s3://no-such-bucket/image.zarr")
+    assert said in str(noc.try_access("s3://no-such-bucket/image.zarr"))
+    with pytest.raises(NotFoundError, match=said):
+        noc.save(noc.open(f"s3://{as_user.public}/{NAME}"), "s3://no-such-bucket/image.zarr")
 
 
 # ---- who is told what: a server that remembers --------------------------------------------------

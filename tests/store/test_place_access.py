@@ -218,6 +218,24 @@ def test_an_open_image_goes_on_after_signing_in_again(
     assert image.read(0).any()
 
 
+def test_a_bucket_in_another_region_is_found_there(web: Any) -> None:
+    server, link = web
+
+    def check(asked: Asked) -> None:
+        if "/eu-west-1/s3/" not in asked.headers.get("authorization", ""):
+            raise Refused(400, "AuthorizationHeaderMalformed", "<Region>eu-west-1</Region>")
+
+    server.check = check
+    name = parse_location(link).key.removeprefix("data/")
+    link = f"s3://data/{quote(name)}?endpoint={server.url}"
+    noc.set_access(link, "keys", access_key_id="id-of-lab", secret_access_key="secret-of-lab")
+
+    assert "its region is eu-west-1" in str(noc.try_access(link))
+    assert noc.open(link).read(1).any()
+    with pytest.raises(CloudError, match=r"in another region.*Its region is eu-west-1"):
+        noc.open(link, region="us-west-2")
+
+
 # ---- the web ------------------------------------------------------------------------------------
 
 
@@ -277,7 +295,7 @@ def test_a_token_goes_to_no_other_server(web: Any) -> None:
 @pytest.mark.parametrize("way", ["account-key", "sas", "token"])
 def test_a_container_is_entered(azure: Any, way: str) -> None:
     cloud, link = azure
-    with pytest.raises(CloudError):
+    with pytest.raises(AccessRefusedError, match="container is private, or not there"):
         noc.open(link)
     place = str(parse_location(link).parent())
     given = {"account-key": cloud.key, "sas": f"?{cloud.sas()}", "token": cloud.token}

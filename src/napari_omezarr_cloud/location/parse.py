@@ -165,8 +165,9 @@ def _parse_azure(
 
 
 def _unmistakable(place: Location, environ: Mapping[str, str]) -> Location:
-    """Say Amazon's endpoint aloud where the environment names another as the default."""
-    if place.kind == "s3" and not place.endpoint and _from(environ, _ENDPOINT_VARIABLES):
+    """Say Amazon's endpoint aloud where the environment, or its profile, may name another one."""
+    may_differ = _from(environ, (*_ENDPOINT_VARIABLES, "AWS_PROFILE"))
+    if place.kind == "s3" and not place.endpoint and may_differ:
         region = place.access.region or "us-east-1"
         return replace(place, endpoint=f"https://s3.{region}.amazonaws.com")
     return place

@@ -15,10 +15,10 @@ from napari_omezarr_cloud.location import looks_like_ome_zarr, redacted
 from napari_omezarr_cloud.napari import preferences, recent
 from napari_omezarr_cloud.napari.opening import MOST_BESIDE, progress_of
 from napari_omezarr_cloud.napari.place_access import show_access
-from napari_omezarr_cloud.napari.profiles import profile_names
 from napari_omezarr_cloud.napari.showing import Showing, give_up
 from napari_omezarr_cloud.napari.widgets.open_dialog import OpenDialog
 from napari_omezarr_cloud.pyramid.plate_opened import field_choice
+from napari_omezarr_cloud.store.aws_profiles import profile_names
 
 if TYPE_CHECKING:
     from napari_omezarr_cloud.location import Location

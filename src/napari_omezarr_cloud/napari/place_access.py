@@ -17,9 +17,9 @@ from napari_omezarr_cloud.errors import CloudError, LinkError
 from napari_omezarr_cloud.location import Location, parse_location, redacted
 from napari_omezarr_cloud.napari.background import Job
 from napari_omezarr_cloud.napari.display import display_of, retry
-from napari_omezarr_cloud.napari.profiles import profile_names
 from napari_omezarr_cloud.napari.threads import in_thread
 from napari_omezarr_cloud.napari.widgets.access_dialog import AccessDialog, AccessWish
+from napari_omezarr_cloud.store.aws_profiles import profile_names
 from napari_omezarr_cloud.store.keys import keyring_name
 from napari_omezarr_cloud.store.place_access import access_for, place_of
 

@@ -10,12 +10,12 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from napari_omezarr_cloud.errors import (
     AccessRefusedError,
     CloudError,
     CredentialsError,
+    NotFoundError,
     ServerError,
     UnreachableError,
 )
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from napari_omezarr_cloud.store.counting import Traffic
 
-__all__ = ["OpenedStore", "bucket_region", "open_store", "ways_in"]
+__all__ = ["OpenedStore", "open_store", "ways_in"]
 
 Documents = dict[str, Bytes | None]
 
@@ -80,12 +80,13 @@ async def open_store(
     refusals: list[CloudError] = []
     signed_as = ""
     empty: OpenedStore | None = None
+    is_sure = False
     for place in aliases(location):
         for anonymous, candidate in ways_in(place):
             try:
                 await ready(candidate)
                 opened = await _try(candidate, anonymous, keys, witness)
-            except (AccessRefusedError, UnreachableError, ServerError) as error:
+            except (AccessRefusedError, NotFoundError, UnreachableError, ServerError) as error:
                 refusals.append(error)
                 if not anonymous:
                     signed_as = _identity(candidate)
@@ -95,14 +96,22 @@ async def open_store(
                 moved = moved_note(location, place)
                 opened = replace(opened, location=_as_linked(opened.location, place))
                 return replace(opened, notes=(moved, *opened.notes)) if moved else opened
-            empty = empty or opened
-    if empty is not None and not any(isinstance(r, AccessRefusedError) for r in refusals):
+            if empty is None or not anonymous:
+                empty, is_sure = opened, not anonymous
+    # Strangers may be told that nothing is there; who is let in is told the truth.
+    is_sure = is_sure or not any(isinstance(r, AccessRefusedError) for r in refusals)
+    if empty is not None and is_sure:
         return empty
-    # What was said of the credentials tells more than that strangers are refused.
-    refusal = next((r for r in refusals if isinstance(r, CredentialsError)), refusals[0])
+    refusal = min(refusals, key=_telling)
     if signed_as and type(refusal) is AccessRefusedError:
         refusal.hint = f"{signed_as} may not read it, or the keys are wrong or out of date."
     raise refusal
+
+
+def _telling(error: CloudError) -> int:
+    """Rank what was said: credentials or bucket that are none, before strangers' being refused."""
+    kinds = (CredentialsError, NotFoundError)
+    return next((n for n, kind in enumerate(kinds) if isinstance(error, kind)), len(kinds))
 
 
 def _identity(location: Location) -> str:
@@ -189,10 +198,6 @@ async def _try(
             documents[key] = answer
     found = [key for key in witness if documents.get(key)]
     if errors and not found:
-        region = await _region_elsewhere(location, errors.values())
-        if region:
-            access = replace(location.access, region=region)
-            return await _try(replace(location, access=access), anonymous, keys, witness)
         raise next(iter(errors.values()))
     for key, error in errors.items():
         if may_mean_absent(error):
@@ -215,33 +220,3 @@ def _single_file(location: Location) -> tuple[Location | None, str]:
                 continue  # a folder of that name: unpacked in place
             return replace(location, key=key), "/".join(parts[number + 1 :])
     return None, ""
-
-
-async def _region_elsewhere(location: Location, errors: Iterable[CloudError]) -> str | None:
-    """Return the region of a bucket that the server said is in another one."""
-    if location.kind != "s3" or location.access.region is not None:
-        return None
-    if all(error.status != 301 for error in errors):
-        return None
-    return await bucket_region(location)
-
-
-async def bucket_region(location: Location) -> str | None:
-    """Ask AWS where a bucket lives (obstore does not follow its redirects)."""
-    from urllib.error import HTTPError
-    from urllib.request import Request, urlopen
-
-    def ask() -> str | None:
-        # Through the environment's proxy, if there is one. Refused requests say the region, too.
-        url = f"https://s3.amazonaws.com/{quote(location.bucket)}"
-        try:
-            with urlopen(Request(url, method="HEAD"), timeout=5) as answer:
-                headers = answer.headers
-        except HTTPError as error:
-            headers = error.headers
-        except OSError:
-            return None
-        region: str | None = headers.get("x-amz-bucket-region")
-        return region
-
-    return await asyncio.to_thread(ask)

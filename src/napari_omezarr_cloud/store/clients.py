@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import os
 import re
+import shlex
 import threading
 from collections import OrderedDict
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,16 @@ from napari_omezarr_cloud.errors import (
     NotFoundError,
 )
 from napari_omezarr_cloud.location import hide
+from napari_omezarr_cloud.store.aws_profiles import (
+    chosen_profile,
+    default_profile,
+    profile_named,
+    profile_names,
+)
+from napari_omezarr_cloud.store.credentials import has_variables
 from napari_omezarr_cloud.store.keys import Secrets
 from napari_omezarr_cloud.store.place_access import access_for, secrets_for
+from napari_omezarr_cloud.store.regions import known_region
 from napari_omezarr_cloud.store.way_in import headers_in
 
 if TYPE_CHECKING:
@@ -32,8 +41,11 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.store.way_in import PlaceAccess
 
-__all__ = ["build_obstore", "shared_obstore"]
+__all__ = ["build_obstore", "shared_obstore", "signs_as"]
 
+_PROFILE_LASTS = timedelta(minutes=6)
+"""obstore asks anew five minutes before the end. boto3 answers from memory while the keys are good,
+and gets others in time; it does not say for how long they are."""
 _CONNECT_S, _SILENCE_S, _REQUEST_S = 5, 20, 300
 _RETRIES: Any = {
     "max_retries": 3,
@@ -113,7 +125,7 @@ def build_obstore(location: Location, *, anonymous: bool) -> Any:
 def _s3(location: Location, anonymous: bool) -> Any:
     # One by one: some servers delete, and then fail at the form of deleting many at once.
     options: dict[str, Any] = {"skip_signature": anonymous, "disable_bulk_delete": True}
-    profile = location.access.profile or _profile_of_environment()
+    profile = _profile_of(location)
     if not anonymous and (given := secrets_for(location)):
         options["credential_provider"] = _Given(
             access_key_id=given[1]["access_key_id"],
@@ -128,6 +140,8 @@ def _s3(location: Location, anonymous: bool) -> Any:
         options["endpoint"] = location.endpoint
     region = (
         location.access.region
+        or known_region(location)
+        or (profile_named(profile).region if profile else None)
         or os.environ.get("AWS_REGION")
         or os.environ.get("AWS_DEFAULT_REGION")
         or "us-east-1"
@@ -142,33 +156,39 @@ def _s3(location: Location, anonymous: bool) -> Any:
     )
 
 
-def _profile_of_environment() -> str | None:
-    """Return the profile that AWS' own tools would use; keys in the environment come first."""
-    return None if os.environ.get("AWS_ACCESS_KEY_ID") else os.environ.get("AWS_PROFILE")
+def _profile_of(location: Location) -> str | None:
+    """Return the profile to sign with, as AWS' own tools choose it; None: keys, or another way."""
+    if location.access.profile or location.kind != "s3":
+        return location.access.profile
+    return chosen_profile() or (None if has_variables("s3") else default_profile())
 
 
-def _profile_credentials(location: Location, profile: str) -> Any:
+def signs_as(location: Location) -> bool:
+    """Tell whether requests to a settled location are signed with an AWS profile's keys."""
+    return _profile_of(location) is not None and secrets_for(location) is None
+
+
+def _profile_credentials(location: Location, profile: str) -> _OfProfile:
+    what, where = "Could not use the AWS profile", str(location)
     try:
         import boto3
-        from obstore.auth.boto3 import Boto3CredentialProvider
     except ImportError as error:
         raise LinkError(
-            "Could not use the AWS profile",
-            where=str(location),
+            what,
+            where=where,
             why="profiles are read by boto3, which is not installed",
             hint="Install it with: pip install 'napari-omezarr-cloud[aws]'.",
         ) from error
-    from botocore.exceptions import BotoCoreError
-
-    try:
-        return _OfProfile(Boto3CredentialProvider(boto3.Session(profile_name=profile)))
-    except (BotoCoreError, ValueError) as error:  # ValueError: a profile without keys
-        raise LinkError(
-            "Could not use the AWS profile",
-            where=str(location),
-            why=f"boto3 has no usable profile {profile!r}",
-            hint="See the names in ~/.aws/config.",
-        ) from error
+    names = profile_names()
+    if profile not in names:
+        why = f"there is no profile {profile!r} in ~/.aws"
+        hint = f"There are: {', '.join(names)}." if names else "`aws configure` makes one."
+        raise LinkError(what, where=where, why=why, hint=hint)
+    if not profile_named(profile).can_sign:
+        why = f"the profile {profile!r} says nothing to sign with"
+        hint = f"Give it keys: aws configure --profile {shlex.quote(profile)}."
+        raise LinkError(what, where=where, why=why, hint=hint)
+    return _OfProfile(boto3.Session(profile_name=profile))
 
 
 class _Given:
@@ -189,16 +209,29 @@ class _Key(_Given):
 
 
 class _OfProfile:
-    """Credentials of an AWS profile; they are taken out of what is shown as those typed in are."""
+    """Credentials of an AWS profile; they are taken out of what is shown as those typed in are.
 
-    def __init__(self, provider: Any) -> None:
-        self._provider = provider
+    boto3 may run a program for them, or ask a server: it is asked when they are needed, in a
+    thread of obstore's.
+    """
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._credentials: Any = None
 
     def __call__(self) -> Any:
-        found = self._provider()
-        names = ("access_key_id", "secret_access_key", "token")
-        hide(*(found[name] for name in names if found.get(name)))
-        return found
+        if self._credentials is None:
+            self._credentials = self._session.get_credentials()
+        if self._credentials is None:
+            raise ValueError("the profile leads to no keys")
+        found = self._credentials.get_frozen_credentials()
+        hide(*filter(None, (found.access_key, found.secret_key, found.token)))
+        return {
+            "access_key_id": found.access_key,
+            "secret_access_key": found.secret_key,
+            "token": found.token,
+            "expires_at": datetime.now(UTC) + _PROFILE_LASTS,
+        }
 
 
 def _gs(location: Location, anonymous: bool) -> Any:
@@ -324,7 +357,7 @@ def shared_obstore(location: Location, *, anonymous: bool) -> tuple[Any, str]:
         return build_obstore(location, anonymous=anonymous), ""
     root = replace(location, key="")
     known = tuple(sorted(i for i in os.environ.items() if i[0].upper().startswith(_VARIABLES)))
-    name = (root, anonymous, known, os.getpid())
+    name = (root, known_region(root), anonymous, known, os.getpid())
     with _lock:
         found = _shared.get(name)
         if found is None:

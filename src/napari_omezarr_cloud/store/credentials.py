@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 
 from napari_omezarr_cloud.location import hide
+from napari_omezarr_cloud.store.aws_profiles import default_profile
 
-__all__ = ["fingerprint", "has_credentials", "hide_environment"]
+__all__ = ["fingerprint", "has_credentials", "has_variables", "hide_environment"]
 
 _CREDENTIALS = {
     "s3": (
@@ -40,6 +41,11 @@ def has_credentials(kind: str) -> bool:
     """
     if kind == "gs" and Path(_GCLOUD).expanduser().is_file():
         return True
+    return has_variables(kind) or (kind == "s3" and default_profile() is not None)
+
+
+def has_variables(kind: str) -> bool:
+    """Tell whether a variable of the environment says that there is something to sign with."""
     return any(os.environ.get(name) for name in _CREDENTIALS.get(kind, ()))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from obstore.exceptions import (
@@ -35,6 +36,7 @@ __all__ = [
     "answer_code",
     "is_broken_answer",
     "may_mean_absent",
+    "tells_of_bucket",
     "translate",
 ]
 
@@ -115,6 +117,8 @@ def _ours(error: Exception, what: str, location: Location, key: str) -> CloudErr
         and _is_change(what)
     ):
         return _not_written(what, place, found[1], int(found[2]))
+    if (ours := _no_bucket(_code(str(error)), what, location, key)) is not None:
+        return ours
     if isinstance(error, FileNotFoundError):
         return NotFoundError(what, **place, why="there is nothing there", hint="Check the link.")
     if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
@@ -128,6 +132,8 @@ def _ours(error: Exception, what: str, location: Location, key: str) -> CloudErr
     if isinstance(error, NotSupportedError):
         return NoRangesError(what, **place, why="the server cannot send parts of a file")
     ours = _generic(error, what, place)
+    if "dns error" in str(error) and not location.endpoint and location.kind in _ELSEWHERE:
+        ours.hint = _ELSEWHERE[location.kind]
     if ours.status == 507 or _code(str(error)) in _FULL:
         return _full(what, place, ours.status)
     if ours.status in (401, 403) or (ours.status and _code(str(error)) in _EXPIRED | _WRONG):
@@ -151,10 +157,15 @@ _WRONG = frozenset(
 """
 _PASSED = ("request has expired", "signature not valid in the specified time frame")
 _PROVIDER = r"External \w+ credential provider: \w+: (.*)"
-_RENEW = (
-    "Renew them (“Access to this place…” in napari, `omezarr access set`, your environment, or "
-    "`aws sso login`), then try again: nothing needs to be restarted."
-)
+
+
+def _renew(location: Location) -> str:
+    profile = location.access.profile
+    login = f"aws sso login --profile {shlex.quote(profile)}" if profile else "aws sso login"
+    return (
+        f"Renew them (`{login}`, your environment, “Access to this place…” in napari, or `omezarr "
+        "access set`), then try again: nothing needs to be restarted."
+    )
 
 
 _FULL = frozenset({"InsufficientCapacity", "QuotaExceeded", "XMinioStorageFull"})
@@ -162,6 +173,50 @@ _OF_SYSTEM = r"([^:\n]+) \(os error (\d+)\)"
 """What an operating system says, and its number."""
 _NO_ROOM = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", 0), 39, 112})
 """Also Windows's own: no more room for a handle, none on the disk."""
+
+
+_NO_BUCKET = frozenset({"NoSuchBucket", "ContainerNotFound"})
+_CLOSED = frozenset({"ResourceNotFound", "PublicAccessNotPermitted"})
+"""What Azure says to strangers of private containers, and of accounts that let no strangers in."""
+_ELSEWHERE = {
+    "s3": "Is it a bucket of Amazon's? Of another server, add ?endpoint=https://… to the link.",
+    "az": "Is the name of the storage account right?",
+}
+
+
+def tells_of_bucket(error: BaseException) -> bool:
+    """Tell whether "not found" was said of the bucket, and not of the key in it."""
+    return _code(str(error)) in _NO_BUCKET | _CLOSED
+
+
+def _no_bucket(code: str, what: str, location: Location, key: str) -> CloudError | None:
+    """Return the error for a bucket or container that is not there; None where it may be."""
+    noun = "container" if location.kind == "az" else "bucket"
+    if code in _NO_BUCKET:
+        server = location.endpoint or _CLOUDS.get(location.kind, "this server")
+        if location.kind == "az" and not location.endpoint:
+            server = f"the storage account {location.account!r}"
+        return NotFoundError(
+            what,
+            where=str(location),
+            key=key,
+            status=404,
+            why=f"there is no {noun} {location.bucket!r} at {server}",
+            hint=f"Check its name, and whether that is its server: a {noun} is never made here.",
+        )
+    if location.kind == "az" and code in _CLOSED:
+        return AccessRefusedError(
+            what,
+            where=str(location),
+            key=key,
+            status=404 if code == "ResourceNotFound" else 409,
+            why=f"the {noun} is private, or not there: Azure does not say which",
+            hint=_SAY_HOW,
+        )
+    return None
+
+
+_CLOUDS = {"s3": "Amazon S3", "gs": "Google Cloud Storage"}
 
 
 def _is_change(what: str) -> bool:
@@ -200,13 +255,15 @@ def _credentials(
     text = text.partition("\n\n")[0]
     if found := re.search(_PROVIDER, text):
         why = redacted(found.group(1), location.query)[:300].rstrip(". ")
-        return CredentialsError(what, **place, why=f"signing in failed: {why}", hint=_RENEW)
+        return CredentialsError(
+            what, **place, why=f"signing in failed: {why}", hint=_renew(location)
+        )
     code = _code(text)
     answer = f"{status}, {code}" if code else str(status)
     place["status"] = status
     if code in _EXPIRED or any(words in text.lower() for words in _PASSED):
         why = f"the credentials have run out ({answer})"
-        return CredentialsError(what, **place, why=why, hint=_RENEW)
+        return CredentialsError(what, **place, why=why, hint=_renew(location))
     if code in _WRONG:
         hint = "The keys are wrong or out of date"
         hint += ", or this computer's clock is." if code == "RequestTimeTooSkewed" else "."
@@ -214,7 +271,7 @@ def _credentials(
         return CredentialsError(what, **place, why=why, hint=hint)
     if status == 401 and location.access.anonymous is False:
         why = "the server does not accept the credentials, or no longer (401)"
-        return CredentialsError(what, **place, why=why, hint=_RENEW)
+        return CredentialsError(what, **place, why=why, hint=_renew(location))
     return None
 
 
@@ -231,10 +288,15 @@ def _refused(status: int, what: str, location: Location, key: str, text: str) ->
         key=key,
         status=status,
         why=f"the server refused access ({status})",
-        hint="Is it public? If not, say how to get in: a profile, credentials in the environment, "
-        "“Access to this place…” in napari, or `omezarr access set`. A link with a token may have "
-        "expired.",
+        hint=f"Is it public? If not, {_SAY_HOW[:1].lower()}{_SAY_HOW[1:]} A link with a token may "
+        "have expired.",
     )
+
+
+_SAY_HOW = (
+    "Say how to get in: a profile, credentials in the environment, “Access to this place…” in "
+    "napari, or `omezarr access set`."
+)
 
 
 _CLOUD_MACHINE = "169.254.169.254"
@@ -252,9 +314,12 @@ def _generic(error: Exception, what: str, place: dict[str, Any]) -> CloudError:
     # Without links, whose words must not be taken for the library's.
     text = " ".join(re.sub(r"\S+://\S+", "", str(error)).lower().split())
     status = re.search(r"non-2xx status code: (\d{3})", text)
-    if "redirect without location" in text:
-        why, hint = "the bucket is in another region", "Give its region."
-        return ServerError(what, **place, status=301, why=why, hint=hint)
+    moved = 301 if "redirect without location" in text else None
+    if "authorizationheadermalformed" in text and "<region>" in text:
+        moved = 400
+    if moved:
+        why = "the bucket is in another region"
+        return ServerError(what, **place, status=moved, why=why, hint="Give its region.")
     if "requested range was invalid" in text or (status and status.group(1) == "416"):
         why = "it is shorter than where the part begins that was asked for"
         return ServerError(what, **place, status=416, why=why, hint="The file may be damaged.")

@@ -18,6 +18,7 @@ from napari_omezarr_cloud.location import Access, Location
 from napari_omezarr_cloud.location.sealed import KEYS_VARIABLE, sealed_texts
 from napari_omezarr_cloud.settings import replace_json, settings_file
 from napari_omezarr_cloud.store import keys
+from napari_omezarr_cloud.store.aws_profiles import chosen_profile, profile_named
 from napari_omezarr_cloud.store.keys import Secrets
 from napari_omezarr_cloud.store.way_in import (
     PlaceAccess,
@@ -104,7 +105,7 @@ def settled(location: Location, *, is_forced: bool = False) -> Location:
     """
     said = access_for(location)
     if said is None:
-        return location
+        return _at_profiles_server(location)
     access, query = location.access, location.query
     anonymous, profile = access.anonymous, access.profile
     if is_forced or (anonymous is None and profile is None):
@@ -118,7 +119,15 @@ def settled(location: Location, *, is_forced: bool = False) -> Location:
         access.requester_pays or said.requester_pays,
     )
     endpoint = location.endpoint or said.location.endpoint
-    return replace(location, endpoint=endpoint, query=query, access=access)
+    return _at_profiles_server(replace(location, endpoint=endpoint, query=query, access=access))
+
+
+def _at_profiles_server(location: Location) -> Location:
+    """Return a bucket at the server that its profile names, where nothing else names one."""
+    if location.kind != "s3" or location.endpoint or location.access.anonymous is True:
+        return location
+    profile = location.access.profile or chosen_profile()
+    return replace(location, endpoint=profile_named(profile).endpoint) if profile else location
 
 
 def _simple(said: PlaceAccess) -> tuple[bool | None, str | None]:

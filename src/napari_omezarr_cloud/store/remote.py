@@ -17,12 +17,13 @@ from obstore.exceptions import AlreadyExistsError, NotSupportedError, Preconditi
 from napari_omezarr_cloud.errors import (
     AccessRefusedError,
     CloudError,
+    CredentialsError,
     NotFoundError,
     ServerError,
     UnsupportedError,
 )
 from napari_omezarr_cloud.settings import settings
-from napari_omezarr_cloud.store.clients import build_obstore, shared_obstore
+from napari_omezarr_cloud.store.clients import build_obstore, shared_obstore, signs_as
 from napari_omezarr_cloud.store.counting import Traffic
 from napari_omezarr_cloud.store.credentials import fingerprint, hide_environment
 from napari_omezarr_cloud.store.disk.stamp import is_document
@@ -30,12 +31,14 @@ from napari_omezarr_cloud.store.failures import (
     NoRangesError,
     PageError,
     is_broken_answer,
+    tells_of_bucket,
     translate,
 )
 from napari_omezarr_cloud.store.gate import Gate
 from napari_omezarr_cloud.store.line import Line
 from napari_omezarr_cloud.store.place_access import changes, settled, stamp
 from napari_omezarr_cloud.store.protocol import ByteRange, Bytes, Entry
+from napari_omezarr_cloud.store.regions import find_region, known_region
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -82,6 +85,8 @@ GATE = Gate(settings().requests, Line())
 """Requests in flight of this process: as many as its line bears, and at most as set."""
 
 _BROKEN_ANSWER_TRIES = 3
+_ANEW_AFTER_S = 30.0
+"""After which a profile whose keys are refused is asked for others."""
 _MOST_DOCUMENT, _MOST_WHOLE = 2**26, 2**31 + 2**24
 """Bytes of a metadata document, and of anything else, that are read at once."""
 
@@ -123,6 +128,8 @@ class RemoteStore:
         if not anonymous:
             hide_environment()
         self._traffic.is_paid = at.access.requester_pays and not anonymous
+        self._region = known_region(at)
+        self._built_at = time.monotonic()
         self._builds += 1
 
     def _renew_if_said(self) -> None:
@@ -133,17 +140,31 @@ class RemoteStore:
         if stamp(self.location) != self._said:
             self._build(settled(self.location, is_forced=True))
 
-    def _has_renewed(self, error: CloudError, asked_with: int) -> bool:
-        """After a refusal, tell whether there are other credentials by now than it was asked with.
+    async def _is_renewed(self, error: CloudError, asked_with: int) -> bool:
+        """After a failure, tell whether it makes sense to ask again in another way.
 
         The person may have signed in elsewhere; the environment's credentials are then taken over.
+        A profile is asked for keys once more. The bucket may be in another region.
         """
-        if not isinstance(error, AccessRefusedError):
-            return False
-        self._renew_if_said()
-        if self._builds == asked_with and self._signed_with not in (None, fingerprint()):
-            self._build(self._at)
+        if isinstance(error, AccessRefusedError):
+            self._renew_if_said()
+            if self._builds == asked_with and self._may_sign_anew(error):
+                self._build(self._at)
+        elif region := await find_region(self._at, error):
+            if self._at.access.region not in (None, region):
+                error.hint = f"Its region is {region}."
+            elif self._builds == asked_with and self._region != region:
+                self._build(self._at)
         return self._builds != asked_with
+
+    def _may_sign_anew(self, error: AccessRefusedError) -> bool:
+        """Tell whether there may be other credentials by now than those that were refused."""
+        if self._signed_with is None:
+            return False
+        if self._signed_with != fingerprint():
+            return True
+        age_s = time.monotonic() - self._built_at
+        return isinstance(error, CredentialsError) and signs_as(self._at) and age_s > _ANEW_AFTER_S
 
     @property
     def where(self) -> str:
@@ -169,23 +190,22 @@ class RemoteStore:
     async def get(self, key: str, byte_range: ByteRange | None = None) -> Bytes | None:
         async with self._gate.enter(self._traffic):
             for tries_left in reversed(range(_BROKEN_ANSWER_TRIES)):
-                data: Bytes | None
+                data: Bytes | None = None
                 self._renew_if_said()
                 asked_with = self._builds
                 started = time.perf_counter()
                 try:
                     data = await self._get(key, byte_range)
-                except (FileNotFoundError, NotADirectoryError):
-                    data = None
                 except Exception as error:  # obstore's own, of many types: translated in one place
-                    # obstore retries before the first byte; an answer that breaks off is ours.
-                    if is_broken_answer(error) and tries_left:
-                        await asyncio.sleep(0.05)
-                        continue
-                    failure = translate(error, "Could not read", self._at, key)
-                    if tries_left and self._has_renewed(failure, asked_with):
-                        continue
-                    break
+                    if not _is_absent(error):
+                        # obstore retries before the first byte; an answer that breaks off is ours.
+                        if is_broken_answer(error) and tries_left:
+                            await asyncio.sleep(0.05)
+                            continue
+                        failure = translate(error, "Could not read", self._at, key)
+                        if await self._is_renewed(failure, asked_with) and tries_left:
+                            continue
+                        break
                 self._traffic.recent_s.append(time.perf_counter() - started)
                 return data
         raise failure
@@ -392,9 +412,14 @@ class RemoteStore:
                     return await request()
                 except Exception as error:  # as in get
                     failure = translate(error, what, self._at, key)
-                if not self._has_renewed(failure, asked_with):
+                if not await self._is_renewed(failure, asked_with):
                     break
         raise failure
+
+
+def _is_absent(error: Exception) -> bool:
+    """Tell whether there is nothing of that key, in a place that is there."""
+    return isinstance(error, FileNotFoundError | NotADirectoryError) and not tells_of_bucket(error)
 
 
 def _options(byte_range: ByteRange | None) -> Any:

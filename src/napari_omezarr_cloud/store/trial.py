@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.errors import AccessRefusedError, CloudError
-from napari_omezarr_cloud.store.access import bucket_region, ways_in
+from napari_omezarr_cloud.store.access import ways_in
 from napari_omezarr_cloud.store.failures import answer_code
 from napari_omezarr_cloud.store.place_access import access_for, ready, settled
 from napari_omezarr_cloud.store.protocol import ByteRange
+from napari_omezarr_cloud.store.regions import known_region
 from napari_omezarr_cloud.store.remote import RemoteStore
 
 if TYPE_CHECKING:
@@ -63,10 +64,13 @@ class AccessTrial:
     @property
     def can_write(self) -> bool | None:
         """Whether a small object could be written; None: that was not tried."""
-        return self._outcome("write")
+        written = [step.is_done for step in self.steps if step.what == "write"]
+        return written[0] if written else None
 
     def _outcome(self, what: str) -> bool | None:
-        outcomes = [step.is_done for step in self.steps if step.what == what]
+        """Return how it ended over the last way in: what was refused before is forgotten then."""
+        last = next((s.how for s in reversed(self.steps) if s.what != "write"), "")
+        outcomes = [s.is_done for s in self.steps if s.what == what and s.how == last]
         return any(outcomes) if outcomes else None
 
     @property
@@ -146,26 +150,15 @@ async def _looked(location: Location, anonymous: bool) -> list[TriedStep]:
         try:
             entries = await store.list()
         except CloudError as error:
-            if error.status == 301 and not location.access.region:
-                return await _looked_elsewhere(location, anonymous, how, error)
             steps.append(TriedStep("list", how, False, _said(error)))
         else:
             count = len(entries)
             text = f"{count:,} {'entry' if count == 1 else 'entries'}"
+            if region := known_region(location):
+                text += f"; its region is {region}"
             steps.append(TriedStep("list", how, True, text))
     steps += [step async for step in _read(store, how, entries)]
     return steps
-
-
-async def _looked_elsewhere(
-    location: Location, anonymous: bool, how: str, error: CloudError
-) -> list[TriedStep]:
-    steps = [TriedStep("list", how, False, _said(error))]
-    region = await bucket_region(location)
-    if region is None:
-        return steps
-    there = replace(location, access=replace(location.access, region=region))
-    return steps + await _looked(there, anonymous)
 
 
 async def _read(store: RemoteStore, how: str, entries: Sequence[Entry]) -> AsyncIterator[TriedStep]:

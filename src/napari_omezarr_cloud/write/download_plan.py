@@ -16,7 +16,7 @@ from napari_omezarr_cloud.errors import (
 )
 from napari_omezarr_cloud.location import aliases
 from napari_omezarr_cloud.pyramid.documents import ROOT
-from napari_omezarr_cloud.store.access import bucket_region, ways_in
+from napari_omezarr_cloud.store.access import ways_in
 from napari_omezarr_cloud.store.counting import Traffic
 from napari_omezarr_cloud.store.objects import ObjectFound, ObjectStore
 from napari_omezarr_cloud.store.place_access import ready
@@ -144,7 +144,7 @@ async def plan_download(source: Location, target: Path) -> DownloadPlan:
     for place, anonymous in _ways(source):
         try:
             await ready(place)
-            found = await _look_there(place, anonymous, source, target)
+            found = await _look(place, anonymous, source, target)
         except CloudError as error:
             errors.append(error)
             continue
@@ -174,22 +174,6 @@ def _ways(source: Location) -> Iterator[tuple[Location, bool]]:
             yield bucket, True
         for anonymous, candidate in ways_in(place):
             yield candidate, anonymous
-
-
-async def _look_there(
-    place: Location, anonymous: bool, source: Location, target: Path
-) -> DownloadPlan | None:
-    """Look, and once more where the bucket is in another region than was taken for granted."""
-    try:
-        return await _look(place, anonymous, source, target)
-    except CloudError as error:
-        if error.status != 301 or place.kind != "s3" or place.access.region is not None:
-            raise
-        region = await bucket_region(place)
-        if region is None:
-            raise
-    there = replace(place, access=replace(place.access, region=region))
-    return await _look(there, anonymous, source, target)
 
 
 async def _look(

@@ -11,8 +11,8 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QLineEdit, QSpinBox, QWidget
 from napari_omezarr_cloud.errors import WriteError
 from napari_omezarr_cloud.location import Access
 from napari_omezarr_cloud.napari.layer_saving import LayerOptions
-from napari_omezarr_cloud.napari.profiles import profile_names
 from napari_omezarr_cloud.napari.visible import level_count, level_of
+from napari_omezarr_cloud.store.aws_profiles import profile_names
 from napari_omezarr_cloud.write.codecs import CODECS
 
 if TYPE_CHECKING:
