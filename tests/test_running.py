@@ -22,7 +22,7 @@ from napari_omezarr_cloud.write import waves
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_omezarr_cloud.write.writing import Progress
+    from napari_omezarr_cloud.write.progress import Progress
 
 NOISE = np.random.default_rng(8).integers(0, 4000, (2, 10, 50, 70), "u2")
 BLOBS = filters.gaussian(NOISE[0], 1.2, preserve_range=True, channel_axis=0)

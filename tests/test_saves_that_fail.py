@@ -26,7 +26,7 @@ from napari_omezarr_cloud.write import waves
 from napari_omezarr_cloud.write.claiming import PLAN_KEY
 from napari_omezarr_cloud.write.save_plan import write_planned
 from napari_omezarr_cloud.write.target import open_target
-from napari_omezarr_cloud.write.writing import Progress
+from napari_omezarr_cloud.write.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -24,15 +24,15 @@ from napari_omezarr_cloud.pyramid.resampled import ResampledLevel
 from napari_omezarr_cloud.pyramid.stored import StoredLevel
 from napari_omezarr_cloud.store.place_access import PlaceAccess, choose_access
 from napari_omezarr_cloud.write import crew as crews
-from napari_omezarr_cloud.write import waves
+from napari_omezarr_cloud.write import hands, waves
 from napari_omezarr_cloud.write.worker import Job, packed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from napari_omezarr_cloud.write.progress import Progress
     from napari_omezarr_cloud.write.save_plan import SavePlan
-    from napari_omezarr_cloud.write.writing import Progress
 
     from .fixtures.servers import S3Server
 
@@ -266,7 +266,7 @@ def test_workers_that_cannot_be_had_are_said_in_words(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(crews, "_CONNECT_S", 0.2)
+    monkeypatch.setattr(hands, "_CONNECT_S", 0.2)
     with pytest.raises(kind, match=words):
         noc.run(image, SMOOTH, tmp_path / "a.zarr", **options)
 

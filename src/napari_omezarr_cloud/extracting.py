@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.write.boxes import Units
     from napari_omezarr_cloud.write.save_plan import SavePlan
-    from napari_omezarr_cloud.write.writing import Progress
+    from napari_omezarr_cloud.write.progress import Progress
 
 __all__ = ["extract", "plan_extract"]
 

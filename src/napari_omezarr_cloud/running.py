@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.api import Derived, Image, Labels
     from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.process import Recipe, Step
+    from napari_omezarr_cloud.write.progress import Progress
     from napari_omezarr_cloud.write.save_plan import SavePlan
-    from napari_omezarr_cloud.write.writing import Progress
 
 __all__ = ["plan_run", "run"]
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from napari_omezarr_cloud.pyramid import Pyramid
-    from napari_omezarr_cloud.write.writing import Progress
+    from napari_omezarr_cloud.write.progress import Progress
 
 __all__ = ["by_blocks", "labels_place", "plan_save", "save", "save_labels", "write_planned"]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from napari_omezarr_cloud.write.writing import Progress
+    from napari_omezarr_cloud.write.progress import Progress
 
 __all__ = ["add_measure"]
 

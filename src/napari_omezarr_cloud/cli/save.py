@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_omezarr_cloud.write.save_plan import SavePlan
-    from napari_omezarr_cloud.write.writing import Progress
+    from napari_omezarr_cloud.write.progress import Progress
 
 __all__ = ["access_of", "add_save", "add_written", "count", "numbers", "write_shown", "written_of"]
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from napari_omezarr_cloud.ngff import Axis
     from napari_omezarr_cloud.pyramid import Region, Transform
-    from napari_omezarr_cloud.write.writing import Progress
+    from napari_omezarr_cloud.write.progress import Progress
 
 __all__ = ["ENDINGS", "LayerOptions", "plan_layers", "save_layers"]
 

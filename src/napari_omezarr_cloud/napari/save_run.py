@@ -15,9 +15,10 @@ from napari_omezarr_cloud.napari.compat import begin_task
 from napari_omezarr_cloud.napari.pace import Pace
 from napari_omezarr_cloud.napari.region_text import bytes_text
 from napari_omezarr_cloud.napari.threads import in_thread
-from napari_omezarr_cloud.write.crew import Hands
+from napari_omezarr_cloud.write.hands import Hands
+from napari_omezarr_cloud.write.progress import Progress
 from napari_omezarr_cloud.write.save_plan import SavePlan, look_there, write_planned
-from napari_omezarr_cloud.write.writing import Progress, identity_of
+from napari_omezarr_cloud.write.writing import identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

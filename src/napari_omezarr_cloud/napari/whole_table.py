@@ -27,7 +27,7 @@ from napari_omezarr_cloud.napari.visible import (
 )
 from napari_omezarr_cloud.process.whole_measuring import WholeTable, plan_whole
 from napari_omezarr_cloud.pyramid import Region
-from napari_omezarr_cloud.write.writing import Progress
+from napari_omezarr_cloud.write.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

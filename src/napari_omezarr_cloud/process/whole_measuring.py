@@ -25,7 +25,7 @@ from napari_omezarr_cloud.process.regions import GROUPS, even, expanded
 from napari_omezarr_cloud.process.tally_table import wanted_of
 from napari_omezarr_cloud.process.whole_measuring_run import MeasuringRun
 from napari_omezarr_cloud.pyramid import PyramidView, Region, Transform
-from napari_omezarr_cloud.write.writing import Progress
+from napari_omezarr_cloud.write.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.process.table import Table
     from napari_omezarr_cloud.process.whole_measuring import WholeMeasuring
     from napari_omezarr_cloud.pyramid import Region
-    from napari_omezarr_cloud.write.writing import Progress
+    from napari_omezarr_cloud.write.progress import Progress
 
 __all__ = ["MeasuringRun"]
 

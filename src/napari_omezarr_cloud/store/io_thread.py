@@ -11,15 +11,17 @@ import atexit
 import os
 import threading
 import time
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from napari_omezarr_cloud.errors import WouldBlockError
+from napari_omezarr_cloud.errors import CloudError, WouldBlockError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
     from concurrent.futures import Future
 
-__all__ = ["IoThread", "forbid_waiting", "io_thread"]
+__all__ = ["IoThread", "Waits", "forbid_waiting", "io_thread"]
 
 T = TypeVar("T")
 
@@ -32,6 +34,49 @@ _SETTLE_S = 0.02
 def forbid_waiting() -> None:
     """Mark the calling thread as one that must never wait (an initializer for thread pools)."""
     _this_thread.may_not_wait = True
+
+
+class Waits:
+    """What several threads wait for, and give up together."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._futures: set[Future[Any]] = set()
+        self.are_given_up = False
+
+    def join(self) -> None:
+        """Have all that the calling thread waits for be among them (an initializer for pools)."""
+        _this_thread.waits = self
+
+    @contextmanager
+    def here(self) -> Iterator[None]:
+        """Have all that the calling thread waits for be among them, as long as this lasts."""
+        before = getattr(_this_thread, "waits", None)
+        self.join()
+        try:
+            yield
+        finally:
+            _this_thread.waits = before
+
+    def give_up(self) -> None:
+        """Let nobody wait any more: who does, or begins to, gets a ``CancelledError`` at once."""
+        with self._lock:
+            self.are_given_up = True
+            futures = list(self._futures)
+        for future in futures:
+            future.cancel()
+
+    def add(self, future: Future[Any]) -> None:
+        """Count it among them."""
+        with self._lock:
+            self._futures.add(future)
+        future.add_done_callback(self._remove)
+        if self.are_given_up:
+            future.cancel()
+
+    def _remove(self, future: Future[Any]) -> None:
+        with self._lock:
+            self._futures.discard(future)
 
 
 class IoThread:
@@ -60,6 +105,8 @@ class IoThread:
         ------
         WouldBlockError
             On the loop's own thread and in pool threads, where waiting would deadlock.
+        CancelledError
+            Of ``concurrent.futures``, if the thread's `Waits` were given up.
         """
         if getattr(_this_thread, "may_not_wait", False):
             work.close()
@@ -68,12 +115,26 @@ class IoThread:
                 why="this thread runs the engine's own work and must never wait",
                 hint="Await the data instead, or load it from an ordinary thread.",
             )
+        waits: Waits | None = getattr(_this_thread, "waits", None)
+        if waits is not None and waits.are_given_up:
+            work.close()
+            raise CancelledError
         future = self.submit(work)
+        if waits is not None:
+            waits.add(future)
         try:
             return future.result(timeout_s)
         except BaseException:
             future.cancel()
             raise
+
+    def wait_briefly(self, work: Coroutine[Any, Any, object], timeout_s: float) -> None:
+        """Run the last words of who gives up, whose waits are over; if they take long, none."""
+        future = self.submit(work)
+        try:
+            future.result(timeout_s)
+        except (TimeoutError, CloudError):
+            future.cancel()
 
     def post(self, function: Callable[..., object], *args: object) -> None:
         """Call a function on the loop soon; once the loop has ended with the program, never."""

@@ -93,14 +93,15 @@ class Blocks:
 
     def stored(self, number: int, region: Region) -> Array:
         """Return voxels that are written already."""
-        import zarr
+        from zarr import AsyncArray
         from zarr.storage import StorePath
 
         # The array's document is not there yet: until it is, nobody can open the array.
         level = self.plan.levels[number]
         place = StorePath(ZarrStore(self._store), level.path)
         document = level_document(self.plan, level)
-        pixels: Array = np.asarray(zarr.Array.from_dict(place, document)[region.slices])
+        array = AsyncArray.from_dict(place, document)
+        pixels: Array = np.asarray(io_thread().wait(array.getitem(region.slices)))
         return pixels
 
     def put(self, objects: list[tuple[str, bytes]]) -> None:

@@ -45,6 +45,9 @@ _SILENT_S = 120.0
 _SETTLE_S = 1.0
 """How long two who begin at once may need to see each other, where the server does not guard."""
 
+_RELEASE_S = 1.0
+"""How long a server may take to hear that a writer has ended."""
+
 _at_work: set[str] = set()
 """Tokens of the writers of this process."""
 
@@ -334,5 +337,5 @@ class Claim:
             self._refuse_if_lost(Notes.of(raw))
             return self._document(None)
 
-        with contextlib.suppress(CloudError):
-            io_thread().wait(exchange(self._store, PLAN_KEY, change))
+        # Unless it is said, the next one finds out by the process that is gone.
+        io_thread().wait_briefly(exchange(self._store, PLAN_KEY, change), _RELEASE_S)

@@ -15,13 +15,14 @@ import numpy as np
 from napari_omezarr_cloud.errors import ExistsError
 from napari_omezarr_cloud.ngff.omero import OWN_KEY
 from napari_omezarr_cloud.store import io_thread
-from napari_omezarr_cloud.write.crew import Hands
 from napari_omezarr_cloud.write.estimate import Estimate, estimate
+from napari_omezarr_cloud.write.hands import Hands
 from napari_omezarr_cloud.write.labels_listing import list_label
 from napari_omezarr_cloud.write.ome_tiff import write_ome_tiff
 from napari_omezarr_cloud.write.ozx import folder_nbytes, write_ozx
 from napari_omezarr_cloud.write.packed_plan import check_packing
 from napari_omezarr_cloud.write.packing import Packing, Workshop, find_packed, packed_as
+from napari_omezarr_cloud.write.progress import Progress
 from napari_omezarr_cloud.write.replacing import (
     end_replacing,
     finish_replacing,
@@ -31,7 +32,7 @@ from napari_omezarr_cloud.write.replacing import (
     staging_of,
 )
 from napari_omezarr_cloud.write.target import Found, find, open_target
-from napari_omezarr_cloud.write.writing import Progress, Writing, identity_of
+from napari_omezarr_cloud.write.writing import Writing, identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -260,7 +261,8 @@ def write_planned(
     """
     progress = Progress() if progress is None else progress
     hands = Hands(threads, workers, scheduler)
-    return _write_all(planned, overwrite, hands, on_progress or (lambda _: None), progress)
+    with progress.cancellable("Writing", str(planned.location)):
+        return _write_all(planned, overwrite, hands, on_progress or (lambda _: None), progress)
 
 
 def _list(labels: SavePlan, image: Location | None) -> tuple[str, ...]:
@@ -338,7 +340,7 @@ def _write_tree(
     ]
     try:
         writing.begin(found)
-        with hands.crew() as crew:
+        with hands.crew(progress) as crew:
             for each, labels in below:
                 _write_labels(each, labels, hands.threads, crew, tell)
                 _list(each, at)

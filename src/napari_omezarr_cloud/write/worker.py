@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import pickle
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -22,10 +24,11 @@ from napari_omezarr_cloud.store import io_thread
 from napari_omezarr_cloud.store.place_access import ready
 from napari_omezarr_cloud.write.blocks import Blocks, Source
 from napari_omezarr_cloud.write.merging import MergedLabels, Merging, NumberedLabels
-from napari_omezarr_cloud.write.writing import Progress, Writing
+from napari_omezarr_cloud.write.progress import Progress
+from napari_omezarr_cloud.write.writing import Writing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from napari_omezarr_cloud.pyramid import Index
     from napari_omezarr_cloud.write.plan import Plan
@@ -35,6 +38,8 @@ __all__ = ["Job", "Made", "label_blocks", "look", "packed", "run_task"]
 
 _AT_ONCE = 2
 """Blocks of a task under way: one is read while another is computed."""
+_LISTEN_S = 1.0
+"""How long one question to the scheduler lasts, whether the run was cancelled."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +155,6 @@ def look(raw: bytes) -> str:
 def run_task(
     raw: bytes,
     task: Task,
-    finished: Sequence[Index],
     ids: Mapping[Index, Any] | None,
 ) -> Made:
     """Do a task, and note that it is done.
@@ -161,8 +165,6 @@ def run_task(
         As `packed` returned it.
     task
         Which one.
-    finished
-        Units of it that an earlier run has written.
     ids
         For each of its blocks, the numbers of its objects in the whole image, where blocks were
         labelled.
@@ -177,18 +179,22 @@ def run_task(
     wave = here.job.waves[task.wave]
     if ids is not None:
         source = NumberedLabels(writing.store, wave, here.job.plan.dtype, ids.__getitem__)
-    progress = Progress()
-    blocks = Blocks(
-        here.job.plan,
-        source,
-        writing.store,
-        on_voxels=progress.add,
-        is_cancelled=_cancelling(here.job),
-    )
-    tree = writing.tree(blocks, wave, task, finished)
-    leaves = list(tree.leaves())
-    _side_by_side(tree.make, leaves)
-    writing.note_done(task)
+    try:
+        with _cancelled_from_afar(here.job) as progress:
+            blocks = Blocks(
+                here.job.plan,
+                source,
+                writing.store,
+                on_voxels=progress.add,
+                is_cancelled=lambda: progress.is_cancelled,
+            )
+            writing.done.look_again(task)  # a worker that was lost may have begun with it
+            tree = writing.tree(blocks, wave, task)
+            leaves = list(tree.leaves())
+            _side_by_side(tree.make, leaves, progress)
+            writing.done.note(task)
+    finally:
+        writing.done.keep(task)
     skipped = sum(map(tree.is_finished, leaves))
     return Made(len(leaves), skipped, progress.bytes_read, progress.bytes_written)
 
@@ -202,32 +208,56 @@ def label_blocks(raw: bytes, indices: Sequence[Index]) -> Made:
     merging = here.job.merging
     assert merging is not None  # noqa: S101 (for the type checker)
     writing = here.writing
-    merged = MergedLabels(
-        here.job.plan,
-        here.job.waves[0],
-        here.job.source,
-        writing.store,
-        merging,
-        _cancelling(here.job),
-    )
-    _side_by_side(merged.label, indices)
+    with _cancelled_from_afar(here.job) as progress:
+        merged = MergedLabels(
+            here.job.plan,
+            here.job.waves[0],
+            here.job.source,
+            writing.store,
+            merging,
+            lambda: progress.is_cancelled,
+        )
+        _side_by_side(merged.label, indices, progress)
     return Made(len(indices), 0, 0, 0)
 
 
-def _side_by_side(function: Callable[[Any], Any], items: Sequence[Any]) -> None:
-    with ThreadPoolExecutor(_AT_ONCE, "omezarr-write") as pool:
+def _side_by_side(function: Callable[[Any], Any], items: Sequence[Any], progress: Progress) -> None:
+    with ThreadPoolExecutor(_AT_ONCE, "omezarr-write", progress.waits.join) as pool:
         futures = [pool.submit(function, item) for item in items]
         try:
             for future in futures:
                 future.result()
         except BaseException:
+            progress.cancel()
             for future in futures:
                 future.cancel()
             raise
 
 
-def _cancelling(job: Job) -> Callable[[], bool]:
-    """Return what tells, from any thread, whether a write was cancelled."""
+@contextmanager
+def _cancelled_from_afar(job: Job) -> Iterator[Progress]:
+    """Give a progress that is cancelled when the run is, and have that end what this one waits for.
+
+    Raises
+    ------
+    WriteError
+        If it was cancelled.
+    """
     from distributed import Event, get_client
 
-    return Event(job.run, client=get_client()).is_set
+    progress, ended = Progress(), threading.Event()
+    event = Event(job.run, client=get_client())
+
+    def listen() -> None:
+        with suppress(Exception):  # without the scheduler, this process ends
+            while not ended.is_set():
+                if event.wait(_LISTEN_S):
+                    progress.cancel()
+                    return
+
+    threading.Thread(target=listen, name="omezarr-listen", daemon=True).start()
+    try:
+        with progress.cancellable("Writing", str(job.location)):
+            yield progress
+    finally:
+        ended.set()

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from napari_omezarr_cloud.errors import ChangedError, CloudError, ExistsError, WriteError
+from napari_omezarr_cloud.errors import ChangedError, CloudError, ExistsError
 from napari_omezarr_cloud.ngff import Dataset
 from napari_omezarr_cloud.ngff.writing import group_documents, image_attributes, json_bytes
 from napari_omezarr_cloud.pyramid.documents import WRITE_NOTES
 from napari_omezarr_cloud.store import io_thread
 from napari_omezarr_cloud.write.blocks import Blocks, Tree
 from napari_omezarr_cloud.write.claiming import HOW_TO_OVERWRITE, PLAN_KEY, Claim
+from napari_omezarr_cloud.write.done import Done
 from napari_omezarr_cloud.write.encoding import level_document
 from napari_omezarr_cloud.write.merging import MergedLabels, block_name
+from napari_omezarr_cloud.write.progress import Progress
 from napari_omezarr_cloud.write.target import (
     delete_half_files,
     delete_notes,
@@ -28,7 +28,7 @@ from napari_omezarr_cloud.write.target import (
 from napari_omezarr_cloud.write.waves import blocks_at_once, waves
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.pyramid import Index
@@ -40,65 +40,7 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.write.target import Found
     from napari_omezarr_cloud.write.waves import Task, Wave
 
-__all__ = ["Progress", "Writing", "identity_of", "image_documents"]
-
-
-@dataclass
-class Progress:
-    """How far a write is; changed by its threads, read by anyone."""
-
-    task_count: int = 0
-    """Pieces of work: blocks, counted once more where they are labelled first."""
-    tasks_done: int = 0
-    tasks_skipped: int = 0
-    """Of those done, which had been done before."""
-    bytes_read: int = 0
-    bytes_written: int = 0
-    """Of voxels, before compression."""
-    stage: Literal["", "packing", "sending"] = ""
-    """What is done with what is written; empty: it is being written."""
-    stage_bytes: int = 0
-    """Of it, so far."""
-    stage_nbytes: int = 0
-    is_cancelled: bool = False
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-
-    def add(self, read: int, written: int) -> None:
-        """Count bytes of voxels."""
-        with self._lock:
-            self.bytes_read += read
-            self.bytes_written += written
-
-    def enter(self, stage: Literal["packing", "sending"], nbytes: int) -> None:
-        """Begin with a stage, of so many bytes."""
-        self.stage, self.stage_bytes, self.stage_nbytes = stage, 0, nbytes
-
-    def tick(self, nbytes: int) -> None:
-        """Count bytes of a stage.
-
-        Raises
-        ------
-        WriteError
-            If it was cancelled.
-        """
-        self.stage_bytes += nbytes
-        if self.is_cancelled:
-            raise WriteError("Writing was cancelled")
-
-    def skip(self, tasks: int, *, is_done: bool = True) -> None:
-        """Count pieces of work that had been done before, unless they are counted as done."""
-        with self._lock:
-            self.tasks_done += tasks * is_done
-            self.tasks_skipped += tasks
-
-    def done(self, tasks: int) -> None:
-        """Count pieces of work that are done."""
-        with self._lock:
-            self.tasks_done += tasks
-
-    def cancel(self) -> None:
-        """Have the write end after the block that it is at."""
-        self.is_cancelled = True
+__all__ = ["Writing", "identity_of", "image_documents"]
 
 
 def image_documents(
@@ -184,8 +126,6 @@ class Writing:
         self._documents = image_documents(plan, ome, beside)
         self.identity = identity_of(plan, origin)
         self._was_image = False
-        self._done: set[str] = set()
-        self._units: dict[str, set[Index]] = {}
 
     @property
     def store(self) -> RemoteStore:
@@ -195,6 +135,11 @@ class Writing:
     @cached_property
     def _store(self) -> RemoteStore:
         return open_target(self.location)  # makes a folder: not before it is written to
+
+    @cached_property
+    def done(self) -> Done:
+        """What is done of it."""
+        return Done(self._store)
 
     @cached_property
     def claim(self) -> Claim:
@@ -229,19 +174,10 @@ class Writing:
             raise ExistsError("Nothing was written", where=str(self.location), why=why, hint=hint)
         if io_thread().wait(self.claim.take()):
             delete_half_files(self.location)
-            io_thread().wait(self._look_what_is_done())
+            self.done.look()
         elif found.names:
             io_thread().wait(delete_tree(self._store, WRITE_NOTES, but=PLAN_KEY))
         self._was_image = found.is_image
-
-    async def _look_what_is_done(self) -> None:
-        tasks, units = await asyncio.gather(
-            self._store.list(f"{WRITE_NOTES}/done"), self._store.list(f"{WRITE_NOTES}/units")
-        )
-        self._done = {entry.name for entry in tasks}
-        for entry in units:
-            task, _, start = entry.name.partition("@")
-            self._units.setdefault(task, set()).add(tuple(map(int, start.split("."))))
 
     def run(
         self,
@@ -287,13 +223,15 @@ class Writing:
     ) -> None:
         """Do what `run` does, all but deleting the notes; waits."""
         try:
-            if crew is not None:
-                crew.run(self, source, on_progress)
-            else:
-                at_once = threads or blocks_at_once(self.plan, self.waves[0])
-                with ThreadPoolExecutor(at_once, "omezarr-write") as pool:
-                    self._run_here(pool, source, on_progress)
-            self.finish()
+            with self.progress.cancellable("Writing", str(self.location)):
+                if crew is not None:
+                    crew.run(self, source, on_progress)
+                else:
+                    at_once = threads or blocks_at_once(self.plan, self.waves[0])
+                    join = self.progress.waits.join
+                    with ThreadPoolExecutor(at_once, "omezarr-write", join) as pool:
+                        self._run_here(pool, source, on_progress)
+                self.finish()
         except CloudError as error:
             if self.claim.lost is not None:
                 raise self.claim.lost from None
@@ -351,7 +289,7 @@ class Writing:
     def left(self, wave: Wave) -> Iterator[Task]:
         """Yield the tasks of a wave that are still to be done."""
         for task in wave.tasks():
-            if task.name in self._done:
+            if self.done.has(task):
                 self.progress.skip(wave.block_count_of(wave.region_of(task)))
             else:
                 yield task
@@ -364,31 +302,25 @@ class Writing:
         CloudError
             If that cannot be found out.
         """
-        io_thread().wait(self._look_what_is_done())
+        self.done.look()
         # Each block that is labelled has its faces kept.
         done = len(io_thread().wait(self._store.list(f"{WRITE_NOTES}/faces")))
         for wave in self.waves:
             for task in wave.tasks():
                 regions = [wave.region_of(task)]
-                if task.name not in self._done:
-                    at = self._units.get(task.name, ())
+                if not self.done.has(task):
+                    at = self.done.units(task)
                     regions = [unit for unit in wave.units(task) if unit.start in at] if at else []
                 done += sum(map(wave.block_count_of, regions))
         return done
 
-    def finished(self, task: Task) -> tuple[Index, ...]:
-        """Return the units of a task that an earlier run has written."""
-        return tuple(self._units.get(task.name, ()))
-
-    def tree(self, blocks: Blocks, wave: Wave, task: Task, finished: Sequence[Index]) -> Tree:
+    def tree(self, blocks: Blocks, wave: Wave, task: Task) -> Tree:
         """Return a task, to be done in this process but for the units that are finished."""
-        # What was only copied is copied again as fast as a note is written.
-        on_unit = partial(self._note_unit, task) if self.plan.block_voxels else None
-        return Tree(blocks, wave, task, frozenset(finished), on_unit)
+        return Tree(blocks, wave, task, self.done.units(task), partial(self.done.note_unit, task))
 
     def _leaves(self, blocks: Blocks, wave: Wave) -> Iterator[tuple[Tree, Index]]:
         for task in self.left(wave):
-            tree = self.tree(blocks, wave, task, self.finished(task))
+            tree = self.tree(blocks, wave, task)
             for index in tree.leaves():
                 yield tree, index
 
@@ -398,7 +330,7 @@ class Writing:
         if tree.is_finished(index):
             self.progress.skip(1, is_done=False)
         if is_last:
-            self.note_done(tree.task)
+            self.done.note(tree.task)
 
     def _run_all(
         self,
@@ -419,15 +351,8 @@ class Writing:
         except BaseException:
             self.progress.cancel()
             wait(running)
+            self.done.keep()
             raise
-
-    def note_done(self, task: Task) -> None:
-        """Note that a task need not be done again; waits."""
-        io_thread().wait(self._store.put(f"{WRITE_NOTES}/done/{task.name}", b"done"))
-
-    def _note_unit(self, task: Task, start: Index) -> None:
-        name = f"{task.name}@{'.'.join(map(str, start))}"
-        io_thread().wait(self._store.put(f"{WRITE_NOTES}/units/{name}", b"done"))
 
     def _reap(
         self, running: set[Future[None]], on_progress: Callable[[Progress], None]
@@ -466,8 +391,7 @@ class Writing:
             for key, raw in group.items():
                 await self._store.put(key, raw)
 
-        if self.progress.is_cancelled:
-            raise WriteError("Writing was cancelled", where=str(self.location))
+        self.progress.check(str(self.location))
         io_thread().wait(end())
 
     def clear(self) -> None:

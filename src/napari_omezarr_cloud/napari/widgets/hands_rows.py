@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QSpinBox
 
-from napari_omezarr_cloud.write.crew import Hands
+from napari_omezarr_cloud.write.hands import Hands
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QFormLayout, QWidget
