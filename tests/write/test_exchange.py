@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -85,9 +86,11 @@ def test_what_the_change_refuses_is_not_written(store: RemoteStore) -> None:
         raise WriteError("No")
 
     with pytest.raises(WriteError, match="No"):
-        io_thread().wait(exchange(store, "zarr.json", refuse))
+        io_thread().wait(exchange(store, "gone/zarr.json", refuse))
 
-    assert read(store, "zarr.json") is None
+    assert read(store, "gone/zarr.json") is None
+    # Of an image that has been moved away, no empty folder comes back.
+    assert store.location.kind != "file" or not os.listdir(store.location.key)
 
 
 def test_no_change_writes_nothing(store: RemoteStore) -> None:

@@ -61,6 +61,8 @@ async def exchange(
         If it cannot be read or written.
     """
     if store.location.kind == "file":
+        if await store.get(key) is None:
+            change(None)  # what is not to be made must not leave the folder of a lock
         async with _locked(Path(store.location.key, key)):
             await _written(store, key, change)
         return ()

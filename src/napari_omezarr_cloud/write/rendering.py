@@ -63,15 +63,19 @@ async def read_omero(store: ByteStore, location: Location) -> StoredOmero:
         held = HeldOmero(group.attributes.get("omero"))
         return StoredOmero(group.key, held, f"it has no {group.key}, only a copy of it")
     held = omero_in(document, where=store.where, key=group.key)
-    return StoredOmero(group.key, held, await asyncio.to_thread(_obstacle, location))
+    return StoredOmero(group.key, held, await asyncio.to_thread(_obstacle, location, group.key))
 
 
-def _obstacle(location: Location) -> str:
+def _obstacle(location: Location, key: str) -> str:
     """Return why nothing can be written there, if that can be told without asking a server."""
     if any(part.lower().endswith((".zip", ".ozx")) for part in location.key.split("/")):
         return "it is in a zip file, which cannot be changed in place"
     if location.kind == "file":
-        return "" if os.access(location.key, os.W_OK) else "its folder is not yours to write"
+        if not os.access(location.key, os.W_OK):
+            return "its folder is not yours to write"
+        # It would be replaced as a whole, which the folder alone decides.
+        is_mine = os.access(os.path.join(location.key, key), os.W_OK)
+        return "" if is_mine else f"its {key} is write-protected"
     try:
         open_target(location)
     except CloudError as error:
