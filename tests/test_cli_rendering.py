@@ -121,22 +121,33 @@ def test_a_colour_takes_the_place_of_a_colormap(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "setting",
-    ["0.color=red", "0.window=5:5", "0.window=1", "0.active=maybe", "x.name=a", "z=-1", "q=1", ""],
+    ("setting", "said"),
+    [
+        ("0.color=red", "'0.color=red': a colour of six hexadecimal digits"),
+        ("0.window=5:5", "a lower and a higher number"),
+        ("0.window=1", "a lower and a higher number"),
+        ("0.active=maybe", "yes or no"),
+        ("z=-1", "the number of a plane"),
+        ("x.name=a", "is no KEY=VALUE"),
+        ("q=1", "is no KEY=VALUE"),
+        ("", "is no KEY=VALUE"),
+    ],
 )
 def test_settings_that_make_no_sense(
-    folder: Path, setting: str, capsys: pytest.CaptureFixture[str]
+    folder: Path, setting: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
         run(folder, "--set", setting)
 
     assert caught.value.code == 2
-    assert "is no KEY=VALUE" in capsys.readouterr().err
+    assert said in capsys.readouterr().err
 
 
 def test_what_cannot_be_done_says_why(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(folder, "--set", "7.name=a", "--yes") == 1
     assert "There is no channel 7: the image has 3" in capsys.readouterr().err
+    assert run(folder, "--set", "z=99", "--yes") == 1
+    assert "There is no z 99: the image has" in capsys.readouterr().err
     assert run(folder, "--former", "--yes") == 1
     assert "has not changed them" in capsys.readouterr().err
     assert run(folder, "--keep") == 1

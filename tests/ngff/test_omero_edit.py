@@ -65,7 +65,7 @@ def test_what_is_changed_is_written_and_all_else_stays() -> None:
         "channel 0 “nuclei”, name: DAPI → nuclei",
         "channel 0 “nuclei”, colour: 0000ff → FF0000",
         "channel 0 “nuclei”, shown: yes → no",
-        "channel 0 “nuclei”, contrast limits: 10.0 to 900 → 12.5 to 70000",
+        "channel 0 “nuclei”, contrast limits: 10 to 900 → 12.5 to 70000",
         "channel 0 “nuclei”, range of the contrast slider: 0 to 65535 → 0 to 70000",
         "channel 1 “488”, colour: #00FF00 → 00FF00",
         "channel 1 “488”, contrast limits: 5 to 50 → -3 to 50",
@@ -73,6 +73,16 @@ def test_what_is_changed_is_written_and_all_else_stays() -> None:
         "channel 1 “488”, shown: not stated → yes",
         "image, z shown first: not stated → 3",
     ]
+
+
+def test_numbers_are_told_with_as_many_digits_as_tell_them_apart() -> None:
+    def seen(start: float, end: float) -> object:
+        return {"channels": [{"window": {"start": start, "end": end}}]}
+
+    (change,) = omero_changes(seen(5, 9), seen(29.990000000000236, 1080.010000000475))
+    assert change.after == "29.99 to 1080.01"
+    (change,) = omero_changes(seen(1, 2.0), seen(1, 2.0000000001))
+    assert (change.before, change.after) == ("(1, 2.0)", "(1, 2.0000000001)")
 
 
 def test_the_same_look_changes_nothing_however_it_is_spelt() -> None:

@@ -14,6 +14,7 @@ from napari_omezarr_cloud.errors import ChangedError, WriteError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from napari_omezarr_cloud.api import Image
     from napari_omezarr_cloud.ngff.omero import Channel, Rendering
     from napari_omezarr_cloud.rendering import RenderingPlan
 
@@ -64,15 +65,16 @@ def _setting(text: str) -> tuple[int | None, str, Any]:
     """Return channel, field and value of ``0.color=FF8000``."""
     key, _, value = text.partition("=")
     number, dot, name = key.partition(".")
+    if key not in _PLANES and not (number.isdecimal() and dot and name in _FIELDS):
+        hint = f"KEY=VALUE, with a KEY of {_KEYS}"
+        raise argparse.ArgumentTypeError(f"{text!r} is no {hint}")
     try:
-        if not dot:
-            return None, {"z": "default_z", "t": "default_t"}[key], _plane(value)
-        if not number.isdecimal():
-            raise ValueError
+        if key in _PLANES:
+            return None, _PLANES[key], _plane(value)
         return int(number), *_FIELDS[name](value)
     except (KeyError, ValueError):
-        hint = f"KEY=VALUE, with a KEY of {_KEYS}"
-        raise argparse.ArgumentTypeError(f"{text!r} is no {hint}") from None
+        wanted = _WANTED[name or key]
+        raise argparse.ArgumentTypeError(f"{text!r}: {wanted} was expected") from None
 
 
 def _plane(text: str) -> int:
@@ -114,6 +116,18 @@ _FIELDS: dict[str, Callable[[str], tuple[str, Any]]] = {
 }
 
 
+_PLANES = {"z": "default_z", "t": "default_t"}
+_WANTED = {
+    "color": "a colour of six hexadecimal digits, FF8000,",
+    "window": "a lower and a higher number, 100:2000,",
+    "name": "a name",
+    "active": "yes or no",
+    "inverted": "yes or no",
+    "z": "the number of a plane, counted from 0,",
+    "t": "the number of a time point, counted from 0,",
+}
+
+
 def _rendering(given: argparse.Namespace) -> int:
     from napari_omezarr_cloud import api, rendering
 
@@ -131,7 +145,9 @@ def _rendering(given: argparse.Namespace) -> int:
 
     def planned() -> RenderingPlan:
         stored = rendering.stored_rendering(image)
-        return stored.plan_former() if given.former else stored.plan(_changed(shown, given.set))
+        return (
+            stored.plan_former() if given.former else stored.plan(_changed(image, shown, given.set))
+        )
 
     while True:
         plan = planned()
@@ -170,12 +186,19 @@ def _is_allowed(given: argparse.Namespace, plan: RenderingPlan) -> bool:
     return answer.strip().lower() in ("y", "yes")
 
 
-def _changed(shown: Rendering, settings: Sequence[tuple[int | None, str, Any]]) -> Rendering:
+def _changed(
+    image: Image, shown: Rendering, settings: Sequence[tuple[int | None, str, Any]]
+) -> Rendering:
     from napari_omezarr_cloud.ngff import Window
 
+    counts = dict(zip((axis.name for axis in image.axes), image.levels[0].shape, strict=True))
     channels: list[Channel] = list(shown.channels)
     for number, name, value in settings:
         if number is None:
+            axis = name.removeprefix("default_")
+            if value >= counts.get(axis, 1):
+                count = f"the image has {counts.get(axis, 1)}, counted from 0"
+                raise WriteError(f"There is no {axis} {value}", why=count)
             shown = replace(shown, **{name: value})
             continue
         if number >= len(channels):

@@ -214,7 +214,10 @@ def _is_same(one: object, other: object) -> bool:
 
 
 def _texts(place: _Place, old: Mapping[_Place, object], new: Mapping[_Place, object]) -> list[str]:
-    return [_text(values[place]) if place in values else "" for values in (old, new)]
+    texts = [_text(values[place]) if place in values else "" for values in (old, new)]
+    if texts[0] == texts[1]:  # they differ beyond the digits that are shown
+        return [shown(values[place]) for values in (old, new)]
+    return texts
 
 
 def _text(value: object) -> str:
@@ -224,6 +227,8 @@ def _text(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, str):
         return plain_text(value) or "(blank)"
+    if isinstance(value, float):
+        return f"{value:.6g}"
     return shown(value)
 
 
