@@ -61,6 +61,12 @@ def region_of_box(
         is_counted = units == "pixel" or axes[n].type == "channel"
         low, high = given if isinstance(given, tuple | list) else (given, None)
         is_one = not isinstance(given, tuple | list)
+        if not all(end is None or math.isfinite(end) for end in (low, high)):
+            hint = "Leave an end out to go as far as the image does."
+            raise RegionError(what, why=f"{name} has an end that is no number", hint=hint)
+        if low is not None and high is not None and high < low:
+            hint = f"Write {name}={high:g}:{low:g}."
+            raise RegionError(what, why=f"{name} ends before it begins", hint=hint)
         if is_counted:
             low = low if low is None else math.floor(low)
             high = low + 1 if is_one and low is not None else high

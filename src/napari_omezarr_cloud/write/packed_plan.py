@@ -114,7 +114,9 @@ def tiff_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
         raise WriteError(
             "Could not plan the image",
             why=f"its voxels are {kind.name}, which OME-TIFF has not",
-            hint="Write OME-Zarr, a folder or one .ozx file.",
+            hint="Convert them to numbers first."
+            if kind.kind == "c"
+            else "Write OME-Zarr, a folder or one .ozx file.",
         )
     return np.dtype(wider)
 
