@@ -268,11 +268,19 @@ def test_a_box_on_turned_axes_is_the_box_on_screen(viewer: Any, qtbot: Any) -> N
     viewer.dims.order = (1, 0, 2)
     viewer.dims.set_current_step(1, 7)
     corners = np.array([[2, 7, 4], [2, 7, 9], [6, 7, 9], [6, 7, 4]])
-    viewer.layers.selection = {viewer.add_shapes([corners], shape_type="rectangle"), image}
+    shapes = viewer.add_shapes([corners], shape_type="rectangle")
+    viewer.layers.selection = {shapes, image}
 
     (made,) = take(viewer, qtbot)
 
     np.testing.assert_array_equal(made.data, image.data[2:7, 7:8, 4:10])
+
+    # On the usual axes again it is the box that was drawn, through all that it does not bound.
+    viewer.layers.remove(made)
+    viewer.dims.order = (0, 1, 2)
+    viewer.layers.selection = {shapes, image}
+    (turned,) = take(viewer, qtbot)
+    np.testing.assert_array_equal(turned.data, image.data[2:7, :, 4:10])
 
 
 def test_in_3d_it_is_the_whole_volume_or_what_lies_behind_the_rectangle(

@@ -126,9 +126,8 @@ def plan_box(viewer: Any, spans: Spans | None = None) -> BoxPlan:
     viewer
         With a window.
     spans
-        The box in the world, for each axis on screen in the order of the screen. None: what is in
-        view. If that does not fit at full resolution, it is no deeper than the view is wide, around
-        what the camera turns around.
+        The box in the world. None: what is in view. If that does not fit at full resolution, it is
+        no deeper than the view is wide, around what the camera turns around.
 
     Raises
     ------

@@ -22,11 +22,11 @@ def is_shapes(layer: Any) -> bool:
 
 
 def rectangle_spans(viewer: Any, shapes: Any) -> Spans:
-    """Return the box of a shapes layer's rectangle, on the axes that are on screen.
+    """Return the box around a shapes layer's rectangle.
 
     Of several rectangles it is the last one of those selected, else the last one drawn. Along an
-    axis on screen in which it has no extent (3-D, or an axis the layer does not have) it goes
-    through everything.
+    axis on screen in which it has no extent (3-D, an axis the layer does not have, or one that was
+    not on screen when it was drawn) it goes through everything.
 
     Raises
     ------
@@ -42,18 +42,18 @@ def rectangle_spans(viewer: Any, shapes: Any) -> Spans:
         raise OperationError(
             "Could not take the box",
             why=f"{why} “{shapes.name}”",
-            hint="Draw or select a rectangle; or select images only, to take what is in view.",
+            hint="Draw or select a rectangle there.",
         )
     corners = np.asarray(shapes.data[taken[-1]], float)
     world = np.array([shapes.data_to_world(corner) for corner in corners])
     low, high = world.min(axis=0), world.max(axis=0)
     offset = viewer.dims.ndim - shapes.ndim
-    return [_span(viewer, d, low, high, d - offset) for d in viewer.dims.displayed]
+    ends = zip(low.tolist(), high.tolist(), strict=True)
+    extents = {offset + own: (a, b) for own, (a, b) in enumerate(ends) if b > a}
+    return {d: _through(viewer, d) for d in viewer.dims.displayed} | extents
 
 
-def _span(viewer: Any, axis: int, low: Any, high: Any, own: int) -> tuple[float, float]:
-    if own >= 0 and high[own] > low[own]:
-        return float(low[own]), float(high[own])
+def _through(viewer: Any, axis: int) -> tuple[float, float]:
     first, last = (float(ends[axis]) for ends in viewer.layers.extent.world)
     margin = last - first + 1.0  # every layer well inside, voxels and all
     return first - margin, last + margin

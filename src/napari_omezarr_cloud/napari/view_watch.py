@@ -14,6 +14,7 @@ _RHYTHM_MS = 100
 _LAYER_EVENTS = (
     "set_data",  # another level, another slice, other pixels
     "data",
+    "highlight",  # of shapes: another one is selected
     "name",
     "scale",
     "translate",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,8 +34,8 @@ __all__ = [
     "visible_region",
 ]
 
-Spans = Sequence[tuple[float, float]]
-"""A box of the world: from where to where, for each axis on screen, in the order of the screen."""
+Spans = Mapping[int, tuple[float, float]]
+"""A box of the world: from where to where, by the number of the axis; all that are on screen."""
 
 _ROUNDING = 1e-6
 """In voxels: an edge that is off by rounding must not let one more voxel in."""
@@ -58,7 +58,8 @@ class VisibleRegion:
 
     level: LayerLevel
     region: Region
-    """Voxels of that level, half-open; one voxel thick along the axes that are not on screen."""
+    """Voxels of that level, half-open; one voxel thick along the axes that are not on screen,
+    unless a box of the world that was asked for has an extent there."""
     displayed: tuple[int, ...]
     """Axes of the layer that are on screen, ascending; the colours of RGB are not among them."""
     pixel_um: tuple[float | None, ...]
@@ -218,10 +219,12 @@ def _region(
     if spans is None and viewer.dims.ndisplay == 2:
         spans = _spans_on_screen(viewer)
     box = None if spans is None else box_in_data(viewer, layer, spans)
+    offset = viewer.dims.ndim - layer.ndim
+    bounded = {*displayed, *(d - offset for d in spans or ())}
     plane_at = _nearest_plane if view_of(layer) is None else _plane_of_ours
     start, stop = [0] * len(level.shape), list(level.shape)
     for axis in range(layer.ndim):
-        if axis not in displayed:
+        if axis not in bounded:
             # napari draws nothing of a layer that ends before the slider's position.
             if not 0 <= np.round(at[axis]) <= finest[axis] - 1:
                 return None
@@ -242,15 +245,16 @@ def _spans_on_screen(viewer: Any) -> Spans:
     camera, cell = viewer.scene.camera, viewer.canvas.viewbox_size(viewer.layers)
     halves = [float(pixels) / camera.zoom / 2 for pixels in cell]
     centre = [float(at) for at in camera.center[-2:]]
-    return [(at - half, at + half) for at, half in zip(centre, halves, strict=True)]
+    ends = [(at - half, at + half) for at, half in zip(centre, halves, strict=True)]
+    return dict(zip(viewer.dims.displayed, ends, strict=True))
 
 
 def box_in_data(viewer: Any, layer: Any, spans: Spans) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Return the box, in data coordinates, around the corners of a box of the world."""
     corners = []
-    for corner in itertools.product(*spans):
+    for corner in itertools.product(*spans.values()):
         world = np.array(viewer.dims.point, float)
-        world[list(viewer.dims.displayed)] = corner
+        world[list(spans)] = corner
         corners.append(layer.world_to_data(world))
     return np.min(corners, axis=0), np.max(corners, axis=0)
 
