@@ -84,7 +84,7 @@ def test_what_is_there_is_named_and_overwritten_only_when_told(
 
     assert main(["save", source, target, "--channels", "0"]) == 1
     said = capsys.readouterr().err
-    assert "something is there already (an image “source”)" in said
+    assert "something is there already (an image “cells”)" in said
     assert "--overwrite" in said
     assert noc.open(target).read(0).shape == (3, 40, 50)
 

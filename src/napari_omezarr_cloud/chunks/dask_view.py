@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 from napari_omezarr_cloud.chunks.engine import Engine, engine
 from napari_omezarr_cloud.pyramid import PyramidView, Region
+
+if TYPE_CHECKING:
+    from napari_omezarr_cloud.location import Location
 
 __all__ = ["LevelReader", "dask_array", "reader_of"]
 
@@ -31,6 +34,11 @@ class LevelReader:
         self.ndim = grid.ndim
         self.chunks = grid.chunks
         self._engine = reader
+
+    @property
+    def places(self) -> frozenset[Location]:
+        """Where its voxels come from."""
+        return self.view.level(self.number).places
 
     def __getitem__(self, item: Any) -> npt.NDArray[Any]:
         """Return the voxels of a numpy-style index (integers and slices); blocks.

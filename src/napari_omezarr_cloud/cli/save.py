@@ -77,7 +77,7 @@ def add_written(verb: argparse.ArgumentParser, link_help: str) -> None:
         default="blosc",
         help="compression (default: blosc)",
     )
-    verb.add_argument("--overwrite", action="store_true", help="delete what is there")
+    verb.add_argument("--overwrite", action="store_true", help="replace the image that is there")
     verb.add_argument(
         "--estimate", action="store_true", help="say what would be written, and write nothing"
     )

@@ -17,7 +17,12 @@ from napari_omezarr_cloud.napari.region_text import bytes_text
 from napari_omezarr_cloud.napari.threads import in_thread
 from napari_omezarr_cloud.write.hands import Hands
 from napari_omezarr_cloud.write.progress import Progress
-from napari_omezarr_cloud.write.save_plan import SavePlan, look_there, write_planned
+from napari_omezarr_cloud.write.save_plan import (
+    SavePlan,
+    look_there,
+    why_not_overwritten,
+    write_planned,
+)
 from napari_omezarr_cloud.write.writing import identity_of
 
 if TYPE_CHECKING:
@@ -46,8 +51,8 @@ class Occupied:
     """How much of the same is done, in words."""
     beside: str = ""
     """What lies beside it and was to take its place, as a sentence."""
-    may_overwrite: bool = True
-    """Whether it is a Zarr or the beginning of one: a folder of other files is left alone."""
+    why_not: str = ""
+    """Why it cannot be overwritten, as part of a sentence; empty: it can be."""
 
 
 class SaveRun(QObject):
@@ -193,14 +198,17 @@ def look(planned: SavePlan) -> Occupied | None:
         share = "" if planned.packing else _share_done(planned)
         what = "the beginning of this same save" + f" ({share})" * bool(share)
         return Occupied(where, what, is_same=True, share=share)
+    why_not = why_not_overwritten(planned, found)
     if found.is_unfinished:
-        return Occupied(where, "the beginning of another save, which did not end")
+        what = "the beginning of another save, which did not end"
+        return Occupied(where, what, why_not=why_not)
     if found.is_file and planned.packing is not None:
-        return Occupied(where, _image_in_words(planned.location) or "a file of this name")
-    if found.is_image:
-        what = _image_in_words(planned.location) or found.in_words()
+        what = _image_in_words(planned.location) or "a file of this name"
+        return Occupied(where, what, why_not=why_not)
+    if found.is_image and not why_not:
+        what = _image_in_words(planned.location, found) or found.in_words()
         return Occupied(where, what, beside=_beside(found, planned))
-    return Occupied(where, found.in_words(), may_overwrite=False)
+    return Occupied(where, found.in_words(), why_not=why_not)
 
 
 def _beside(found: Found, planned: SavePlan) -> str:
@@ -217,7 +225,7 @@ def _share_done(planned: SavePlan) -> str:
     return f"{writing.count_done():,} of {writing.task_count:,} blocks are done"
 
 
-def _image_in_words(location: Location) -> str:
+def _image_in_words(location: Location, found: Found | None = None) -> str:
     try:
         image = open_image(location)
     except CloudError:
@@ -225,4 +233,8 @@ def _image_in_words(location: Location) -> str:
     shape = " × ".join(map(str, image.levels[0].shape))
     axes = "".join(axis.name for axis in image.axes)
     labels = ", ".join(each.name for each in image.labels)
-    return f"the image “{image.name}” ({axes} {shape})" + (f" with labels {labels}" * bool(labels))
+    tables = [] if found is None or found.contents is None else found.contents.tables
+    names = ", ".join(path.rpartition("/")[2] for path in tables)
+    below = [f"labels {labels}"] * bool(labels) + [f"tables {names}"] * bool(names)
+    held = f" with {' and '.join(below)}" if below else ""
+    return f"the image “{image.name}” ({axes} {shape}){held}"

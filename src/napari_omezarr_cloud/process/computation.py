@@ -16,6 +16,7 @@ from napari_omezarr_cloud.pyramid import Grid, Level, PyramidView, Region, Trans
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.process.operation import ObjectValues
 
 __all__ = [
@@ -216,6 +217,11 @@ class Computation:
     def is_patched(self) -> bool:
         """Whether the whole depends on everything, so that a part of it is another picture."""
         return self.compute.halo is None or any(is_patched(s.level) for s in self.sources)
+
+    @property
+    def places(self) -> frozenset[Location]:
+        """Where the chunks of all sources come from at last."""
+        return frozenset().union(*(source.level.places for source in self.sources))
 
     def result_grid(self) -> tuple[Grid, Transform]:
         """Return the result's grid, and where it lies."""

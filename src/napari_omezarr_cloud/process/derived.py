@@ -41,6 +41,7 @@ from napari_omezarr_cloud.pyramid import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.ngff import Axis
 
 __all__ = ["DerivedLevel", "PatchLevel", "derive"]
@@ -113,6 +114,11 @@ class DerivedLevel:
             while len(self._patches) > _PATCHES:
                 self._patches.popitem(last=False)
             return patch
+
+    @property
+    def places(self) -> frozenset[Location]:
+        """Where its chunks come from."""
+        return self.computation.places
 
     def jobs(self, indices: Sequence[Index]) -> Iterable[tuple[Index, ...]]:
         """Group neighbours: one call on their union looks around once instead of once per chunk.
@@ -204,6 +210,11 @@ class PatchLevel:
             t + s * a for t, s, a in zip(whole.translation, whole.scale, region.start, strict=True)
         )
         self.transform = Transform(whole.scale, first)
+
+    @property
+    def places(self) -> frozenset[Location]:
+        """Where its chunks come from."""
+        return self._computation.places
 
     def jobs(self, indices: Sequence[Index]) -> Iterable[tuple[Index, ...]]:
         """Return the one chunk there is."""

@@ -19,6 +19,7 @@ from napari_omezarr_cloud.pyramid.transform import Transform
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.pyramid.region import Index
 
 __all__ = ["WidenedLevel", "placed_beside"]
@@ -81,6 +82,11 @@ class WidenedLevel:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, key=new_key())
+
+    @property
+    def places(self) -> frozenset[Location]:
+        """Where its chunks come from."""
+        return self._inner.places
 
     def jobs(self, indices: Sequence[Index]) -> Iterable[tuple[Index, ...]]:
         """Group chunks that are best produced in one go."""

@@ -146,7 +146,14 @@ def assembled(
     at_least
         Voxels along y and x that a cell must hold.
     """
-    mosaic = lay_out(tile_in, first.pyramid, counts, at_least=at_least, notes=holder.notes)
+    mosaic = lay_out(
+        tile_in,
+        first.pyramid,
+        counts,
+        place=opened.location,
+        at_least=at_least,
+        notes=holder.notes,
+    )
     return mosaic, PlateLabels(opened, holder, first, mosaic, tile_in, counts)
 
 

@@ -10,6 +10,7 @@ from napari_omezarr_cloud.pyramid.level import Absent, Chunk, Level, Runner, new
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
+    from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.pyramid.region import Index
 
 __all__ = ["GuessedLevel"]
@@ -35,6 +36,11 @@ class GuessedLevel:
         self.key = new_key()
         self.name, self.grid, self.transform = inner.name, inner.grid, inner.transform
         self._inner, self._is_other = inner, is_other
+
+    @property
+    def places(self) -> frozenset[Location]:
+        """Where its chunks come from."""
+        return self._inner.places
 
     def jobs(self, indices: Sequence[Index]) -> Iterable[tuple[Index, ...]]:
         """Group chunks that are best produced in one go."""

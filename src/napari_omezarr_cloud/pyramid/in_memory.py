@@ -11,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_omezarr_cloud.errors import OperationError
+from napari_omezarr_cloud.pyramid.array_places import places_of_array
 from napari_omezarr_cloud.pyramid.level import Chunk, Grid, Pyramid, Runner, new_key
 from napari_omezarr_cloud.pyramid.transform import Transform
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.ngff import Axis
     from napari_omezarr_cloud.pyramid.region import Index
 
@@ -50,6 +52,11 @@ class ArrayLevel:
             why="it is in the memory of this one",
             hint="Save it first, and run on what was saved; or run without workers.",
         )
+
+    @property
+    def places(self) -> frozenset[Location]:
+        """Where its chunks come from."""
+        return places_of_array(self._array)
 
     def jobs(self, indices: Sequence[Index]) -> Iterable[tuple[Index, ...]]:
         """Take each chunk by itself."""

@@ -19,6 +19,7 @@ from napari_omezarr_cloud.pyramid.region import Index, Region, chunk_region, chu
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.ngff import Affine, Axis
     from napari_omezarr_cloud.pyramid.transform import Transform
 
@@ -124,6 +125,14 @@ class Level(Protocol):
     @property
     def is_derived(self) -> bool:
         """Computed, so cheaper to lose than what came over the network."""
+        ...
+
+    @property
+    def places(self) -> frozenset[Location]:
+        """Where its chunks come from at last: arrays, or groups that hold them somewhere below.
+
+        Empty for what is in memory only.
+        """
         ...
 
     def jobs(self, indices: Sequence[Index]) -> Iterable[tuple[Index, ...]]:

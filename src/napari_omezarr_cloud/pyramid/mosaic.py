@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.pyramid.region import Index
 
 __all__ = ["MosaicLevel", "MosaicNotes", "Tile", "Tiles", "lay_out", "plane_axes"]
@@ -91,6 +92,7 @@ class MosaicLevel:
         counts: tuple[int, int],
         origin: tuple[float, float],
         notes: MosaicNotes,
+        place: Location,
     ) -> None:
         """Lay out tiles.
 
@@ -110,9 +112,12 @@ class MosaicLevel:
             What is taken from the translation of y and x.
         notes
             Takes what is seen of tiles.
+        place
+            Where all tiles lie somewhere below.
         """
         self.key = new_key()
         self._number, self._tiles, self._cells, self._notes = number, tiles, cells, notes
+        self._place = place
         self._axes = tuple(axis.name for axis in model.axes)
         self._at = plane_axes(model)
         own = model.levels[number]
@@ -129,6 +134,11 @@ class MosaicLevel:
         self.transform = Transform(tuple(scale), tuple(shift))
         # Chunks that are put together of a tile's are cheaper to lose than those, which are kept.
         self.is_derived = any(axis.chunks[number] < axis.pitches[number] for axis in cells)
+
+    @property
+    def places(self) -> frozenset[Location]:
+        """Where its chunks come from."""
+        return frozenset((self._place,))
 
     def jobs(self, indices: Sequence[Index]) -> Iterable[tuple[Index, ...]]:
         """Take each chunk by itself."""
@@ -274,6 +284,7 @@ def lay_out(
     model: Pyramid,
     counts: tuple[int, int],
     *,
+    place: Location,
     at_least: tuple[int, int] = (0, 0),
     beside: Pyramid | None = None,
     over: Pyramid | None = None,
@@ -290,6 +301,8 @@ def lay_out(
         Pyramid of one of them, which gives levels, axes, dtype and size of the cells.
     counts
         Rows and columns.
+    place
+        Where all tiles lie somewhere below: of the plate, or well.
     at_least
         Voxels along y and x of level 0 that a cell must hold; smaller tiles lie at its corner.
     beside, over
@@ -320,7 +333,7 @@ def lay_out(
         axes.append(cell_axis(sizes, chunks, scales, length))
     cells = (axes[0], axes[1])
     stored = [
-        MosaicLevel(number, tiles, model, cells, counts, origin, notes)
+        MosaicLevel(number, tiles, model, cells, counts, origin, notes, place)
         for number in range(len(model.levels))
     ]
     return Pyramid(

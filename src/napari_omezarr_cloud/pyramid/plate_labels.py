@@ -153,7 +153,12 @@ class PlateLabels:
             beneath = cache(partial(self._tile, each.name, model))
             try:
                 pyramid = lay_out(
-                    beneath, each.pyramid, self._counts, beside=at.pyramid, over=self._mosaic
+                    beneath,
+                    each.pyramid,
+                    self._counts,
+                    place=self._opened.location,
+                    beside=at.pyramid,
+                    over=self._mosaic,
                 )
             except MetadataError as error:
                 notes.append(f"The labels {each.name!r} could not be laid out. {error}")

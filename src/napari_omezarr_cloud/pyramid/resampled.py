@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.pyramid.region import Index
 
 __all__ = ["ResampledLevel"]
@@ -52,6 +53,11 @@ class ResampledLevel:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, key=new_key())
+
+    @property
+    def places(self) -> frozenset[Location]:
+        """Where its chunks come from."""
+        return self._inner.places
 
     def jobs(self, indices: Sequence[Index]) -> Iterable[tuple[Index, ...]]:
         """Take each chunk by itself."""

@@ -83,6 +83,11 @@ class StoredLevel:
             return ()
         return (f"Level {self.path!r} has its chunks under another separator than it states.",)
 
+    @property
+    def places(self) -> frozenset[Location]:
+        """Where its chunks come from."""
+        return frozenset((self.store.location.child(self.path),))
+
     def jobs(self, indices: Sequence[Index]) -> Iterable[tuple[Index, ...]]:
         """Group chunks that are best produced in one go."""
         return ((index,) for index in indices)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.pyramid.cells import CellAxis
     from napari_omezarr_cloud.pyramid.region import Index
 
@@ -132,6 +133,11 @@ class ThinnedLevel:
         self.name = f"{source.name}, thinned"
         self.grid = Grid(tuple(shape), tuple(chunks), grid.dtype, grid.fill_value)
         self.transform = Transform(tuple(scale), tuple(shift))
+
+    @property
+    def places(self) -> frozenset[Location]:
+        """Where its chunks come from."""
+        return self._source.places
 
     def jobs(self, indices: Sequence[Index]) -> Iterable[tuple[Index, ...]]:
         """Take each chunk by itself."""

@@ -22,6 +22,11 @@ from napari_omezarr_cloud.write.ome_tiff import write_ome_tiff
 from napari_omezarr_cloud.write.ozx import folder_nbytes, write_ozx
 from napari_omezarr_cloud.write.packed_plan import check_packing
 from napari_omezarr_cloud.write.packing import Packing, Workshop, find_packed, packed_as
+from napari_omezarr_cloud.write.permission import (
+    check_overwriting,
+    check_overwriting_file,
+    in_its_image,
+)
 from napari_omezarr_cloud.write.progress import Progress
 from napari_omezarr_cloud.write.replacing import (
     end_replacing,
@@ -31,7 +36,7 @@ from napari_omezarr_cloud.write.replacing import (
     snapshot,
     staging_of,
 )
-from napari_omezarr_cloud.write.target import Found, find, open_target
+from napari_omezarr_cloud.write.target import Found, find, looked_into, open_target
 from napari_omezarr_cloud.write.writing import Writing, identity_of
 
 if TYPE_CHECKING:
@@ -44,7 +49,7 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.write.plan import Plan
     from napari_omezarr_cloud.write.sources import ViewSource
 
-__all__ = ["CREATOR", "SavePlan", "look_there", "write_planned"]
+__all__ = ["CREATOR", "SavePlan", "look_there", "why_not_overwritten", "write_planned"]
 
 CREATOR = OWN_KEY
 
@@ -89,6 +94,12 @@ class SavePlan:
         fixed = [view.fixed for view in found.views]
         own = f"{dict(self.provenance)} {fixed} {found.numbers} {found.boxes}{found.fingerprint()}"
         return own + "".join(f" {each.plan.to_json()} {each.origin()}" for each in self.labels)
+
+    def places(self) -> frozenset[Location]:
+        """Return where all voxels come from at last, those of the labels too."""
+        levels = (level for view in self.source.views for level in view.pyramid.levels)
+        own = frozenset().union(*(level.places for level in levels))
+        return own.union(*(each.places() for each in self.labels))
 
     def writing(self, location: Location, origin: str, progress: Progress | None = None) -> Writing:
         """Return the write of the image to a place; nothing begins.
@@ -204,10 +215,11 @@ def look_there(planned: SavePlan) -> tuple[Found, bool]:
     if planned.packing is not None:
         found = io_thread().wait(find_packed(planned.location))
     else:
-        found = io_thread().wait(_looked(planned.location))
-    if found.plan is None:
-        return found, False
-    return found, found.plan == identity_of(planned.plan, planned.origin())
+        planned, found = io_thread().wait(_looked(planned))
+    is_same = found.plan is not None and found.plan == identity_of(planned.plan, planned.origin())
+    if planned.packing is None and not is_same:
+        found = io_thread().wait(looked_into(planned.location, found))
+    return found, is_same
 
 
 def write_planned(
@@ -280,16 +292,20 @@ def _write_all(
     progress: Progress,
 ) -> tuple[str, ...]:
     place, origin = planned.location, planned.origin()
-    whole = identity_of(planned.plan, origin)
+    io = io_thread()
     if planned.packing is not None:
+        whole = identity_of(planned.plan, origin)
+        io.wait(_check_file(planned, overwrite))
         _write_packed(planned, whole, overwrite, hands, tell, progress)
         return ()
-    io = io_thread()
-    found, identity = io.wait(_found(place))
+    planned, found, identity = io.wait(_found(planned))
+    whole = identity_of(planned.plan, origin)
     if identity == whole:
         return _list(planned, planned.listed_in)  # it broke off when it had only to be put there
     if found.notes is not None:
         found.notes.refuse_if_busy(str(place))
+    if found.plan != whole:
+        found = io.wait(looked_into(place, found))
     # The notes stay until all is done: what breaks off before is gone on with, and not refused.
     notes: tuple[str, ...] = ()
     if not overwrite or found.is_empty or found.plan == whole:
@@ -301,13 +317,7 @@ def _write_all(
 
         _write_tree(planned, place, found, origin, hands, tell, progress, end)
         return notes
-    if not found.is_image and not found.is_unfinished:
-        raise ExistsError(
-            "Nothing was overwritten",
-            where=str(place),
-            why=f"what is there is no Zarr ({found.in_words()}), and is not deleted",
-            hint="Choose another name.",
-        )
+    check_overwriting(planned, found)
     before, staging = io.wait(snapshot(place)), staging_of(place)
 
     def replace_old(writing: Writing) -> None:
@@ -420,8 +430,27 @@ def _write_labels(
     writing.run(planned.source, threads=threads, crew=crew, on_progress=tell)
 
 
-async def _looked(location: Location) -> Found:
+def why_not_overwritten(planned: SavePlan, found: Found) -> str:
+    """Return why what `look_there` found cannot be overwritten; empty: it can be; may wait.
+
+    Raises
+    ------
+    BusyError
+        If somebody is writing there.
+    """
+    try:
+        if planned.packing is not None and found.is_file:
+            io_thread().wait(check_overwriting_file(planned))
+        else:
+            check_overwriting(planned, found)
+    except ExistsError as error:
+        return error.why
+    return ""
+
+
+async def _looked(planned: SavePlan) -> tuple[SavePlan, Found]:
     """Return what is there, and put a folder back that was about to be overwritten."""
+    location = planned.location
     found = await find(location)
     if location.kind == "file":
         found, _ = await finish_replacing(location, found)
@@ -429,8 +458,19 @@ async def _looked(location: Location) -> Found:
     for notes in (found.notes, staged.notes):
         if notes is not None:
             notes.refuse_if_busy(str(location))
-    return replace(found, replacing=None if staged.plan is None else staged.notes)
+    found = replace(found, replacing=None if staged.plan is None else staged.notes)
+    return await in_its_image(planned, is_new=found.is_empty), found
 
 
-async def _found(location: Location) -> tuple[Found, dict[str, Any] | None]:
-    return await finish_replacing(location, await find(location))
+async def _found(planned: SavePlan) -> tuple[SavePlan, Found, dict[str, Any] | None]:
+    """Return the plan as what it is at its place, and what `finish_replacing` says of that."""
+    place = planned.location
+    found, identity = await finish_replacing(place, await find(place))
+    return await in_its_image(planned, is_new=found.is_empty), found, identity
+
+
+async def _check_file(planned: SavePlan, overwrite: bool) -> None:
+    found = await find_packed(planned.location)
+    await in_its_image(planned, is_new=not found.names)
+    if overwrite and found.is_file:
+        await check_overwriting_file(planned)

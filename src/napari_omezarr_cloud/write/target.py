@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from napari_omezarr_cloud.store import RemoteStore
 from napari_omezarr_cloud.store.credentials import has_credentials
 from napari_omezarr_cloud.store.place_access import access_for, ready, settled
 from napari_omezarr_cloud.write.claiming import PLAN_KEY, Notes
+from napari_omezarr_cloud.write.contents import Contents, contents_of, entries_at
 
 if TYPE_CHECKING:
     from napari_omezarr_cloud.location import Location
@@ -34,6 +35,7 @@ __all__ = [
     "delete_notes",
     "delete_tree",
     "find",
+    "looked_into",
     "open_target",
     "tree",
 ]
@@ -55,6 +57,8 @@ class Found:
     """Of an unfinished write: what, and whose."""
     replacing: Notes | None = None
     """Of an unfinished write beside it that was to take its place."""
+    contents: Contents | None = None
+    """All that is there and below, where that was looked at."""
 
     @property
     def is_empty(self) -> bool:
@@ -72,7 +76,9 @@ class Found:
         return self.plan is not None
 
     def in_words(self) -> str:
-        """Return its names, the first of them if there are many."""
+        """Return what it is and holds; or its names, the first of them if there are many."""
+        if self.contents is not None:
+            return self.contents.in_words()
         return ", ".join(self.names[:5]) + (" …" if len(self.names) > 5 else "")
 
 
@@ -139,7 +145,7 @@ async def find(location: Location) -> Found:
     await ready(location)
     store = open_target(location)
     try:
-        entries = await store.list()
+        entries = await entries_at(store)
     except NotFoundError:
         return Found()
     except AccessRefusedError:
@@ -153,6 +159,16 @@ async def find(location: Location) -> Found:
     notes = Notes.of(raw)
     plan = None if notes is None or notes.is_rubbish else notes.identity
     return Found(names, plan, notes=notes)
+
+
+async def looked_into(location: Location, found: Found) -> Found:
+    """Return what is at a place with all that is below; where that may not be listed, as it is."""
+    if found.is_empty or found.is_file:
+        return found
+    try:
+        return replace(found, contents=await contents_of(open_target(location)))
+    except AccessRefusedError:
+        return found
 
 
 async def tree(store: ByteStore, prefix: str = "") -> list[str]:

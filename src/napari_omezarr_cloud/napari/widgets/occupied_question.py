@@ -42,7 +42,7 @@ class OccupiedQuestion(QMessageBox):
         if there.is_same:
             self.setText(f"At {there.where} there is {there.what}. Go on with it?")
             self._go_on = self.addButton("Go on", QMessageBox.ButtonRole.AcceptRole)
-        elif there.may_overwrite:
+        elif not there.why_not:
             self.setText(f"At {there.where} there is {there.what}. Overwrite it?")
             text = (
                 "All that is there is deleted, once the new image is whole. This cannot be undone."
@@ -51,8 +51,8 @@ class OccupiedQuestion(QMessageBox):
             role = QMessageBox.ButtonRole.DestructiveRole
             self._overwrite = self.addButton("Overwrite", role)
         else:
-            self.setText(f"{there.where} is no OME-Zarr: it holds {there.what}.")
-            self.setInformativeText("Nothing is overwritten there. Choose another name.")
+            self.setText(f"At {there.where} there is {there.what}.")
+            self.setInformativeText(f"It is not overwritten: {there.why_not}. Choose another name.")
         self.setDefaultButton(self._go_on if there.is_same else cancel)
         self.setEscapeButton(cancel)
         self.buttonClicked.connect(self._on_button)

@@ -353,10 +353,10 @@ class RunDialog(QDialog):
         if there is not None and there.is_same:
             done = f": {there.share}" if there.share else ""
             text = f"The beginning of this same run is there{done}. Going on does the rest."
-        elif there is not None and there.may_overwrite:
+        elif there is not None and not there.why_not:
             text = f"There is {there.what}. You are asked before it is overwritten."
         elif there is not None:
-            text = f"The place holds {there.what}. Choose another name."
+            text = f"There is {there.what}: {there.why_not}. Choose another name."
         self._say_there(text, is_same=there is not None and there.is_same)
         self.examined.emit()
 
