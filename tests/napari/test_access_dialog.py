@@ -5,16 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QComboBox, QLineEdit
 
 from napari_omezarr_cloud.access import known_access, set_access
+from napari_omezarr_cloud.api import open_all_async, understand
 from napari_omezarr_cloud.location import parse_location
 from napari_omezarr_cloud.napari.open_url import show_dialog
 from napari_omezarr_cloud.napari.place_access import show_access
+from napari_omezarr_cloud.napari.shell import _Queue
+from napari_omezarr_cloud.napari.widgets.open_dialog import OpenDialog
 from napari_omezarr_cloud.store.place_access import access_file
 
 if TYPE_CHECKING:
     from napari_omezarr_cloud.napari.widgets.access_dialog import AccessDialog
+    from tests.fixtures.servers import S3Server
 
 TOKEN = "t0ken-of-the-lab"
 
@@ -34,7 +39,7 @@ def choose(dialog: AccessDialog, way: str) -> None:
 
 def type_in(dialog: AccessDialog, **texts: str) -> None:
     for name, text in texts.items():
-        line = dialog._lines[name]
+        line = dialog.fields.lines[name]
         (line.setEditText if isinstance(line, QComboBox) else line.setText)(text)
 
 
@@ -42,16 +47,28 @@ def wait(dialog: AccessDialog, qtbot: Any) -> None:
     qtbot.waitUntil(lambda: not dialog._is_busy, timeout=20000)
 
 
+@pytest.mark.parametrize("way", ["dialog", "drop", "shell"])
 def test_a_refused_link_leads_to_the_dialog_and_opens_after_it(
-    viewer: Any, qtbot: Any, web: Any
+    viewer: Any, qtbot: Any, web: Any, way: str
 ) -> None:
     server, link = web
     server.wanted = ("authorization", f"Bearer {TOKEN}")
-    opener = show_dialog(viewer)
-    opener.link.setEditText(link)
-    assert not opener.access_button.isVisible()
-    opener.open_button.click()
-    qtbot.waitUntil(lambda: not opener.is_opening, timeout=20000)
+    if way == "drop":
+        viewer.window._qt_viewer._qt_open([link], stack=False, plugin="napari-omezarr-cloud")
+    elif way == "shell":
+        found = understand(link)
+        queue = _Queue(viewer, [(found, open_all_async(found))], None)
+        queue.next()
+    else:
+        opener = show_dialog(viewer)
+        opener.link.setEditText(link)
+        assert not opener.access_button.isVisible()
+        opener.open_button.click()
+    window = viewer.window.main_menu.window()
+    qtbot.waitUntil(lambda: window.findChild(OpenDialog) is not None, timeout=20000)
+    opener = window.findChild(OpenDialog)
+    qtbot.waitUntil(opener.access_button.isVisible, timeout=20000)
+    assert "the server refused access (401)" in opener.status.text().replace("\u200b", "")
 
     opener.access_button.click()
     dialog = show_access(viewer, parse_location(link))
@@ -75,23 +92,23 @@ def test_what_is_secret_is_masked_wiped_and_shown_nowhere(
     dialog = dialog_of(viewer, qtbot, server.url)
     choose(dialog, "password")
     type_in(dialog, user="me", password=TOKEN)
-    password = dialog._lines["password"]
+    password = dialog.fields.lines["password"]
 
     assert isinstance(password, QLineEdit)
     assert password.echoMode() == QLineEdit.EchoMode.Password
-    dialog.shows_typed.setChecked(True)
+    dialog.fields.shows_typed.setChecked(True)
     assert password.echoMode() == QLineEdit.EchoMode.Normal
     dialog.save_button.click()
     wait(dialog, qtbot)
 
-    assert dialog._lines["password"].text() == ""
+    assert dialog.fields.lines["password"].text() == ""
     assert dialog.about.text().startswith("Known: User name and password")
     assert not access_file().exists()
     assert TOKEN not in repr(dialog._wish())
     type_in(dialog, password=TOKEN)
     dialog.reject()
-    assert dialog._lines["password"].text() == ""
-    assert not dialog.shows_typed.isChecked()
+    assert dialog.fields.lines["password"].text() == ""
+    assert not dialog.fields.shows_typed.isChecked()
 
 
 def test_keys_go_into_the_keyring_where_there_is_one(
@@ -100,10 +117,10 @@ def test_keys_go_into_the_keyring_where_there_is_one(
     server, _ = web
     dialog = dialog_of(viewer, qtbot, server.url)
     choose(dialog, "token")
-    qtbot.waitUntil(dialog.in_keyring.isEnabled, timeout=10000)
-    assert "Test ring" in dialog.in_keyring.text()
+    qtbot.waitUntil(dialog.fields.in_keyring.isEnabled, timeout=10000)
+    assert "Test ring" in dialog.fields.in_keyring.text()
     type_in(dialog, token=TOKEN)
-    dialog.in_keyring.setChecked(True)
+    dialog.fields.in_keyring.setChecked(True)
     dialog.save_button.click()
     wait(dialog, qtbot)
 
@@ -120,8 +137,8 @@ def test_without_a_keyring_nobody_is_promised_one(viewer: Any, qtbot: Any, web: 
     dialog = dialog_of(viewer, qtbot, web[0].url)
     choose(dialog, "token")
 
-    qtbot.waitUntil(lambda: "no system keyring" in dialog.in_keyring.text(), timeout=10000)
-    assert not dialog.in_keyring.isEnabled()
+    qtbot.waitUntil(lambda: "no system keyring" in dialog.fields.in_keyring.text(), timeout=10000)
+    assert not dialog.fields.in_keyring.isEnabled()
 
 
 @pytest.mark.parametrize(
@@ -130,7 +147,7 @@ def test_without_a_keyring_nobody_is_promised_one(viewer: Any, qtbot: Any, web: 
         (
             "s3://lab",
             ["automatic", "anonymous", "environment", "profile", "keys"],
-            {"region", "pays"},
+            {"endpoint", "region", "pays"},
         ),
         (
             "gs://lab",
@@ -155,10 +172,45 @@ def test_a_kind_of_place_has_its_own_ways_and_fields(
         choose(dialog, way)
         about = dialog.chosen_way
         assert about is not None
-        assert list(dialog._lines) == [field.name for field in about.fields]
-    optional = {"region": dialog.region, "pays": dialog.pays}
+        assert list(dialog.fields.lines) == [field.name for field in about.fields]
+    optional = {"endpoint": dialog.endpoint, "region": dialog.region, "pays": dialog.pays}
     assert {name for name, widget in optional.items() if widget.isVisible()} == shown
     assert not dialog.project.isVisible()
+
+
+def test_the_tabulator_leads_from_each_line_to_the_next_below(viewer: Any, qtbot: Any) -> None:
+    dialog = dialog_of(viewer, qtbot, "s3://lab")
+    choose(dialog, "keys")
+
+    reached: list[Any] = []
+    widget = dialog.way.nextInFocusChain()
+    while widget is not dialog.way:
+        if widget.isVisible() and widget.focusPolicy() & Qt.FocusPolicy.TabFocus:
+            reached.append(widget)
+        widget = widget.nextInFocusChain()
+
+    lines = list(dialog.fields.lines.values())
+    assert reached[: len(lines)] == lines  # else a secret would be typed where it can be seen
+    assert reached.index(dialog.region) > len(lines)
+
+
+def test_a_bucket_of_a_server_that_its_link_does_not_name_is_entered(
+    viewer: Any, qtbot: Any, s3: S3Server
+) -> None:
+    s3.client.put_object(Bucket=s3.private, Key="dialog/zarr.json", Body=b"{}")
+    dialog = dialog_of(viewer, qtbot, f"s3://{s3.private}/dialog")
+    choose(dialog, "keys")
+    type_in(dialog, access_key_id=s3.access_key, secret_access_key=s3.secret_key)
+    for end in (5, 6, 8, len(s3.endpoint)):  # as it is typed: what makes no sense yet wipes nothing
+        dialog.endpoint.setText(s3.endpoint[:end])
+
+    dialog.test_button.click()
+    wait(dialog, qtbot)
+
+    assert "zarr.json, 2 bytes" in dialog.steps.toPlainText()
+    assert dialog.about.text() == "Known: Access keys."
+    assert [each.place for each in known_access()] == [f"s3://{s3.private}?endpoint={s3.endpoint}"]
+    assert show_access(viewer, parse_location("s3://another")).endpoint.text() == ""
 
 
 def test_a_folder_is_no_place_to_get_into(viewer: Any, qtbot: Any) -> None:

@@ -199,13 +199,13 @@ def test_a_dead_link_dropped_is_one_sentence_and_no_dialog(
     viewer: Any, qtbot: Any, server: SlowServer
 ) -> None:
     set_default_reader(True)
-    server.fault("dead.zarr", 403)
+    server.fault("dead.zarr", 418)
 
     drop(viewer, f"{server.url}/dead.zarr")
 
     assert not viewer.layers
     assert len(messages()) == 1
-    assert messages()[0].startswith("The server refused access (403)")
+    assert messages()[0].startswith("The server answered 418")
     assert "dead.zarr" in messages()[0]
     assert not notification_manager.records[0].actions, "no traceback to look at"
     assert QApplication.activeModalWidget() is None

@@ -111,6 +111,11 @@ def test_a_file_that_somebody_spoilt_says_nothing() -> None:
         (PlaceAccess("s3://lab", "sas"), {"sas": "x"}, "no way in there"),
         (PlaceAccess("s3://lab", "keys"), {"access_key_id": "x"}, "it needs: Secret access key"),
         (PlaceAccess("s3://lab", "profile"), {}, "it needs: Profile"),
+        (
+            PlaceAccess("s3://lab", region="wJalrXUt/K7MDENG"),
+            {},
+            "what was given is no region",
+        ),
         (PlaceAccess("https://lab.org", "token"), {"token": "a\nb"}, "cannot be sent"),
         (PlaceAccess("https://lab.org", "headers"), {"headers": "nothing"}, "Name: value"),
     ],

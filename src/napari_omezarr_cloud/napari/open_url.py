@@ -13,6 +13,7 @@ from napari_omezarr_cloud.errors import AccessRefusedError, CloudError
 from napari_omezarr_cloud.links import Link, Source, is_of_a_viewer
 from napari_omezarr_cloud.location import looks_like_ome_zarr, redacted
 from napari_omezarr_cloud.napari import preferences, recent
+from napari_omezarr_cloud.napari.notices import tell_error
 from napari_omezarr_cloud.napari.opening import MOST_BESIDE, progress_of
 from napari_omezarr_cloud.napari.place_access import show_access
 from napari_omezarr_cloud.napari.showing import Showing, give_up
@@ -23,7 +24,7 @@ from napari_omezarr_cloud.store.aws_profiles import profile_names
 if TYPE_CHECKING:
     from napari_omezarr_cloud.location import Location
 
-__all__ = ["show_dialog"]
+__all__ = ["show_dialog", "show_refused"]
 
 _LONGEST_LINK = 4096
 
@@ -44,6 +45,19 @@ def show_dialog(viewer: Any) -> OpenDialog:
     dialog.raise_()
     dialog.activateWindow()
     return dialog
+
+
+def show_refused(viewer: Any, link: Link, error: AccessRefusedError) -> None:
+    """Show the dialog with a link that was refused: it leads to saying how to get in, and opens.
+
+    Where the person is busy in it, only what was refused is told.
+    """
+    dialog = show_dialog(viewer)
+    if dialog.is_opening:
+        tell_error(error)
+        return
+    dialog.link.setEditText(link.text or str(_first_place(link)))
+    dialog.show_error(str(error), is_refused=True)
 
 
 def _link_in_clipboard() -> str:

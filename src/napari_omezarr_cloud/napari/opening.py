@@ -10,7 +10,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_omezarr_cloud.api import Image, Labels, open_all_async, open_async, understand
-from napari_omezarr_cloud.errors import CloudError, MetadataError
+from napari_omezarr_cloud.errors import AccessRefusedError, CloudError, MetadataError
 from napari_omezarr_cloud.napari import display, preferences, recent, wiring
 from napari_omezarr_cloud.napari.asker import Asker, who_asks
 from napari_omezarr_cloud.napari.background import (
@@ -64,7 +64,7 @@ def read_link(link: str) -> list[Any]:
 
     A script gets an exception. Someone at the window gets a sentence, and napari nothing to add:
     an exception there would become a dialog that offers other readers for a server that does not
-    answer.
+    answer. Where access is refused, the sentence stands in the dialog that asks how to get in.
 
     Raises
     ------
@@ -79,6 +79,11 @@ def read_link(link: str) -> list[Any]:
     try:
         return open_layers(link)
     except CancelledError:
+        return NO_LAYERS
+    except AccessRefusedError as error:
+        from napari_omezarr_cloud.napari.open_url import show_refused
+
+        show_refused(asker.viewer, understand(link), error)
         return NO_LAYERS
     except CloudError as error:
         tell_error(error)

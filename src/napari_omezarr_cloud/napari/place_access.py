@@ -21,7 +21,7 @@ from napari_omezarr_cloud.napari.threads import in_thread
 from napari_omezarr_cloud.napari.widgets.access_dialog import AccessDialog, AccessWish
 from napari_omezarr_cloud.store.aws_profiles import profile_names
 from napari_omezarr_cloud.store.keys import keyring_name
-from napari_omezarr_cloud.store.place_access import access_for, place_of
+from napari_omezarr_cloud.store.place_access import access_for, place_of, settled
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -126,7 +126,7 @@ class _Keeper(QObject):
         """Return the image that was meant, if it lies in the place; else the place."""
         root = parse_location(place, environ={})
         meant = self.meant
-        return meant if meant is not None and root.covers(meant) else root
+        return meant if meant is not None and root.covers(settled(meant)) else root
 
     def _forget(self, place: str) -> None:
         self._dialog.show_progress("Forgetting …")

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer
 
 from napari_omezarr_cloud.api import Image, open_all_async
-from napari_omezarr_cloud.errors import CloudError
+from napari_omezarr_cloud.errors import AccessRefusedError, CloudError
 from napari_omezarr_cloud.napari import recent
 from napari_omezarr_cloud.napari.notices import tell_error
+from napari_omezarr_cloud.napari.open_url import show_refused
 from napari_omezarr_cloud.napari.opening import MOST_BESIDE, progress_of
 from napari_omezarr_cloud.napari.showing import Showing, give_up
 
@@ -45,7 +46,8 @@ def show_until_closed(
     Returns
     -------
     shown : int
-        How many links were shown. The window closes by itself when it would be none.
+        How many links were shown. The window closes by itself when it would be none, unless one of
+        them was refused: then it asks how to get in.
     errors : list of CloudError
         Why the others were not; the person at the window has been told, if there was one.
 
@@ -86,6 +88,7 @@ class _Queue(QObject):
         super().__init__()
         self.shown = 0
         self.errors: list[CloudError] = []
+        self._refused: tuple[Link, AccessRefusedError] | None = None
         self._viewer = viewer
         self._waiting = deque(openings)
         self._rgb = rgb
@@ -100,8 +103,12 @@ class _Queue(QObject):
             self._showing.failed.connect(self._fail)
             # The next link waits for this one's layers, so that they lie in the order asked for.
             self._showing.ended.connect(self.next)
-        elif not self.shown:
+        elif self.shown:
+            return
+        elif self._refused is None:
             self._viewer.close()
+        else:
+            show_refused(self._viewer, *self._refused)
 
     def _arrived(self) -> None:
         self.shown += 1
@@ -116,6 +123,8 @@ class _Queue(QObject):
         if not isinstance(error, CloudError):
             raise error
         self.errors.append(error)
+        if isinstance(error, AccessRefusedError) and self._refused is None:
+            self._refused = self._showing.link, error
         if self.shown:
             tell_error(error)
         self.next()

@@ -83,6 +83,9 @@ def check(chosen: PlaceAccess, secrets: Mapping[str, str]) -> None:
         names = ", ".join(each.name for each in ways_of(kind))
         why = f"{chosen.way!r} is no way in there"
         raise LinkError(what, where=chosen.place, why=why, hint=f"There are: {names}.")
+    if not re.fullmatch(_REGION, chosen.region):
+        # Perhaps a key that was typed into the wrong line: it is neither kept nor quoted.
+        raise LinkError(what, where=chosen.place, why="what was given is no region")
     missing = [
         each.title
         for each in way.fields
@@ -102,6 +105,9 @@ def check(chosen: PlaceAccess, secrets: Mapping[str, str]) -> None:
         if not all(name and value for name, value in headers_in(secrets["headers"])):
             why = "headers are written “Name: value”"
             raise LinkError(what, where=chosen.place, why=why)
+
+
+_REGION = r"[\w-]{0,32}"
 
 
 def headers_in(text: str) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
@@ -11,7 +12,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDialog,
     QDialogButtonBox,
-    QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
@@ -25,10 +25,11 @@ from qtpy.QtWidgets import (
 
 from napari_omezarr_cloud.access import PlaceAccess, place_named
 from napari_omezarr_cloud.errors import LinkError
-from napari_omezarr_cloud.location import parse_location
+from napari_omezarr_cloud.location import Location, parse_location
 from napari_omezarr_cloud.napari.widgets.plain_label import PlainLabel
+from napari_omezarr_cloud.napari.widgets.way_fields import WayFields
 from napari_omezarr_cloud.store.keys import Secrets
-from napari_omezarr_cloud.store.ways import Way, WayField, ways_of
+from napari_omezarr_cloud.store.ways import Way, ways_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,9 +69,6 @@ class AccessDialog(QDialog):
         self.setWindowTitle("Access to this place")
         self._known: dict[str, PlaceAccess] = {}
         self._kind = ""
-        self._profiles: Sequence[str] = ()
-        self._lines: dict[str, QLineEdit | QComboBox] = {}
-        self._ring: str | None = None
         self._is_busy = False
         self._build()
         self.place.editTextChanged.connect(self._judge)
@@ -100,12 +98,11 @@ class AccessDialog(QDialog):
 
     def set_profiles(self, names: Sequence[str]) -> None:
         """Offer these profiles of the AWS configuration."""
-        self._profiles = names
+        self.fields.set_profiles(names)
 
     def set_keyring(self, name: str | None) -> None:
         """Say what the system's keyring is called; None: there is none."""
-        self._ring = name
-        self._show_ring()
+        self.fields.set_keyring(name)
 
     def show_place(self, place: str) -> None:
         """Begin with a place, and with what is known of it."""
@@ -148,12 +145,10 @@ class AccessDialog(QDialog):
         self.way.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.explained = PlainLabel()
         self.explained.setObjectName("omezarr-help")
-        self.fields = QWidget()
-        self.form = QFormLayout(self.fields)
-        self.form.setContentsMargins(0, 0, 0, 0)
-        self.shows_typed = QCheckBox("Show what I type")
-        self.shows_typed.toggled.connect(self._mask)
-        self.in_keyring = QCheckBox()
+        self.fields = WayFields()
+        self.endpoint = QLineEdit()
+        self.endpoint.setPlaceholderText("https://host[:port] of an S3 server that is not Amazon's")
+        self.endpoint.textChanged.connect(self._judge)
         self.region = QLineEdit()
         self.region.setPlaceholderText("found out by itself, if left empty")
         self.pays = QCheckBox("I pay for what I read, not the owner (requester pays)")
@@ -175,8 +170,7 @@ class AccessDialog(QDialog):
         self.rows.addRow("Get in with", self.way)
         self.rows.addRow(self.explained)
         self.rows.addRow(self.fields)
-        self.rows.addRow(self.shows_typed)
-        self.rows.addRow(self.in_keyring)
+        self.rows.addRow("Endpoint", self.endpoint)
         self.rows.addRow("Region", self.region)
         self.rows.addRow(self.pays)
         self.rows.addRow("Project", self.project)
@@ -227,27 +221,30 @@ class AccessDialog(QDialog):
         self._enable()
 
     def _enable(self) -> None:
-        can = bool(self._kind) and not self._is_busy
-        for each in (self.save_button, self.test_button, self.fields, self.way, self.place):
-            each.setEnabled(can or (each is self.place and not self._is_busy))
-        self.forget_button.setEnabled(can and self._place() in self._known)
+        can, place = bool(self._kind) and not self._is_busy, self._place()
+        self.fields.setEnabled(can)
+        self.way.setEnabled(can)
+        self.save_button.setEnabled(can and bool(place))
+        self.test_button.setEnabled(can and bool(place))
+        self.place.setEnabled(not self._is_busy)
+        self.forget_button.setEnabled(can and place in self._known)
 
     # ---- what the person does -----------------------------------------------------------------
 
     def _judge(self, *_: Any) -> None:
         """See what kind of place is typed, and offer its ways."""
-        kind, said = "", ""
+        kind, said, names_server = "", "", False
         self.status.setText("")  # what was said is of another place
         self.steps.hide()
         try:
-            location = parse_location(self.place.currentText(), environ={})
+            typed = parse_location(self.place.currentText(), environ={})
+            kind = "" if typed.kind == "file" else typed.kind
+            names_server = typed.endpoint is not None
+            self._location()
+            if not kind:
+                said = "This is a folder of this computer: nobody asks for keys."
         except LinkError as error:
             said = f"{error.what}: {error.why}." if self.place.currentText().strip() else ""
-        else:
-            if location.kind == "file":
-                said = "This is a folder of this computer: nobody asks for keys."
-            else:
-                kind = location.kind
         known = self._known.get(self._place())
         if known is not None:
             kept = " The keys are in the keyring." if known.in_keyring else ""
@@ -257,11 +254,23 @@ class AccessDialog(QDialog):
         if kind != self._kind:
             self._kind = kind
             self._offer_ways()
+        self.rows.setRowVisible(self.endpoint, kind == "s3" and not names_server)
         self._enable()
+
+    def _location(self) -> Location:
+        """Return the place that is typed, at the server that is typed where it names none.
+
+        Raises
+        ------
+        LinkError
+            If it is none.
+        """
+        endpoint = self.endpoint.text().strip() or None
+        return parse_location(self.place.currentText(), endpoint=endpoint, environ={})
 
     def _place(self) -> str:
         try:
-            return place_named(parse_location(self.place.currentText(), environ={}))
+            return place_named(self._location())
         except LinkError:
             return ""
 
@@ -274,23 +283,18 @@ class AccessDialog(QDialog):
         self._show_way()
 
     def _load(self, _: str) -> None:
-        """Show what is known of the place; never its secrets."""
+        """Show what is known of the place, which may be nothing; never its secrets."""
+        self.endpoint.clear()
         self._judge()
         known = self._known.get(self._place())
-        if known is None:
-            return
-        self.way.setCurrentIndex(self.way.findText(known.about.title))
-        self.region.setText(known.region)
-        self.pays.setChecked(known.requester_pays)
-        self.project.setText(known.project)
+        way = self.way.findText(known.about.title) if known else 0
+        self.way.setCurrentIndex(way)
+        self.region.setText(known.region if known else "")
+        self.pays.setChecked(known is not None and known.requester_pays)
+        self.project.setText(known.project if known else "")
         self._show_way()
-        for name in ("profile", "file"):
-            line = self._lines.get(name)
-            if isinstance(line, QComboBox):
-                line.setEditText(getattr(known, name))
-            elif line is not None:
-                line.setText(getattr(known, name))
-        self.in_keyring.setChecked(known.in_keyring)
+        if known is not None:
+            self.fields.fill(known)
 
     @property
     def chosen_way(self) -> Way | None:
@@ -300,77 +304,26 @@ class AccessDialog(QDialog):
 
     def _show_way(self, *_: Any) -> None:
         """Show the fields of the way that is chosen."""
-        while self.form.rowCount():
-            self.form.removeRow(0)
-        self._lines = {}
         way = self.chosen_way
-        known = self._known.get(self._place())
-        for field in way.fields if way else ():
-            is_kept = known is not None and way is not None and known.way == way.name
-            self.form.addRow(field.title, self._line(field, is_kept=is_kept and field.is_secret))
+        self.fields.show_way(way, self._known.get(self._place()))
         self.explained.setText(way.help if way else "")
         self.explained.setVisible(bool(way and way.help))
-        self.fields.setVisible(bool(self._lines))
         self.rows.setRowVisible(self.region, self._kind == "s3")
         self.pays.setVisible(self._kind in ("s3", "gs"))
-        self._mask()
-        self._show_ring()
         self._show_payer()
         self._enable()
+        self._put_in_order()
         self._fit()
 
-    def _line(self, field: WayField, *, is_kept: bool) -> QWidget:
-        if field.name == "profile":
-            box = QComboBox()
-            box.setEditable(True)
-            box.addItems(list(self._profiles))
-            self._lines[field.name] = box
-            return box
-        line = QLineEdit()
-        self._lines[field.name] = line
-        line.setToolTip(field.help)
-        hint = field.help or ("" if field.is_needed else "may be empty")
-        line.setPlaceholderText("known; leave it empty to keep it" if is_kept else hint)
-        if field.name != "file":
-            return line
-        row = QWidget()
-        choose = QPushButton("Choose…")
-        choose.clicked.connect(self._choose_file)
-        layout = QHBoxLayout(row)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(line)
-        layout.addWidget(choose)
-        return row
+    def _put_in_order(self) -> None:
+        """Let the tabulator go from top to bottom: lines that are made later would come last.
 
-    def _choose_file(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, "Key file of a service account", "", "*.json")
-        line = self._lines.get("file")
-        if name and isinstance(line, QLineEdit):
-            line.setText(name)
-
-    def _secret_lines(self) -> list[QLineEdit]:
-        way = self.chosen_way
-        names = [field.name for field in way.fields if field.is_secret] if way else []
-        return [line for n in names if isinstance(line := self._lines.get(n), QLineEdit)]
-
-    def _mask(self, *_: Any) -> None:
-        mode = QLineEdit.EchoMode.Normal if self.shows_typed.isChecked() else None
-        for line in self._secret_lines():
-            line.setEchoMode(mode or QLineEdit.EchoMode.Password)
-        self.shows_typed.setVisible(bool(self._secret_lines()))
-
-    def _show_ring(self) -> None:
-        self.in_keyring.setVisible(bool(self._secret_lines()))
-        self.in_keyring.setEnabled(self._ring is not None)
-        if self._ring is None:
-            self.in_keyring.setChecked(False)
-            text = "There is no system keyring here: it holds until napari ends"
-        else:
-            text = f"Keep it in the system's keyring ({self._ring}); otherwise until napari ends"
-        self.in_keyring.setText(text)
-        self.in_keyring.setToolTip(
-            "" if self._ring else "Keyrings need: pip install 'napari-omezarr-cloud[keyring]'."
-        )
+        Who types without looking would type a secret into a field that is shown and kept.
+        """
+        below = (self.endpoint, self.region, self.pays, self.project, self.test_button)
+        order = [self.way, *self.fields.inputs, *below, self.writes, self.save_button]
+        for first, second in pairwise(order):
+            self.setTabOrder(first, second)
 
     def _show_payer(self, *_: Any) -> None:
         self.rows.setRowVisible(self.project, self._kind == "gs" and self.pays.isChecked())
@@ -379,23 +332,16 @@ class AccessDialog(QDialog):
         way = self.chosen_way
         if way is None or self._is_busy:
             return None
-        typed = {
-            name: line.currentText() if isinstance(line, QComboBox) else line.text()
-            for name, line in self._lines.items()
-        }
-        secret = {field.name for field in way.fields if field.is_secret}
-        options: dict[str, Any] = {
-            name: typed[name].strip() for name in ("profile", "file") if name in typed
-        }
+        options = dict(self.fields.options)
         if self._kind == "s3":
             options["region"] = self.region.text().strip()
+            options["endpoint"] = self.endpoint.text().strip() or None
         if self._kind in ("s3", "gs"):
             options["requester_pays"] = self.pays.isChecked()
         if self._kind == "gs":
             options["project"] = self.project.text().strip()
-        options["keyring"] = self.in_keyring.isChecked() and bool(secret)
-        given = {name: value for name, value in typed.items() if name in secret and value.strip()}
-        return AccessWish(self.place.currentText().strip(), way.name, options, Secrets(given))
+        place = self.place.currentText().strip()
+        return AccessWish(place, way.name, options, Secrets(self.fields.secrets))
 
     def _request_save(self) -> None:
         if (wish := self._wish()) is not None:
@@ -410,15 +356,10 @@ class AccessDialog(QDialog):
 
     def closeEvent(self, event: QCloseEvent | None) -> None:
         """Leave no typed secret in a window that is hidden."""
-        self._wipe()
+        self.fields.wipe()
         super().closeEvent(event)
 
     def reject(self) -> None:
         """Close, and leave no typed secret in a window that is hidden."""
-        self._wipe()
+        self.fields.wipe()
         super().reject()
-
-    def _wipe(self) -> None:
-        self.shows_typed.setChecked(False)
-        for line in self._secret_lines():
-            line.clear()
