@@ -190,7 +190,7 @@ def test_an_open_image_goes_on_with_new_keys(stored: S3Server) -> None:
         image.read(0)
     assert "revoked-secret" not in str(caught.value)
 
-    choose_access(PlaceAccess(place, "keys"), keys_of(stored))
+    choose_access(PlaceAccess(place, "keys"), {"secret_access_key": stored.secret_key})
 
     assert image.read(0).shape == (6, 96, 80)
 

@@ -182,7 +182,8 @@ def choose_access(chosen: PlaceAccess, secrets: Mapping[str, str] | None = None)
     chosen
         What is said.
     secrets
-        By the names of the way's fields; None keeps those that are known.
+        By the names of the way's fields. What it needs and is left out is kept as known; None
+        keeps all.
 
     Raises
     ------
@@ -194,9 +195,9 @@ def choose_access(chosen: PlaceAccess, secrets: Mapping[str, str] | None = None)
     with _lock:
         _read()
         before = _for_this_run.get(chosen.place) or _lasting.get(chosen.place)
-    if secrets is None and before is not None and before.way == chosen.way:
+    if before is not None and before.way == chosen.way:
         known = keys.look_up(chosen.place, in_keyring=before.in_keyring)
-        secrets = None if known is None else known.values
+        secrets = _completed(secrets, {} if known is None else known.values, chosen)
     check(chosen, secrets or {})
     needs = chosen.about.has_secrets
     chosen = chosen if needs else replace(chosen, in_keyring=False)
@@ -210,6 +211,17 @@ def choose_access(chosen: PlaceAccess, secrets: Mapping[str, str] | None = None)
             _put(replace(chosen, in_keyring=False))
             raise
     _put(chosen)
+
+
+def _completed(
+    given: Mapping[str, str] | None, known: Mapping[str, str], chosen: PlaceAccess
+) -> Mapping[str, str] | None:
+    if given is None:
+        return known or None
+    # A session token that is not given again belongs to the keys of before.
+    needed = {field.name for field in chosen.about.fields if field.is_needed}
+    kept = {name: value for name, value in known.items() if name in needed}
+    return {**kept, **{name: value for name, value in given.items() if value.strip()}}
 
 
 def _put(chosen: PlaceAccess) -> None:

@@ -72,7 +72,10 @@ class WayFields(QWidget):
         self.lines, self.inputs, self._way = {}, [], way
         is_known = known is not None and way is not None and known.way == way.name
         for field in way.fields if way else ():
-            self._form.addRow(field.title, self._line(field, is_kept=is_known and field.is_secret))
+            self._form.addRow(
+                field.title,
+                self._line(field, is_kept=is_known and field.is_secret and field.is_needed),
+            )
         self.inputs += [self.shows_typed, self.in_keyring]
         self._form_area.setVisible(bool(self.lines))
         self.setVisible(bool(self.lines))
