@@ -547,6 +547,9 @@ def test_apply_reads_a_recipe_from_a_file_and_from_text(tmp_path: Any) -> None:
     picture = noc.from_array(noise(20, 20), "yx")
     recipe = noc.Recipe((noc.Step("gaussian", {"sigma": 3.0}),))
     recipe.save(tmp_path / "blur.yaml")
+    with pytest.raises(OperationError, match="a file of this name already"):
+        noc.Recipe((noc.Step("median"),)).save(tmp_path / "blur.yaml")
+    recipe.save(tmp_path / "blur.yaml", overwrite=True)
 
     for given_as in (recipe, recipe.to_yaml(), tmp_path / "blur.yaml", str(tmp_path / "blur.yaml")):
         result = noc.apply(picture, given_as)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from napari_omezarr_cloud.errors import OperationError
 from napari_omezarr_cloud.process.operation import Value, validate
 from napari_omezarr_cloud.process.registry import get_operation
+from napari_omezarr_cloud.write.whole_file import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -218,20 +219,35 @@ class Recipe:
             tuple(_parse_input(each) for each in inputs),
         )
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the recipe to a file, as text; replaces what is there.
+    def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the recipe to a file, as text.
+
+        Parameters
+        ----------
+        path
+            Where to.
+        overwrite
+            Whether a file that is there may be replaced. It is, in one step.
 
         Raises
         ------
         OperationError
-            If the file cannot be written.
+            If there is a file already, or it cannot be written.
         """
+        what = "Could not save the recipe"
+
+        def write(new: Path) -> None:
+            new.write_text(self.to_yaml(), encoding="utf-8")
+
         try:
-            Path(path).write_text(self.to_yaml(), encoding="utf-8")
+            write_whole(Path(path), write, overwrite=overwrite)
+        except FileExistsError as error:
+            why = "there is a file of this name already"
+            hint = "Choose another name, or say overwrite=True."
+            raise OperationError(what, where=str(path), why=why, hint=hint) from error
         except OSError as error:
-            raise OperationError(
-                "Could not save the recipe", where=str(path), why=error.strerror or str(error)
-            ) from error
+            why = error.strerror or str(error)
+            raise OperationError(what, where=str(path), why=why) from error
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Recipe:

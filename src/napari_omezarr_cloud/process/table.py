@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_omezarr_cloud.errors import OperationError
+from napari_omezarr_cloud.write.whole_file import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -235,20 +236,8 @@ def _in_one_step(
     path: str | os.PathLike[str], write: Callable[[Path], None], *, overwrite: bool
 ) -> None:
     """Have a file written beside its place, and put there when it is complete."""
-    target = Path(path)
-    new = target.with_name(f".{target.name}.part")
     try:
-        if not overwrite:
-            target.touch(exist_ok=False)
-        try:
-            new.unlink(missing_ok=True)
-            write(new)
-            os.replace(new, target)
-        except BaseException:
-            new.unlink(missing_ok=True)
-            if not overwrite:
-                target.unlink()
-            raise
+        write_whole(Path(path), write, overwrite=overwrite)
     except FileExistsError as error:
         why = "there is a file of this name already"
         raise _not_written(path, why, "Choose another name.") from error

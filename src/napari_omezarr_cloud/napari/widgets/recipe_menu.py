@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
@@ -20,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_omezarr_cloud.errors import OperationError
+from napari_omezarr_cloud.napari.widgets.file_question import ask_file_to_write
 from napari_omezarr_cloud.napari.widgets.plain_label import PlainLabel
 from napari_omezarr_cloud.process import Recipe
 
@@ -72,9 +72,8 @@ def ask_file_to_load(parent: QWidget) -> str:
 
 
 def ask_file(parent: QWidget) -> str:
-    """Return a path to save a recipe at; the dialog asks before it names a file that is there."""
-    path = str(QFileDialog.getSaveFileName(parent, "Save the recipe", "recipe.yaml", _FILES)[0])
-    return path if not path or Path(path).suffix else f"{path}.yaml"
+    """Return a path to save a recipe at, also where a file is there; empty if they did not."""
+    return ask_file_to_write(parent, "Save the recipe", "recipe.yaml", _FILES, ".yaml")
 
 
 class RecipeTextDialog(QDialog):

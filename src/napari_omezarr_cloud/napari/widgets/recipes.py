@@ -57,7 +57,7 @@ class Recipes:
         path = ask_file(self._widget())
         if not path:
             return ""
-        recipe_of(layer).save(path)
+        recipe_of(layer).save(path, overwrite=True)  # the dialog has asked
         return f"Saved: {path}"
 
     def copy(self, layer: Any) -> str:

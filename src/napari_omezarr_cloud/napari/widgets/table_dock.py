@@ -12,7 +12,6 @@ import re
 import time
 import weakref
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,12 +19,10 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QFileDialog,
     QFormLayout,
     QGridLayout,
     QHBoxLayout,
     QLabel,
-    QMessageBox,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -53,6 +50,7 @@ from napari_omezarr_cloud.napari.threads import in_thread
 from napari_omezarr_cloud.napari.view_watch import ViewWatch
 from napari_omezarr_cloud.napari.visible import level_count, level_of, visible_region
 from napari_omezarr_cloud.napari.whole_table import plan_whole_table
+from napari_omezarr_cloud.napari.widgets.file_question import ask_file_to_write
 from napari_omezarr_cloud.napari.widgets.layer_box import LayerBox
 from napari_omezarr_cloud.napari.widgets.layer_checks import LayerChecks
 from napari_omezarr_cloud.napari.widgets.level_box import LevelBox, LevelChoice
@@ -507,26 +505,10 @@ class TableDock(QWidget):
             self.run_bar.show_idle(f"Object {label} is not in the table.")
 
     def _ask_and_export(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(
-            self,
-            "Export table",
-            self._file_name(),
-            "Comma-separated values (*.csv);;Parquet (*.parquet)",
-        )
-        if not path:
-            return
-        chosen = Path(path)
-        if not chosen.suffix:
-            chosen = chosen.with_suffix(".csv")
-            # The dialog asked about the name without its ending.
-            if chosen.exists() and not self._may_replace(chosen):
-                return
-        self.export(str(chosen), overwrite=True)
-
-    def _may_replace(self, path: Path) -> bool:
-        question = f"{path.name} already exists. Replace it?"
-        yes = QMessageBox.StandardButton.Yes
-        return bool(QMessageBox.question(self, "Export table", question) == yes)
+        kinds = "Comma-separated values (*.csv);;Parquet (*.parquet)"
+        path = ask_file_to_write(self, "Export table", self._file_name(), kinds, ".csv")
+        if path:
+            self.export(path, overwrite=True)
 
     def _file_name(self) -> str:
         """Return a name for a file: of the layer, without a link's query."""
