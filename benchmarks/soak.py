@@ -96,7 +96,7 @@ def left_behind() -> dict[str, Any]:
         "wishes": len(here._wishes._views),
         "gate": GATE.inside + GATE.queued,
         "cache_mb": here.cache.nbytes / 2**20,
-        "displays": len(display._displays) + len(live._lives),
+        "displays": len(display.displays) + len(live._lives),
         "widgets": len(QApplication.allWidgets()),
         "objects": len(gc.get_objects()),
     }

@@ -320,10 +320,10 @@ def test_this_napari_has_what_the_display_stands_on(
 def test_another_napari_falls_back_to_its_own_slicing(
     make_napari_viewer: Any, served: SlowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_omezarr_cloud.napari import display
+    from napari_omezarr_cloud.napari import adoption
 
-    monkeypatch.setattr(display, "can_hook", lambda layer: False)
-    display._tell_plain_slicing.cache_clear()
+    monkeypatch.setattr(adoption, "can_hook", lambda layer: False)
+    adoption._tell_plain_slicing.cache_clear()
     viewer = make_napari_viewer()
 
     layer = viewer.open(f"{served.url}/stack.zarr", plugin=PLUGIN)[0]

@@ -14,8 +14,8 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 import napari_omezarr_cloud as noc
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.napari.display import display_of
+from napari_omezarr_cloud.napari.image_layers import show_image
 from napari_omezarr_cloud.napari.live import add_live, change, plan_live, start_live
-from napari_omezarr_cloud.napari.opening import show_image
 from napari_omezarr_cloud.process import Step
 from tests.fixtures.images import pattern, pyramid, write_directly
 from tests.fixtures.soak import Player, script

@@ -111,7 +111,7 @@ def retry_failed() -> None:
 
     viewer = napari.current_viewer()
     if viewer is not None:
-        from napari_omezarr_cloud.napari.display import retry
+        from napari_omezarr_cloud.napari.adoption import retry
 
         retry(viewer.layers)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer
 
-from napari_omezarr_cloud.napari import display
+from napari_omezarr_cloud.napari.display import display_of, view_of
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, labels_layer
 from napari_omezarr_cloud.napari.notices import tell_notes
 from napari_omezarr_cloud.napari.refresh import refresher
@@ -99,7 +99,7 @@ class _WellLabels(QObject):
 
     def _ask(self, layer: Any) -> bool:
         """Ask the wells that a layer shows, if they are few; tell whether any was asked now."""
-        shown = display.display_of(layer)
+        shown = display_of(layer)
         if shown is None or shown.look is None:
             return False
         region = shown.view.expand(shown.look.region)
@@ -161,7 +161,7 @@ def _when_known(viewer: Any, image: Image, then: Callable[[Any], None]) -> None:
 
 
 def _layers_of(viewer: Any, image: Image) -> list[Any]:
-    views = [(layer, display.view_of(layer)) for layer in viewer.layers]
+    views = [(layer, view_of(layer)) for layer in viewer.layers]
     return [layer for layer, view in views if view is not None and view.pyramid is image.pyramid]
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import weakref
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
-from napari_omezarr_cloud.api import Image, Labels, open_all_async, open_async, understand
+from napari_omezarr_cloud.api import Image, open_all_async, understand
 from napari_omezarr_cloud.errors import AccessRefusedError, CloudError, MetadataError
-from napari_omezarr_cloud.napari import display, preferences, recent, wiring
+from napari_omezarr_cloud.napari import preferences, recent, wiring
 from napari_omezarr_cloud.napari.asker import Asker, who_asks
 from napari_omezarr_cloud.napari.background import (
     is_event_loop_running,
@@ -19,27 +18,21 @@ from napari_omezarr_cloud.napari.background import (
     wait_for,
 )
 from napari_omezarr_cloud.napari.choosing import chooser_for, is_to_be_chosen
+from napari_omezarr_cloud.napari.image_layers import (
+    expect_layers,
+    hidden_until,
+    image_layers,
+    label_layers,
+    tell_about,
+)
 from napari_omezarr_cloud.napari.kept_look import tell_kept
-from napari_omezarr_cloud.napari.late_labels import (
-    early_notes,
-    labels_later,
-    labels_of_wells,
-    note_later,
-)
-from napari_omezarr_cloud.napari.layer_data import (
-    METADATA_KEY,
-    LayerData,
-    labels_layer,
-    length_factor,
-    to_layers,
-)
+from napari_omezarr_cloud.napari.late_labels import labels_later, labels_of_wells, note_later
+from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, LayerData
 from napari_omezarr_cloud.napari.link_view import dressed, go_there_with
-from napari_omezarr_cloud.napari.linked_level import at_linked_level, sentence_on_level
-from napari_omezarr_cloud.napari.notices import offer, tell_error, tell_notes, tell_warning
-from napari_omezarr_cloud.ngff import ImageLabel
+from napari_omezarr_cloud.napari.notices import tell_error, tell_notes, tell_warning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from napari_omezarr_cloud.links import Link
 
@@ -51,9 +44,10 @@ __all__ = [
     "open_layers",
     "progress_of",
     "read_link",
-    "show_image",
-    "tell_about",
 ]
+
+MOST_BESIDE = 16
+"""Images of one link: what a table lists by the hundred is no window full of layers."""
 
 NO_LAYERS: list[Any] = [(None,)]
 """What npe2 takes for "read, and nothing to add": the layers are added by ourselves, or not."""
@@ -143,7 +137,7 @@ def open_layers(link: str, *, rgb: bool | None = None) -> list[Any]:
         layers = [
             layer
             for each, is_shown in _all_of(image)
-            for layer in _shown(is_shown, (*own_layers(each, number), *_label_layers(each)))
+            for layer in _shown(is_shown, (*own_layers(each, number), *label_layers(each)))
         ]
         layers += [layer for other, each in beside for layer in own_layers(each, other)]
         return _handed_over(asker, layers, found)
@@ -157,7 +151,7 @@ def open_layers(link: str, *, rgb: bool | None = None) -> list[Any]:
     for each, is_shown in images:
         own = _shown(is_shown, own_layers(each, number))
         if found.view is None:
-            _expect(each, own, viewer)
+            expect_layers(each, own, viewer)
         layers += own
     for other, each in beside:
         layers += own_layers(each, other)
@@ -165,7 +159,7 @@ def open_layers(link: str, *, rgb: bool | None = None) -> list[Any]:
         if is_event_loop_running():
             labels_later(viewer, each)
         else:
-            layers += _shown(is_shown, _label_layers(each))
+            layers += _shown(is_shown, label_layers(each))
         labels_of_wells(viewer, each)
         note_later(viewer, each, aloud=asker.is_by_hand)
     if found.view is not None:
@@ -180,7 +174,7 @@ def open_layers(link: str, *, rgb: bool | None = None) -> list[Any]:
     if location.kind != "file":
         recent.remember(found)
     until = wiring.HIDDEN_UNTIL_ADOPTED if found.view is None else wiring.HIDDEN_UNTIL_PLACED
-    return _handed_over(asker, [_hidden(layer, until) for layer in layers], found)
+    return _handed_over(asker, [hidden_until(layer, until) for layer in layers], found)
 
 
 def _open_all(link: Link) -> tuple[int, Image, list[tuple[int, Image]], Link]:
@@ -240,37 +234,6 @@ def left_out(link: Link) -> list[str]:
     if left <= 0:
         return []
     return [f"{left} more images of the link are not opened: at most {MOST_BESIDE} are."]
-
-
-MOST_BESIDE = 16
-"""Images of one link: what a table lists by the hundred is no window full of layers."""
-
-
-def tell_about(viewer: Any, image: Image) -> None:
-    """Say what was odd about an image, and offer the one that a label image belongs to."""
-    tell_kept(viewer, image)
-    place = image.opened.beside
-    level = sentence_on_level(image)
-    told = str(image.opened.kept_rendering)
-    early = [note for note in early_notes(image) if note != told]
-    notes = [*([level] if level else []), *early]
-    if place is None:
-        tell_notes(image.name, notes)
-        return
-    reference = weakref.ref(viewer)
-
-    def open_it(*_: Any) -> None:
-        live = reference()
-        if live is None or not wiring.is_open(live):
-            return
-        try:
-            show_image(live, wait_for(open_async(place), f"Opening {place}"), has_labels=False)
-        except CancelledError:
-            return
-        except CloudError as error:
-            tell_error(error)
-
-    offer(f"{image.name}: {' '.join(notes)}", "Open the image", open_it)
 
 
 _MOST_AT_ONCE = 8
@@ -354,96 +317,3 @@ def _handed_over(asker: Asker, layers: list[LayerData], link: Link) -> list[Any]
         # The chooser remembers its choice when the reader has returned.
         QTimer.singleShot(0, preferences.forget_signed_patterns)
     return NO_LAYERS
-
-
-def image_layers(
-    image: Image, *, rgb: bool | None = None, as_labels: bool = False
-) -> list[LayerData]:
-    """Return an image's own layers; one that is a label image, or shown as one, becomes labels."""
-    label = image.opened.image.label or (ImageLabel() if as_labels else None)
-    if label is not None and image.pyramid.dtype.kind in "biu":
-        labels = Labels(image.pyramid, image.name, label)
-        data, attributes, kind = labels_layer(labels, image.name, str(image.location))
-        attributes["metadata"][METADATA_KEY]["notes"] = list(image.notes)
-        return at_linked_level(image, [(data, attributes, kind)])
-    return at_linked_level(image, to_layers(image, rgb=rgb))
-
-
-def show_image(
-    viewer: Any,
-    image: Image,
-    *,
-    rgb: bool | None = None,
-    has_labels: bool = True,
-    as_labels: bool = False,
-    dress: Callable[[list[LayerData]], list[LayerData]] = list,
-    is_placed: bool = True,
-    then: Callable[[], None] = lambda: None,
-) -> None:
-    """Add an open image to a viewer, layer by layer, labels last; on the GUI thread.
-
-    The other images of its scene follow. ``as_labels`` shows integers as labels; ``dress`` may
-    change how the layers look; where they are not ``is_placed``, ``wiring.show_placed`` shows
-    them. ``then`` is called when the images' own layers are there; labels may come later.
-    """
-    rest = list(image.together)
-    wiring.attach(viewer)
-    layers = dress(image_layers(image, rgb=rgb, as_labels=as_labels))
-    if is_placed:
-        _expect(image, layers, viewer)
-
-    def after() -> None:
-        if has_labels:
-            labels_later(viewer, image)
-            labels_of_wells(viewer, image)
-            note_later(viewer, image, aloud=True)
-        show_next()
-
-    def show_next() -> None:
-        if rest:
-            show_image(viewer, rest.pop(0), rgb=rgb, then=show_next)
-        else:
-            then()
-
-    until = wiring.HIDDEN_UNTIL_ADOPTED if is_placed else wiring.HIDDEN_UNTIL_PLACED
-    hidden = [_hidden(layer, until) for layer in layers]
-    wiring.add_one_by_one(viewer, hidden, source=str(image.location), then=after)
-
-
-def _label_layers(image: Image) -> list[LayerData]:
-    return [
-        labels_layer(each, image.name, str(image.location), beside=image.pyramid)
-        for each in image.labels
-    ]
-
-
-def _hidden(layer: LayerData, until: int) -> LayerData:
-    """Hide a layer until its display is there: a visible one is sliced before it can be adopted."""
-    data, attributes, kind = layer
-    if attributes.get("visible", True):
-        attributes = {**attributes, "visible": until}
-    return data, attributes, kind
-
-
-def _expect(image: Image, layers: Sequence[LayerData], viewer: Any) -> None:
-    height, width = (int(n) for n in viewer.canvas.size)
-    shown = [data for data, attributes, _ in layers if attributes.get("visible", True)]
-    views = [view for data in shown if (view := display.view_behind(data)) is not None]
-    display.expect(views, (height, width), _planes(image, viewer))
-
-
-def _planes(image: Image, viewer: Any) -> dict[str, int]:
-    """Return where the sliders will stand: where they are, or where the file says to begin."""
-    if not viewer.layers:
-        about = image.opened.image
-        stated = {"z": about.default_z, "t": about.default_t}
-        return {name: plane for name, plane in stated.items() if plane is not None}
-    transform = image.pyramid.levels[0].transform
-    names = [axis.name for axis in image.axes]
-    planes = {}
-    for label, point in zip(viewer.dims.axis_labels, viewer.dims.point, strict=True):
-        if label in names:
-            axis = names.index(label)
-            factor = length_factor(image.axes[axis]) * transform.scale[axis]
-            planes[label] = max(0, round(point / factor))
-    return planes

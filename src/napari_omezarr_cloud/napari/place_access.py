@@ -15,8 +15,9 @@ from napari_omezarr_cloud.access import (
 )
 from napari_omezarr_cloud.errors import CloudError, LinkError
 from napari_omezarr_cloud.location import Location, parse_location, redacted
+from napari_omezarr_cloud.napari.adoption import retry
 from napari_omezarr_cloud.napari.background import Job
-from napari_omezarr_cloud.napari.display import display_of, retry
+from napari_omezarr_cloud.napari.display import display_of
 from napari_omezarr_cloud.napari.threads import in_thread
 from napari_omezarr_cloud.napari.widgets.access_dialog import AccessDialog, AccessWish
 from napari_omezarr_cloud.store.aws_profiles import profile_names

@@ -12,9 +12,9 @@ from qtpy.QtCore import QTimer
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.napari import wiring
 from napari_omezarr_cloud.napari.display import display_of, view_of
+from napari_omezarr_cloud.napari.image_layers import show_image
 from napari_omezarr_cloud.napari.late_labels import labels_of_wells
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, labels_layer, pyramid_layer
-from napari_omezarr_cloud.napari.opening import show_image
 from napari_omezarr_cloud.napari.plate_notes import layers_of, state_again
 from napari_omezarr_cloud.napari.slicing import replace_data
 from napari_omezarr_cloud.napari.sources import sources

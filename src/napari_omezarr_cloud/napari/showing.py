@@ -11,10 +11,11 @@ from napari_omezarr_cloud.errors import CloudError
 from napari_omezarr_cloud.napari import wiring
 from napari_omezarr_cloud.napari.background import Job
 from napari_omezarr_cloud.napari.choosing import chooser_for
+from napari_omezarr_cloud.napari.image_layers import show_image, tell_about
 from napari_omezarr_cloud.napari.kept_look import tell_kept
 from napari_omezarr_cloud.napari.link_view import dressed, go_there
 from napari_omezarr_cloud.napari.notices import tell_error, tell_notes
-from napari_omezarr_cloud.napari.opening import can_choose, left_out, show_image, tell_about
+from napari_omezarr_cloud.napari.opening import can_choose, left_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

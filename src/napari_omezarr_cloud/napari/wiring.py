@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer
 
 from napari_omezarr_cloud.errors import AccessRefusedError
-from napari_omezarr_cloud.napari import display
+from napari_omezarr_cloud.napari.adoption import adopt, release
 from napari_omezarr_cloud.napari.commands import bind_keys, place_access_dialog
 from napari_omezarr_cloud.napari.compat import aim, renew_status, show_scale_bar
 from napari_omezarr_cloud.napari.contrast import correct_guess
+from napari_omezarr_cloud.napari.display import display_of
 from napari_omezarr_cloud.napari.first_fit import keep_fitted
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, LayerData
 from napari_omezarr_cloud.napari.linked_level import lock_linked_level
@@ -121,7 +122,7 @@ class _Watch(QObject):
         if viewer is not None and len(viewer.layers) == 1:
             start_dims(viewer, event.value)
         _welcome(event.value)
-        if viewer is not None and display.display_of(event.value) is not None:
+        if viewer is not None and display_of(event.value) is not None:
             show_scale_bar(viewer)
             choose_levels(viewer)
             if plate_behind(event.value) is not None:
@@ -131,13 +132,13 @@ class _Watch(QObject):
     def on_fitted(self, event: Any) -> None:
         """See that a first layer fits the canvas, unless a link says where to look."""
         viewer, layer = self._viewer(), event.value
-        is_ours = display.display_of(layer) is not None
+        is_ours = display_of(layer) is not None
         is_placed = not isinstance(layer.visible, _Unplaced)
         if viewer is not None and len(viewer.layers) == 1 and is_ours and is_placed:
             keep_fitted(viewer)
 
     def on_removed(self, event: Any) -> None:
-        display.release(event.value)
+        release(event.value)
 
     def on_displayed(self, event: Any) -> None:
         viewer = self._viewer()
@@ -162,7 +163,7 @@ def show_placed(viewer: Any) -> None:
 
 def _welcome(layer: Any) -> None:
     """Put a display behind a layer of ours, then let it be seen."""
-    is_ours = display.adopt(layer) is not None
+    is_ours = adopt(layer) is not None
     if isinstance(layer.visible, _Hidden):
         lock_linked_level(layer)
         # Shown even if it could not be adopted (another napari): slow beats invisible.

@@ -30,8 +30,9 @@ from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.chunks.engine import Hits
 from napari_omezarr_cloud.chunks.missing import Missing, count_absent, why_missing
 from napari_omezarr_cloud.errors import CloudError
+from napari_omezarr_cloud.napari.adoption import retry
 from napari_omezarr_cloud.napari.compat import unwrapped
-from napari_omezarr_cloud.napari.display import Display, display_of, retry
+from napari_omezarr_cloud.napari.display import Display, display_of
 from napari_omezarr_cloud.napari.network_text import (
     best_place,
     count_rows,
