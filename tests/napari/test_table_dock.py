@@ -210,7 +210,7 @@ def test_another_level_can_be_chosen_and_says_what_it_costs(
 
     assert "Level 1 of 3 · 0.5 µm pixels" in dock.region.text()
     assert "Not the finest level" in dock.note.text()
-    texts = [dock.level_box.itemText(i) for i in range(dock.level_box.count())]
+    texts = [dock.choices.level_box.itemText(i) for i in range(dock.choices.level_box.count())]
     assert texts[0] == "The level on screen"
     assert texts[1].startswith("Level 0 · 0.25 µm pixels · ")
     assert coarse["area"].max() == 8 * 8 * 0.5 * 0.5
@@ -550,8 +550,8 @@ def test_without_labels_the_dock_says_what_is_needed(
 
     assert "There are no labels to measure" in dock.region.text()
     assert not dock.run_bar.apply_button.isEnabled()
-    assert dock.labels_box.count() == 0
-    assert not dock.level_box.isVisible()
+    assert dock.choices.labels_box.count() == 0
+    assert not dock.choices.level_box.isVisible()
 
 
 def test_without_a_ticked_image_the_dock_says_that_no_intensity_is_measured(
@@ -571,14 +571,14 @@ def test_the_person_ticks_images_and_they_stay_ticked(
 ) -> None:
     other = viewer.add_image(pattern((72, 96)), name="other", scale=(0.5, 0.5), units=["µm"] * 2)
     colours = viewer.add_image(np.zeros((72, 96, 3), "u1"), rgb=True)
-    box = dock.image_checks.box_of(viewer.layers["cells: nuclei"])
-    assert colours not in dock.image_checks.layers
+    box = dock.choices.image_checks.box_of(viewer.layers["cells: nuclei"])
+    assert colours not in dock.choices.image_checks.layers
 
     box.setChecked(True)
-    dock.image_checks.box_of(other).setChecked(False)
+    dock.choices.image_checks.box_of(other).setChecked(False)
     viewer.add_image(pattern((72, 96)), name="late")
 
-    assert dock.image_checks.layers == [viewer.layers["cells: nuclei"]]
+    assert dock.choices.image_checks.layers == [viewer.layers["cells: nuclei"]]
 
 
 def test_rotated_layers_are_measured_along_their_own_axes_and_it_is_said(
@@ -684,7 +684,7 @@ def test_too_much_for_memory_is_refused_before_it_starts(
     viewer.reset_view()
     dock.choose(layer)
     assert dock.run_bar.apply_button.isEnabled()
-    assert dock.level_box.itemText(1).endswith("too large, zoom in")
+    assert dock.choices.level_box.itemText(1).endswith("too large, zoom in")
 
     dock.choose(level=0)
 
@@ -731,7 +731,7 @@ def test_the_dock_is_found_in_the_plugin_menu(viewer: Any, qtbot: Any) -> None:
     assert isinstance(widget, TableDock)
     qtbot.waitUntil(widget.isVisible)
     layer = viewer.add_labels(squares((72, 96)).astype(np.int32))
-    assert widget.labels_box.layer is layer
+    assert widget.choices.labels_box.layer is layer
 
 
 def test_a_real_click_on_the_canvas_reaches_the_dock(
@@ -786,7 +786,7 @@ def test_all_objects_of_an_image_wherever_they_are(
         dock.export(str(tmp_path / "table.parquet"))
     assert len(pd.read_parquet(tmp_path / "table.parquet")) == len(table)
 
-    dock.by_plane.setChecked(True)
+    dock.choices.by_plane.setChecked(True)
     planes = measured(dock, qtbot)
     assert planes.names[:2] == ("label", "z")
     assert len(planes) > len(table)

@@ -59,6 +59,13 @@ class Progress:
         """Note that one more chunk has come."""
         self.loaded += 1
 
+    def step(self) -> tuple[int, int, str]:
+        """Return how much is done, of how much (0: nobody knows), and both in words."""
+        if self.is_computing:
+            return 0, 0, "Computing…"
+        loaded = min(self.loaded, self.chunks)
+        return loaded, self.chunks, f"{loaded} of {self.chunks} chunks"
+
 
 @dataclass(frozen=True)
 class Result:

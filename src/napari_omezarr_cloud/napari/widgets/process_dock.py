@@ -12,12 +12,11 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_omezarr_cloud.errors import CloudError, OperationError
 from napari_omezarr_cloud.napari import compare
-from napari_omezarr_cloud.napari.background import Job
 from napari_omezarr_cloud.napari.compat import unwrapped
 from napari_omezarr_cloud.napari.inputs import foldable_axes
 from napari_omezarr_cloud.napari.live import LivePlan, add_live, live_of, plan_live, start_live
@@ -28,6 +27,7 @@ from napari_omezarr_cloud.napari.snapshot import plan_snapshot, start_snapshot
 from napari_omezarr_cloud.napari.view_watch import ViewWatch
 from napari_omezarr_cloud.napari.visible import visible_region
 from napari_omezarr_cloud.napari.widgets.choices import Choices
+from napari_omezarr_cloud.napari.widgets.dock_job import DockJob
 from napari_omezarr_cloud.napari.widgets.live_bar import LiveBar
 from napari_omezarr_cloud.napari.widgets.live_editor import LiveEditor
 from napari_omezarr_cloud.napari.widgets.operation_form import OperationForm
@@ -47,26 +47,12 @@ if TYPE_CHECKING:
 
     from napari_omezarr_cloud.napari.snapshot import Plan, Progress, Result
     from napari_omezarr_cloud.process import Operation, Value
-    from napari_omezarr_cloud.process.apply import AppliedStep
+    from napari_omezarr_cloud.process.apply import Applied, AppliedStep
 
 __all__ = ["ProcessDock"]
 
-_PROGRESS_MS = 80
 _WHOLE_TIP = "Compute this for the whole image, block by block, and save it as an OME-Zarr"
 _LIVE_TIP = "A layer that is computed where you look, and changes as you move a slider"
-
-
-class _Running:
-    """What is under way; ends with the dock, whoever deletes it."""
-
-    def __init__(self) -> None:
-        self.job: Job[Any] | None = None
-
-    def cancel(self, *_: object) -> None:
-        """Give up what is under way."""
-        if self.job is not None:
-            self.job.cancel()
-            self.job = None
 
 
 class ProcessDock(QWidget):
@@ -89,17 +75,12 @@ class ProcessDock(QWidget):
         viewer = unwrapped(viewer)
         self._viewer = weakref.ref(viewer)
         self._results = ResultLayers()
-        self._progress: Progress | None = None
-        self._running = _Running()
-        self.destroyed.connect(self._running.cancel)
         self._build(viewer)
+        self._running = DockJob(self, self.run_bar)
         self.editor = LiveEditor(self.form, self)
-        self.recipes = Recipes(viewer, self)
+        self.recipes = Recipes(viewer, self.recipe_menu, self.editor, self.choices, self)
         self._watch = ViewWatch(viewer, self)
         self._watch.changed.connect(self.look)
-        self._clock = QTimer(self)
-        self._clock.setInterval(_PROGRESS_MS)
-        self._clock.timeout.connect(self._show_progress)
         self._connect()
         self._on_mode()
 
@@ -138,12 +119,12 @@ class ProcessDock(QWidget):
         self.form.keep()
         source, op = weakref.ref(self.choices.source_box.layer), plan.task.operation
         started = time.perf_counter()
-        future, self._progress = start_snapshot(plan)
+        future, progress = start_snapshot(plan)
 
         def on_done(result: Result) -> None:
             self._show_result(result, source(), op, time.perf_counter() - started)
 
-        self._run(future, on_done)
+        self._run(future, on_done, progress)
 
     def add_live(self) -> None:
         """Add a live layer of what is chosen; returns at once, `applied` or `failed` tells."""
@@ -170,14 +151,13 @@ class ProcessDock(QWidget):
     def cancel(self) -> None:
         """Give up what is under way, also what is being computed; nothing comes of it later."""
         if self.is_running:
-            self._running.cancel()
-            self._end()
+            self._running.end()
             self.run_bar.show_idle("Cancelled.")
 
     @property
     def is_running(self) -> bool:
         """Whether a result is under way."""
-        return self._running.job is not None
+        return self._running.is_running
 
     def look(self) -> None:
         """Show what would go in now; does nothing while the dock is hidden."""
@@ -230,10 +210,9 @@ class ProcessDock(QWidget):
         )
         self.live_bar.toggle_requested.connect(self._toggle)
         self.live_bar.wipe_requested.connect(self._wipe)
-        self.recipe_menu.load_requested.connect(self._load_recipe)
-        self.recipe_menu.save_requested.connect(lambda: self._with_live(self.recipes.save))
-        self.recipe_menu.edit_requested.connect(self._edit_recipe)
-        self.recipe_menu.copy_requested.connect(lambda: self._with_live(self.recipes.copy))
+        self.recipes.begun.connect(self._apply_recipe)
+        self.recipes.told.connect(self._on_recipe_told)
+        self.recipes.failed.connect(self._on_error)
 
     # ---- following the viewer, only while shown ------------------------------------------------
 
@@ -248,14 +227,13 @@ class ProcessDock(QWidget):
             viewer.layers.events.removed.connect(self._on_removed)
         self._on_choice()
         self._on_active()
-        if self.is_running:
-            self._clock.start()
+        self._running.resume()
 
     def hideEvent(self, event: QHideEvent | None) -> None:
         """Leave the viewer alone; what is under way goes on, as the person asked for it."""
         super().hideEvent(event)
         self._watch.stop()
-        self._clock.stop()
+        self._running.pause()
         self.choices.unwatch()
         viewer = self._viewer()
         if viewer is not None:
@@ -389,29 +367,23 @@ class ProcessDock(QWidget):
 
     # ---- the run --------------------------------------------------------------------------------
 
-    def _run(self, future: Future[Any], on_done: Callable[[Any], None]) -> None:
+    def _run(
+        self,
+        future: Future[Any],
+        on_done: Callable[[Any], None],
+        progress: Progress | None = None,
+    ) -> None:
         """Show how far something is, and how it ends."""
 
         def done(result: Any) -> None:
-            self._end()
+            self._running.end()
             try:
                 on_done(result)
             except Exception as error:  # napari refuses what the graphics card cannot draw
                 self._on_error(error)
 
-        # Without a parent: who deletes a dock with PySide would leave it to be deleted twice.
-        self._running.job = Job(future, done, self._on_error)
         self.run_bar.setVisible(True)
-        self._show_progress()
-        self._clock.start()
-
-    def _show_progress(self) -> None:
-        if self._progress is not None:
-            self.run_bar.show_running(self._progress)
-
-    def _end(self) -> None:
-        self._clock.stop()
-        self._running.job, self._progress = None, None
+        self._running.begin(future, done, self._on_error, steps=progress)
 
     def _show_result(self, result: Result, source: Any, op: Operation, seconds: float) -> None:
         viewer = self._viewer()
@@ -427,7 +399,7 @@ class ProcessDock(QWidget):
         self.applied.emit(layer)
 
     def _on_error(self, error: BaseException) -> None:
-        self._end()
+        self._running.end()
         if not isinstance(error, CloudError):
             title = self.choices.operation.title
             error = OperationError(f"{title} failed", why=str(error) or type(error).__name__)
@@ -471,42 +443,17 @@ class ProcessDock(QWidget):
         if viewer is not None and self.editor.layer is not None:
             show_run(viewer, self.editor.layer)
 
-    def _with_live(self, action: Callable[[Any], str]) -> None:
-        """Do something with the recipe of the live layer, and say what came of it."""
-        layer = self.editor.layer
-        if layer is None:
-            return
-        try:
-            sentence = action(layer)
-        except CloudError as error:
-            self._on_error(error)
-            return
+    def _on_recipe_told(self, sentence: str) -> None:
         self.run_bar.setVisible(True)
         self.run_bar.show_idle(sentence)
 
-    def _load_recipe(self) -> None:
-        first = self.editor.layer or self.choices.layer
-        if first is not None:
-            self._apply_recipe(lambda: self.recipes.load(first))
-
-    def _edit_recipe(self) -> None:
-        layer = self.editor.layer
-        if layer is not None:
-            self._apply_recipe(lambda: self.recipes.edit(layer))
-
-    def _apply_recipe(self, begin: Callable[[], Any]) -> None:
-        try:
-            begun = begin()
-        except CloudError as error:
-            self._on_error(error)
-            return
-        if begun is None:
-            return
+    def _apply_recipe(
+        self, future: Future[Applied], on_done: Callable[[Applied], list[Any]]
+    ) -> None:
         self.cancel()
-        future, on_done = begun
         self.run_bar.show_step(0, 0, "Preparing the recipe…")
 
-        def done(applied: Any) -> None:
+        def done(applied: Applied) -> None:
             layers = on_done(applied)
             self.run_bar.show_idle(f"Added: {layers[-1].name}")
             self.applied.emit(layers[-1])

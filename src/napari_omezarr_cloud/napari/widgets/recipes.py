@@ -5,8 +5,10 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from qtpy.QtCore import QObject, Signal
 from qtpy.QtGui import QGuiApplication
 
+from napari_omezarr_cloud.errors import CloudError
 from napari_omezarr_cloud.napari.live import change, live_of
 from napari_omezarr_cloud.napari.live_recipe import (
     add_recipe,
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 
     from qtpy.QtWidgets import QWidget
 
+    from napari_omezarr_cloud.napari.widgets.choices import Choices
+    from napari_omezarr_cloud.napari.widgets.live_editor import LiveEditor
+    from napari_omezarr_cloud.napari.widgets.recipe_menu import RecipeMenu
     from napari_omezarr_cloud.process.apply import Applied
 
 __all__ = ["Recipes"]
@@ -39,12 +44,70 @@ __all__ = ["Recipes"]
 _Begun: TypeAlias = "tuple[Future[Applied], Callable[[Applied], list[Any]]]"
 
 
-class Recipes:
-    """The recipes of one viewer's live layers; asks with dialogs over ``parent``."""
+class Recipes(QObject):
+    """The recipes of one viewer's live layers; asks with dialogs over ``parent``.
 
-    def __init__(self, viewer: Any, parent: QWidget) -> None:
+    Parameters
+    ----------
+    viewer
+        Whose layers; it is not kept alive.
+    menu
+        What the person asks for.
+    editor, choices
+        Know which live layer is meant, and to which layer a recipe is applied where there is none.
+    """
+
+    begun = Signal(object, object)
+    """A recipe is being applied: the future, and what adds its layers and returns them."""
+    told = Signal(str)
+    """Something is done: a sentence."""
+    failed = Signal(object)
+    """It could not be done: a `CloudError`."""
+
+    def __init__(
+        self,
+        viewer: Any,
+        menu: RecipeMenu,
+        editor: LiveEditor,
+        choices: Choices,
+        parent: QWidget,
+    ) -> None:
+        super().__init__(parent)
         self._viewer = weakref.ref(viewer)
-        self._parent = weakref.ref(parent)
+        self._editor, self._choices = editor, choices
+        menu.load_requested.connect(self._on_load)
+        menu.save_requested.connect(lambda: self._on_live(self.save))
+        menu.edit_requested.connect(self._on_edit)
+        menu.copy_requested.connect(lambda: self._on_live(self.copy))
+
+    def _on_live(self, action: Callable[[Any], str]) -> None:
+        """Do something with the recipe of the live layer, and say what came of it."""
+        layer = self._editor.layer
+        if layer is None:
+            return
+        try:
+            sentence = action(layer)
+        except CloudError as error:
+            self.failed.emit(error)
+        else:
+            self.told.emit(sentence)
+
+    def _on_load(self) -> None:
+        self._begin_on(self._editor.layer or self._choices.layer, self.load)
+
+    def _on_edit(self) -> None:
+        self._begin_on(self._editor.layer, self.edit)
+
+    def _begin_on(self, layer: Any | None, begin: Callable[[Any], _Begun | None]) -> None:
+        if layer is None:
+            return
+        try:
+            begun = begin(layer)
+        except CloudError as error:
+            self.failed.emit(error)
+            return
+        if begun is not None:
+            self.begun.emit(*begun)
 
     def save(self, layer: Any) -> str:
         """Save how a live layer is made; returns what to say.
@@ -127,7 +190,7 @@ class Recipes:
         return [box.layer for box in boxes]
 
     def _widget(self) -> Any:
-        return self._parent()
+        return self.parent()
 
 
 def _shape(recipe: Recipe) -> Any:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_omezarr_cloud.napari.widgets.plain_label import PlainLabel
-
-if TYPE_CHECKING:
-    from napari_omezarr_cloud.napari.snapshot import Progress
 
 __all__ = ["RunBar"]
 
@@ -57,14 +54,6 @@ class RunBar(QWidget):
         """Say whether there is anything to apply."""
         self._may_apply = may_apply
         self.apply_button.setEnabled(may_apply and not self.is_running)
-
-    def show_running(self, progress: Progress) -> None:
-        """Show how far it is."""
-        loaded = min(progress.loaded, progress.chunks)
-        if progress.is_computing:
-            self.show_step(0, 0, "Computing…")
-        else:
-            self.show_step(loaded, progress.chunks, f"{loaded} of {progress.chunks} chunks")
 
     def show_step(self, done: int, total: int, words: str) -> None:
         """Show how much of something is done; a total of 0 is one nobody knows."""

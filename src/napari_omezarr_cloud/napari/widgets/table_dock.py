@@ -1,9 +1,9 @@
 """The table dock: measurements of the visible objects, and the way from a row to its object.
 
-The dock wires its parts: what is chosen (`LayerBox`, `LayerChecks`, `LevelBox`) goes to
-`plan_measuring`, what that says is shown, and *Measure what is visible* starts it. A row leads to
-its object (`go_to`), a click on an object to its row (`ObjectPicker`). It looks at the viewer only
-while it is shown itself, and measures only when asked.
+The dock wires its parts: what is chosen (`MeasuringChoices`) goes to `plan_measuring`, what that
+says is shown, and *Measure what is visible* starts it. A row leads to its object (`go_to`), a click
+on an object to its row (`ObjectPicker`). It looks at the viewer only while it is shown itself, and
+measures only when asked.
 """
 
 from __future__ import annotations
@@ -15,45 +15,23 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QFormLayout,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_omezarr_cloud.errors import CloudError, OperationError
 from napari_omezarr_cloud.napari.background import Job
 from napari_omezarr_cloud.napari.compat import unwrapped
 from napari_omezarr_cloud.napari.go_to import go_to
-from napari_omezarr_cloud.napari.inputs import is_labels
-from napari_omezarr_cloud.napari.layer_data import METADATA_KEY
 from napari_omezarr_cloud.napari.notices import tell_error
 from napari_omezarr_cloud.napari.picking import ObjectPicker
 from napari_omezarr_cloud.napari.region_features import set_features
-from napari_omezarr_cloud.napari.region_table import (
-    MAX_BYTES,
-    image_names,
-    is_grey_image,
-    needed_bytes,
-    pixel_text,
-    plan_measuring,
-)
-from napari_omezarr_cloud.napari.region_text import bytes_text
+from napari_omezarr_cloud.napari.region_table import plan_measuring
 from napari_omezarr_cloud.napari.threads import in_thread
 from napari_omezarr_cloud.napari.view_watch import ViewWatch
-from napari_omezarr_cloud.napari.visible import level_count, level_of, visible_region
 from napari_omezarr_cloud.napari.whole_table import plan_whole_table
+from napari_omezarr_cloud.napari.widgets.dock_job import DockJob
 from napari_omezarr_cloud.napari.widgets.file_question import ask_file_to_write
-from napari_omezarr_cloud.napari.widgets.layer_box import LayerBox
-from napari_omezarr_cloud.napari.widgets.layer_checks import LayerChecks
-from napari_omezarr_cloud.napari.widgets.level_box import LevelBox, LevelChoice
+from napari_omezarr_cloud.napari.widgets.measuring_choices import MeasuringChoices
 from napari_omezarr_cloud.napari.widgets.plain_label import PlainLabel
 from napari_omezarr_cloud.napari.widgets.region_view import RegionView
 from napari_omezarr_cloud.napari.widgets.run_bar import RunBar
@@ -64,50 +42,11 @@ if TYPE_CHECKING:
     import napari.viewer
     from qtpy.QtGui import QHideEvent, QShowEvent
 
-    from napari_omezarr_cloud.napari.region_table import (
-        Measured,
-        MeasuringPlan,
-        MeasuringProgress,
-    )
-    from napari_omezarr_cloud.napari.whole_table import WholeMeasured, WholePlan, WholeProgress
+    from napari_omezarr_cloud.napari.region_table import Measured, MeasuringPlan
+    from napari_omezarr_cloud.napari.whole_table import WholeMeasured, WholePlan
     from napari_omezarr_cloud.process.table import Table
 
 __all__ = ["TableDock"]
-
-_PROGRESS_MS = 80
-_FILES = "Comma-separated values (*.csv);;Parquet (*.parquet)"
-
-_GROUPS = {
-    "size": ("Size", "Area or volume, and the diameter of a circle or ball of that size"),
-    "position": ("Position", "Centre and bounding box"),
-    "intensity": ("Intensity", "Mean, lowest, highest, spread, sum, median, weighted centre"),
-    "shape": (
-        "Shape",
-        "Axes, eccentricity, solidity … takes a second per 1000 objects, in 3D per 30",
-    ),
-}
-
-
-class _Running:
-    """What is under way and listening; ends with the dock, whoever deletes it."""
-
-    def __init__(self, picker: ObjectPicker) -> None:
-        self.picker = picker
-        self.job: Job[Any] | None = None
-        self.progress: MeasuringProgress | WholeProgress | None = None
-
-    def cancel(self) -> None:
-        """Give up what is under way."""
-        if self.progress is not None:
-            self.progress.cancel()
-        if self.job is not None:
-            self.job.cancel()
-        self.job, self.progress = None, None
-
-    def close(self, *_: object) -> None:
-        """Give up, and leave the viewer alone."""
-        self.cancel()
-        self.picker.stop()
 
 
 class TableDock(QWidget):
@@ -136,24 +75,20 @@ class TableDock(QWidget):
         self._export: Job[None] | None = None
         dock = weakref.ref(self)
         self._picker = ObjectPicker(viewer, lambda label: _tell_picked(dock, label))
-        self._running = _Running(self._picker)
-        self.destroyed.connect(self._running.close)
+        self.destroyed.connect(self._picker.stop)
         self._build(viewer)
+        self._running = DockJob(self, self.run_bar)
         self._watch = ViewWatch(viewer, self)
         self._watch.changed.connect(self.look)
-        self._clock = QTimer(self)
-        self._clock.setInterval(_PROGRESS_MS)
-        self._clock.timeout.connect(self._show_progress)
-        self.labels_box.layer_changed.connect(self._on_choice)
-        self.image_checks.layers_changed.connect(self.look)
-        self.level_box.level_changed.connect(self.look)
+        self.choices.labels_changed.connect(self._on_choice)
+        self.choices.changed.connect(self.look)
         self.run_bar.apply_requested.connect(self.measure)
         self.run_bar.cancel_requested.connect(self.cancel)
         self.view.row_chosen.connect(self.go_to_row)
         self.copy_button.clicked.connect(self.view.copy)
         self.export_button.clicked.connect(self._ask_and_export)
         self._show_table_state()
-        self._on_part()
+        self._on_choice()
 
     # ---- what a script may do, too ------------------------------------------------------------
 
@@ -180,17 +115,9 @@ class TableDock(QWidget):
             Whether all objects are measured, and not only those that are visible.
         """
         self._catch_up()
-        self.part_box.setCurrentIndex(int(whole))
-        if labels is not None:
-            self.labels_box.choose(labels)
-        if images is not None:
-            self.image_checks.choose(images)
-        if properties is not None:
-            wanted = set(properties)
-            for name, box in self.groups.items():
-                box.setChecked(name in wanted)
+        self.choices.choose(labels, images, properties, whole=whole)
         self._look()
-        self.level_box.choose(level)
+        self.choices.level_box.choose(level)
         self._look()
 
     def measure(self) -> None:
@@ -202,29 +129,28 @@ class TableDock(QWidget):
         except CloudError as error:
             self._on_error(error)
             return
-        layer = weakref.ref(self.labels_box.layer)
+        layer = weakref.ref(self.choices.labels)
         started = time.perf_counter()
-        future, self._running.progress = plan.begin()
+        future, progress = plan.begin()
 
         def on_done(result: Measured | WholeMeasured) -> None:
-            self._end()
+            self._running.end()
             self._show_result(result, layer(), time.perf_counter() - started)
 
-        # Without a parent: who deletes a dock with PySide would leave it to be deleted twice.
-        self._running.job = Job(future, on_done, self._on_error)
-        self._show_progress()
-        self._clock.start()
+        self._running.begin(
+            future, on_done, self._on_error, steps=progress, give_up=progress.cancel
+        )
 
     def cancel(self) -> None:
         """Give up what is under way; the table that is shown stays."""
         if self.is_running:
-            self._end()
+            self._running.end()
             self.run_bar.show_idle("Cancelled.")
 
     @property
     def is_running(self) -> bool:
         """Whether a table is under way."""
-        return self._running.job is not None
+        return self._running.is_running
 
     @property
     def table(self) -> Table:
@@ -257,27 +183,7 @@ class TableDock(QWidget):
     # ---- building -----------------------------------------------------------------------------
 
     def _build(self, viewer: Any) -> None:
-        self.labels_box = LayerBox(viewer, follows=True, accepts=is_labels)
-        self.image_checks = LayerChecks(viewer, is_grey_image, image_names)
-        self.image_checks.setToolTip("Images whose grey values are measured under the objects")
-        self.level_box = LevelBox()
-        self.level_box.setToolTip("Finer levels measure small objects better, and take longer")
-        self.groups = {}
-        boxes = QGridLayout()
-        boxes.setContentsMargins(0, 0, 0, 0)
-        for place, (name, (title, tip)) in enumerate(_GROUPS.items()):
-            box = QCheckBox(title)
-            box.setToolTip(tip)
-            box.setChecked(True)
-            box.toggled.connect(self.look)
-            boxes.addWidget(box, place // 2, place % 2)
-            self.groups[name] = box
-        self.part_box = QComboBox()
-        self.part_box.addItems(["What is visible", "The whole image"])
-        self.part_box.currentIndexChanged.connect(self._on_part)
-        self.by_plane = QCheckBox("Each plane alone, in 2D")
-        self.by_plane.setToolTip("For labels that were made plane by plane")
-        self.by_plane.toggled.connect(self.look)
+        self.choices = MeasuringChoices(viewer)
         self.region = PlainLabel()
         self.note = PlainLabel()
         self.run_bar = RunBar(
@@ -291,21 +197,11 @@ class TableDock(QWidget):
         self.export_button.setToolTip("Write the whole table to a file, CSV or Parquet, with units")
         self.copy_button = QPushButton("Copy rows")
         self.copy_button.setToolTip("Copy the selected rows, or all, for a spreadsheet (Ctrl+C)")
-        choices = QFormLayout()
-        choices.setContentsMargins(0, 0, 0, 0)
-        choices.addRow("Labels", self.labels_box)
-        choices.addRow("Images", self.image_checks)
-        choices.addRow("Measure", boxes)
-        choices.addRow("Region", self.part_box)
-        choices.addRow("", self.by_plane)
-        self._level_label = QLabel("Level")
-        choices.addRow(self._level_label, self.level_box)
         buttons = QHBoxLayout()
         buttons.addWidget(self.export_button)
         buttons.addWidget(self.copy_button)
         layout = QVBoxLayout(self)
-        layout.addLayout(choices)
-        for widget in (self.region, self.note, self.run_bar, self.stale, self.notes):
+        for widget in (self.choices, self.region, self.note, self.run_bar, self.stale, self.notes):
             layout.addWidget(widget)
         layout.addWidget(self.view, 1)
         layout.addLayout(buttons)
@@ -315,38 +211,32 @@ class TableDock(QWidget):
     def showEvent(self, event: QShowEvent | None) -> None:
         """Take up again."""
         super().showEvent(event)
-        self.labels_box.watch()
-        self.image_checks.watch()
+        self.choices.watch()
         self._watch.start()
         self._picker.start()
         self._on_choice()
-        if self.is_running:
-            self._clock.start()
+        self._running.resume()
 
     def hideEvent(self, event: QHideEvent | None) -> None:
         """Leave the viewer alone; what is under way goes on, as the person asked for it."""
         super().hideEvent(event)
         self._watch.stop()
         self._picker.stop()
-        self._clock.stop()
-        self.labels_box.unwatch()
-        self.image_checks.unwatch()
+        self._running.pause()
+        self.choices.unwatch()
 
     def _on_choice(self) -> None:
         """Follow another labels layer."""
-        self._watch.watch_layer(self.labels_box.layer)
+        is_whole = self.choices.is_whole
+        action = "Measure the whole image" if is_whole else "Measure what is visible"
+        self.run_bar.apply_button.setText(action)
+        self._watch.watch_layer(self.choices.labels)
         if not self.is_running:
             self.run_bar.show_idle()  # what was said was said of another choice
         self._look()
 
     def _look(self) -> None:
-        viewer, layer = self._viewer(), self.labels_box.layer
-        if viewer is not None and layer is not None and layer in viewer.layers:
-            # Each time: the image that was suggested may be gone, or a better one have come.
-            self.image_checks.suggest(_suggested_images(viewer, layer))
-            self._show_levels(viewer, layer)
-        else:
-            self._show_level_box(False)
+        self.choices.fit()
         try:
             plan = self._plan()
         except CloudError as error:
@@ -355,48 +245,11 @@ class TableDock(QWidget):
             notes = []
             if plan.number:
                 notes.append("Not the finest level: small objects are coarse, or missing.")
-            if self.groups["intensity"].isChecked() and not self.image_checks.layers:
+            if "intensity" in self.choices.properties and not self.choices.images:
                 notes.append("No image is ticked, so no intensity is measured.")
             self._tell(plan.text, "\n".join(notes), may_measure=True)
             self.region.setToolTip(plan.tip)
         self._show_stale()
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all objects are measured."""
-        return bool(self.part_box.currentIndex())
-
-    def _on_part(self) -> None:
-        self.by_plane.setVisible(self.is_whole)
-        self.level_box.choose(None)
-        action = "Measure the whole image" if self.is_whole else "Measure what is visible"
-        self.run_bar.apply_button.setText(action)
-        self._on_choice()
-
-    def _show_levels(self, viewer: Any, layer: Any) -> None:
-        count, images = level_count(layer), self.image_checks.layers
-        choices = []
-        for number in range(count if self.is_whole else 0):
-            shape = " × ".join(map(str, reversed(level_of(layer, number).shape)))
-            choices.append(LevelChoice(f"Level {number} · {shape} px"))
-        if self.is_whole:
-            self.level_box.show_levels(choices, "The finest level")
-            self._show_level_box(count > 1)
-            return
-        for number in range(count):
-            seen = visible_region(viewer, layer, number)
-            if seen is None:
-                choices.append(LevelChoice(f"Level {number}"))
-                continue
-            is_small = needed_bytes(seen, images) <= MAX_BYTES
-            size = bytes_text(seen.nbytes) if is_small else "too large, zoom in"
-            choices.append(LevelChoice(f"Level {number} · {pixel_text(seen)} · {size}", is_small))
-        self.level_box.show_levels(choices)
-        self._show_level_box(count > 1)
-
-    def _show_level_box(self, is_shown: bool) -> None:
-        for widget in (self.level_box, self._level_label):
-            widget.setVisible(is_shown)
 
     def _show_stale(self) -> None:
         """Say so where the table is of another place than the one that is shown."""
@@ -406,31 +259,30 @@ class TableDock(QWidget):
             if layer is None or viewer is None:
                 text = "The labels of this table were removed."
             else:
-                text = self._measured.stale_text(viewer, layer, self.level_box.level)
+                text = self._measured.stale_text(viewer, layer, self.choices.level)
         self.stale.setText(text)
         self.stale.setVisible(bool(text))
 
     def _catch_up(self) -> None:
         """Take over layers that came while the dock was hidden, or has not been shown yet."""
-        self.labels_box.refresh()
-        self.image_checks.refresh()
+        self.choices.refresh()
         self._look()
 
     def _plan(self) -> MeasuringPlan | WholePlan:
         """Return what would be measured now; raises what speaks against it."""
-        viewer, layer = self._viewer(), self.labels_box.layer
+        choices = self.choices
+        viewer, layer = self._viewer(), choices.labels
         if viewer is None or layer is None or layer not in viewer.layers:
             raise OperationError(
                 "There are no labels to measure",
                 hint="Open an image with labels, or make some: “Process what is visible”, "
                 "“Label connected regions”.",
             )
-        wanted = [name for name, box in self.groups.items() if box.isChecked()]
-        images = self.image_checks.layers if "intensity" in wanted else []
-        if self.is_whole:
-            level, by_plane = self.level_box.level or 0, self.by_plane.isChecked()
-            return plan_whole_table(layer, images, wanted, level, by_plane=by_plane)
-        return plan_measuring(viewer, layer, images, wanted, self.level_box.level)
+        images, wanted, level = choices.images, choices.properties, choices.level
+        if choices.is_whole:
+            by_plane = choices.by_plane.isChecked()
+            return plan_whole_table(layer, images, wanted, level or 0, by_plane=by_plane)
+        return plan_measuring(viewer, layer, images, wanted, level)
 
     def _tell(self, region: str, note: str, *, may_measure: bool) -> None:
         self.region.setText(region)
@@ -445,16 +297,6 @@ class TableDock(QWidget):
         return layer if viewer is not None and layer in viewer.layers else None
 
     # ---- the run --------------------------------------------------------------------------------
-
-    def _show_progress(self) -> None:
-        progress = self._running.progress
-        if progress is None:
-            return
-        self.run_bar.show_step(*progress.step())
-
-    def _end(self) -> None:
-        self._clock.stop()
-        self._running.cancel()
 
     def _show_result(self, result: Measured | WholeMeasured, layer: Any, seconds: float) -> None:
         viewer = self._viewer()
@@ -483,7 +325,7 @@ class TableDock(QWidget):
             button.setEnabled(bool(len(self.table)))
 
     def _on_error(self, error: BaseException) -> None:
-        self._end()
+        self._running.end()
         if not isinstance(error, CloudError):
             error = OperationError("Measuring failed", why=str(error) or type(error).__name__)
         sentence = str(error)
@@ -508,7 +350,7 @@ class TableDock(QWidget):
         kinds = "Comma-separated values (*.csv);;Parquet (*.parquet)"
         path = ask_file_to_write(self, "Export table", self._file_name(), kinds, ".csv")
         if path:
-            self.export(path, overwrite=True)
+            self.export(path, overwrite=True)  # the dialog has asked
 
     def _file_name(self) -> str:
         """Return a name for a file: of the layer, without a link's query."""
@@ -522,16 +364,3 @@ def _tell_picked(dock: weakref.ref[TableDock], label: int) -> None:
     live = dock()
     if live is not None:
         live._on_picked(label)
-
-
-def _suggested_images(viewer: Any, labels: Any) -> list[Any]:
-    """Return the images that labels belong to; else the topmost one that is visible."""
-    images = [layer for layer in reversed(viewer.layers) if is_grey_image(layer)]
-    source = _source(labels)
-    siblings = [layer for layer in images if source and _source(layer) == source]
-    return siblings or [layer for layer in images if layer.visible][:1]
-
-
-def _source(layer: Any) -> str:
-    about = layer.metadata.get(METADATA_KEY)
-    return str(about.get("source", "")) if isinstance(about, dict) else ""
