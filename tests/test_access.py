@@ -148,10 +148,27 @@ def test_the_shell_says_tries_lists_and_forgets(
         assert server.access_key not in text
 
 
-def test_where_nobody_can_be_asked_the_shell_says_what_to_do(capsys: Capture) -> None:
+def test_where_nobody_can_be_asked_the_shell_says_what_to_do(ring: Any, capsys: Capture) -> None:
     assert main(["access", "set", "https://host", "token"]) == 1
 
     assert "--from-env token=VARIABLE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("priority", [-1, 0.5], ids=["keeps nothing", "plain files"])
+def test_a_keyring_that_is_not_safe_is_none(
+    ring: Any, capsys: Capture, monkeypatch: pytest.MonkeyPatch, priority: float
+) -> None:
+    import keyring
+
+    monkeypatch.setattr(type(keyring.get_keyring()), "priority", priority)
+
+    assert main(["access", "set", "s3://lab", "keys"]) == 1
+    with pytest.raises(noc.CloudError, match="none that keeps secrets safe"):
+        noc.set_access("https://lab.org", "token", token="t0ken-of-the-lab", keyring=True)
+
+    assert "Use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in capsys.readouterr().err
+    assert ring == {}
+    assert not access_file().exists()
 
 
 def test_info_says_what_one_pays_for(google: Any, capsys: Capture) -> None:

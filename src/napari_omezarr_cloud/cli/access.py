@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from napari_omezarr_cloud.cli.plain import plain, table
-from napari_omezarr_cloud.errors import LinkError
+from napari_omezarr_cloud.errors import CloudError, LinkError
 
 if TYPE_CHECKING:
     import argparse
@@ -113,10 +113,18 @@ def _list(given: argparse.Namespace) -> int:
 
 def _set(given: argparse.Namespace) -> int:
     from napari_omezarr_cloud import access
+    from napari_omezarr_cloud.store.keys import keyring_name
     from napari_omezarr_cloud.store.ways import WAYS
 
     fields = [f for way in WAYS if way.name == given.way for f in way.fields if f.is_secret]
-    secrets = _secrets(fields, given.from_env)
+    name = keyring_name() if fields else None
+    if fields and name is None:  # said before anybody types a secret for nothing
+        raise CloudError(
+            "Could not set how to get in",
+            where=given.place,
+            why="there is no keyring here, and keys are kept nowhere else between two commands",
+            hint=_WITHOUT_KEYRING.get(given.way, _WITHOUT_KEYRING[""]),
+        )
     said = access.set_access(
         given.place,
         given.way,
@@ -127,11 +135,21 @@ def _set(given: argparse.Namespace) -> int:
         requester_pays=given.requester_pays,
         project=given.project,
         keyring=bool(fields),
-        **secrets,
+        **_secrets(fields, given.from_env),
     )
-    where = " The keys are in the system's keyring." if fields else ""
+    where = f" The keys are in the system's keyring ({name})." if fields else ""
     print(plain(f"{said.place}: {said.about.title}.{where}"))
     return 0
+
+
+_WITHOUT_KEYRING = {
+    "keys": "Use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile.",
+    "account-key": "Use AZURE_STORAGE_ACCOUNT_KEY.",
+    "sas": "Use AZURE_STORAGE_SAS_KEY, or a link that has the SAS.",
+    "": "In Python, noc.set_access holds until the program ends; in napari, “Access to this "
+    "place…” does. Keyrings need: pip install 'napari-omezarr-cloud[keyring]', and a desktop "
+    "session.",
+}
 
 
 def _secrets(fields: list[WayField], from_env: list[str]) -> dict[str, str]:

@@ -48,7 +48,8 @@ def keep(place: str, secrets: Secrets, *, in_keyring: bool) -> None:
         _typed[place] = secrets
     if in_keyring:
         text = json.dumps(dict(secrets.values))
-        _ask(lambda ring: ring.set_password(_SERVICE, place, text), place)
+        hint = "They hold until the program ends."
+        _ask(lambda ring: ring.set_password(_SERVICE, place, text), place, hint, keeps=True)
 
 
 def look_up(place: str, *, in_keyring: bool) -> Secrets | None:
@@ -65,7 +66,8 @@ def look_up(place: str, *, in_keyring: bool) -> Secrets | None:
         found = _typed.get(place)
     if found is not None or not in_keyring:
         return found
-    text = _ask(lambda ring: ring.get_password(_SERVICE, place), place)
+    hint = "Unlock it, or say anew how to get in."
+    text = _ask(lambda ring: ring.get_password(_SERVICE, place), place, hint)
     try:
         values = json.loads(text or "")
     except ValueError:
@@ -93,7 +95,7 @@ def drop(place: str, *, in_keyring: bool) -> None:
             if ring.get_password(_SERVICE, place) is not None:
                 ring.delete_password(_SERVICE, place)
 
-        _ask(delete, place)
+        _ask(delete, place, "Unlock it, or delete the entry with its own program.")
 
 
 def typed() -> dict[str, dict[str, str]]:
@@ -106,39 +108,38 @@ def keyring_name() -> str | None:
     """Return what the system's keyring is called; None where there is none. May take a second."""
     try:
         import keyring
-        from keyring.backends import fail
-    except ImportError:
+
+        found = keyring.get_keyring()
+        return str(found.name) if _is_safe(found) else None
+    except Exception:  # a backend that somebody chose and that does not load
         return None
-    found = keyring.get_keyring()
-    if isinstance(found, fail.Keyring) or found.priority <= 0:
-        return None
-    return str(found.name)
 
 
-def _ask(do: Callable[[Any], Any], place: str) -> Any:
+def _is_safe(ring: Any) -> bool:
+    """Tell whether a keyring keeps secrets as such: some write plain files, or nothing at all.
+
+    keyring recommends those of priority 1 and more; others are for who chooses them.
+    """
+    from keyring.core import load_config, load_env
+
+    return ring.priority >= 1 or (ring.priority > 0 and bool(load_env() or load_config()))
+
+
+def _ask(do: Callable[[Any], Any], place: str, hint: str, *, keeps: bool = False) -> Any:
     what = "Could not use the system's keyring"
-    hint = "The keys hold until the program ends."
     try:
         import keyring
-        from keyring.errors import InitError, KeyringError
     except ImportError as error:
-        raise CloudError(
-            what,
-            where=place,
-            why="the package keyring is not installed",
-            hint=f"Install it with: pip install 'napari-omezarr-cloud[keyring]'. {hint}",
-        ) from error
+        install = "Install it with: pip install 'napari-omezarr-cloud[keyring]'."
+        why = "the package keyring is not installed"
+        raise CloudError(what, where=place, why=why, hint=f"{install} {hint}") from error
+    why = "there is none that keeps secrets safe"
     try:
-        return do(keyring)
-    except (KeyringError, InitError, RuntimeError, OSError) as error:
-        # Its text may quote what it was given.
-        failure = CloudError(
-            what,
-            where=place,
-            why=f"it is locked, refused, or not there ({type(error).__name__})",
-            hint=hint,
-        )
-    raise failure
+        if not keeps or _is_safe(keyring.get_keyring()):
+            return do(keyring)
+    except Exception as error:  # each backend has its own; its text may quote what it was given
+        why = f"it is locked, refused, or not there ({type(error).__name__})"
+    raise CloudError(what, where=place, why=why, hint=hint)
 
 
 def _from_environment() -> None:
