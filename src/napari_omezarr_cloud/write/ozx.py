@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,12 @@ from napari_omezarr_cloud.store.zip_writing import ZipWriter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["folder_nbytes", "write_ozx"]
+__all__ = ["folder_nbytes", "move_into_ozx"]
+
+_TWICE_BYTES = 2**28
+"""What lies both in the folder and in the file, at most."""
+_SLEPT_S = 5.0
+"""Much longer than a file takes to be read: others may have taken over."""
 
 
 def folder_nbytes(folder: Path) -> int:
@@ -27,26 +33,56 @@ def folder_nbytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in _files(folder))
 
 
-def write_ozx(folder: Path, target: Path, version: str, tick: Callable[[int], None]) -> None:
-    """Write a folder as one zip file.
+def move_into_ozx(
+    folder: Path,
+    target: Path,
+    version: str,
+    tick: Callable[[int], None],
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """Move the voxels of a folder into one zip file; the disk need not hold them twice.
+
+    A file leaves the folder once its copy is on the disk, documents stay. What breaks off is gone
+    on with by the next call.
 
     Parameters
     ----------
     folder
         An OME-Zarr that is whole.
     target
-        The file; replaced if it is there.
+        The file; if it is there, what an earlier call left of it.
     version
         Of OME-Zarr.
     tick
         Told how many bytes more are in it; what it raises ends it.
+    check
+        Raises if both have become somebody else's; asked before anything is deleted, and when this
+        process slept.
     """
-    names = [path.relative_to(folder).as_posix() for path in _files(folder)]
-    with target.open("wb") as file:
-        zipped = ZipWriter(file)
-        for name in sorted(names, key=_rank):
+    names = sorted((path.relative_to(folder).as_posix() for path in _files(folder)), key=_rank)
+    left = {name for name in names if not _is_document(name)}
+    copied: list[str] = []
+    target.touch()
+    with target.open("r+b") as file:
+        zipped = ZipWriter.resumed(file, lambda name: name not in left)
+        seen, waiting = time.time(), 0
+        for name in names:
+            if name in zipped.names:
+                continue
             data = (folder / name).read_bytes()
+            if time.time() - seen > _SLEPT_S:
+                check()
             zipped.add(name, data)
+            seen, waiting = time.time(), waiting + len(data)
+            if name in left:
+                copied.append(name)
+            if waiting >= _TWICE_BYTES:
+                file.flush()
+                os.fsync(file.fileno())
+                check()
+                for done in copied:
+                    (folder / done).unlink()
+                copied, waiting = [], 0
             tick(len(data))
         zipped.finish(_comment(version))
 
@@ -63,8 +99,12 @@ def _files(folder: Path) -> list[Path]:
 
 def _rank(name: str) -> tuple[bool, int, str]:
     """Documents come first, those nearer to the root before the others."""
-    is_document = name.rpartition("/")[2] in ROOT
+    is_document = _is_document(name)
     return not is_document, name.count("/") if is_document else 0, name
+
+
+def _is_document(name: str) -> bool:
+    return name.rpartition("/")[2] in ROOT
 
 
 def _comment(version: str) -> bytes:

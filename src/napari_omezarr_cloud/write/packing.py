@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import shutil
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -168,15 +167,14 @@ class Workshop:
             raise _failed(self.folder, error) from error
 
     def pack(self, write: Callable[[Path], None]) -> None:
-        """Have the file made; until it is whole it has another name.
+        """Have the file made; until it is whole it has another name, and is kept if it ends early.
 
         Raises
         ------
         WriteError
             If the disk does not take it.
         """
-        # A name of its own: whoever saves the same at the same time writes another one.
-        part = self.folder / f"packed-{uuid.uuid4().hex}"
+        part = self.folder / "packing"
         try:
             write(part)
             with part.open("rb+") as file:
@@ -184,8 +182,6 @@ class Workshop:
             part.replace(self.packed)
         except OSError as error:
             raise _failed(self.folder, error) from error
-        finally:
-            part.unlink(missing_ok=True)
 
     def deliver(self, location: Location, *, overwrite: bool, tick: Callable[[int], None]) -> None:
         """Put the file in its place, whole or not at all.

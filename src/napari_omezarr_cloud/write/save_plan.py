@@ -19,7 +19,7 @@ from napari_omezarr_cloud.write.estimate import Estimate, estimate
 from napari_omezarr_cloud.write.hands import Hands
 from napari_omezarr_cloud.write.labels_listing import list_label
 from napari_omezarr_cloud.write.ome_tiff import write_ome_tiff
-from napari_omezarr_cloud.write.ozx import folder_nbytes, write_ozx
+from napari_omezarr_cloud.write.ozx import folder_nbytes, move_into_ozx
 from napari_omezarr_cloud.write.packed_plan import check_packing
 from napari_omezarr_cloud.write.packing import Packing, Workshop, find_packed, packed_as
 from napari_omezarr_cloud.write.permission import (
@@ -84,6 +84,11 @@ class SavePlan:
     def packing(self) -> Packing | None:
         """What kind of file it becomes; None: a folder, or objects in a bucket."""
         return packed_as(self.location)
+
+    @property
+    def to_open(self) -> Location | None:
+        """What shows it, once it is written; None: nothing here does."""
+        return None if self.packing == "ome-tiff" else self.listed_in or self.location
 
     def origin(self) -> str:
         """Return what the voxels are, as text: what broke off is taken up for the same only.
@@ -154,7 +159,14 @@ class SavePlan:
         for each in self.labels:
             first, *rest = _lines(each.plan)
             lines += [f"labels/{each.plan.name}: {first}", *rest, *_levels(each.plan)]
-        return "\n".join([*lines, *self.notes])
+        return "\n".join([*lines, *self._room(), *self.notes])
+
+    def _room(self) -> list[str]:
+        """Return where else something lies while a file is made."""
+        if self.packing is None:
+            return []
+        twice = ", which needs about twice its room" if self.packing == "ome-tiff" else ""
+        return [f"Until it is whole it is made in {Workshop.of(self.location).folder}{twice}."]
 
 
 def _lines(plan: Plan, packing: Packing | None = None) -> list[str]:
@@ -192,10 +204,8 @@ def _lengths(axes: Sequence[Axis], scale: Sequence[float]) -> str:
     ]
     units = {unit for _, unit in found}
     if len(units) > 1:
-        return " x ".join(f"{step:.4g} {unit}".rstrip() for step, unit in found)
-    return (
-        f"{' x '.join(f'{step:.4g}' for step, _ in found)} {units.pop() if units else ''}".rstrip()
-    )
+        return " x ".join(f"{step:.4g} {unit or '(no unit)'}" for step, unit in found)
+    return f"{' x '.join(f'{step:.4g}' for step, _ in found)} {''.join(units) or '(no unit)'}"
 
 
 def _by(values: Sequence[int] | None) -> str:
@@ -375,7 +385,7 @@ def _write_packed(
     def pack(writing: Writing) -> None:
         # The folder is this process' own until the file is in its place.
         if not shop.packed.exists():
-            shop.pack(partial(_pack, planned, Path(shop.image.key), progress, tell))
+            shop.pack(partial(_pack, planned, Path(shop.image.key), writing, tell))
         progress.enter("sending", shop.packed.stat().st_size)
         shop.deliver(place, overwrite=overwrite, tick=_ticking(progress, tell))
         writing.claim.end()
@@ -388,17 +398,22 @@ def _write_packed(
 def _pack(
     planned: SavePlan,
     folder: Path,
-    progress: Progress,
+    writing: Writing,
     tell: Callable[[Progress], None],
     target: Path,
 ) -> None:
+    progress = writing.progress
     tick = _ticking(progress, tell)
     if planned.packing == "ome-tiff":
         progress.enter("packing", planned.plan.nbytes)
         write_ome_tiff(folder, target, planned.plan, planned.ome, tick, source=_source(planned))
     else:
         progress.enter("packing", folder_nbytes(folder))
-        write_ozx(folder, target, planned.plan.version, tick)
+
+        def check() -> None:
+            io_thread().wait(writing.claim.check())
+
+        move_into_ozx(folder, target, planned.plan.version, tick, check)
 
 
 def _source(planned: SavePlan) -> str:
