@@ -111,6 +111,7 @@ def test_a_plan_travels_as_json() -> None:
         ({"dtype": "f4", "is_labels": True}, "whole numbers"),
         ({"axes": "xy", "shape": (0, 8)}, "does not fit the axes"),
         ({"axes": "tc"}, "two or three axes of space"),
+        ({"axes": "xx"}, "its axes are called x, x"),
         ({"axes": "yxc", "shape": (8, 8, 3), "scale": (1, 1, 1)}, "time, then channel"),
     ],
 )

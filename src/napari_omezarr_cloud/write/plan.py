@@ -390,14 +390,18 @@ def _check(
         raise _refused(f"there is no method {method!r}", f"Choose one of {', '.join(METHODS)}.")
     if codec not in CODECS:
         raise _refused(f"there is no codec {codec!r}", f"Choose one of {', '.join(CODECS)}.")
+    names = ", ".join(axis.name for axis in axes)
+    if len({axis.name for axis in axes}) < len(axes):
+        raise _refused(f"its axes are called {names}", "Give each a name of its own.")
     if len(axes) != n or 0 in grid.shape:
         raise _refused(
-            f"its shape {tuple(grid.shape)} does not fit the axes "
-            f"{', '.join(axis.name for axis in axes)}",
+            f"its shape {tuple(grid.shape)} does not fit the axes {names}",
             "Each axis needs a length of 1 or more.",
         )
+    if n > 5:
+        raise _refused(f"it has {n} axes, and OME-Zarr images have up to 5", "Take a part of it.")
     order = [{"time": 0, "space": 2}.get(kind or "", 1) for kind in kinds]
-    if order != sorted(order) or kinds.count("space") not in (2, 3) or not 2 <= n <= 5:
+    if order != sorted(order) or kinds.count("space") not in (2, 3):
         raise _refused(
             f"its axes are {', '.join(f'{axis.name} ({axis.type})' for axis in axes)}",
             "OME-Zarr images have time, then channel, then two or three axes of space.",

@@ -103,8 +103,8 @@ class ViewSource:
             if _names(view) != _names(first) or grid.shape != grids[0].shape:
                 raise WriteError(
                     "Could not combine the layers into one image",
-                    why=f"{first.pyramid.name!r} is {_names(first)} {grids[0].shape}, "
-                    f"{view.pyramid.name!r} is {_names(view)} {grid.shape}",
+                    why=f"“{first.pyramid.name}” is {_names(first)} {grids[0].shape}, "
+                    f"“{view.pyramid.name}” is {_names(view)} {grid.shape}",
                     hint="Save layers of one shape together, the others by themselves.",
                 )
             if not are_aligned and not same_place(
@@ -112,7 +112,7 @@ class ViewSource:
             ):
                 raise WriteError(
                     "Could not combine the layers into one image",
-                    why=f"{view.pyramid.name!r} lies elsewhere than {first.pyramid.name!r}, or has "
+                    why=f"“{view.pyramid.name}” lies elsewhere than “{first.pyramid.name}”, or has "
                     "another voxel size",
                     hint="Save them one by one.",
                 )
