@@ -153,6 +153,8 @@ def test_killed_it_says_that_it_is_unfinished_and_goes_on(
     begun = noc.open(target)
     assert begun.notes[0].startswith("Not all of it is here: its download from")
     assert "secret" not in begun.notes[0]
+    for each in (begun, noc.apply(begun, noc.Step("gaussian"))):
+        assert begun.notes[0] in str(noc.plan_save(each, tmp_path / "of it.zarr"))
     assert [level.shape for level in begun.levels] == [(128, 128), (64, 64), (32, 32)]
     here = {name for name in files(target) if "/c/" in name}
     with pytest.raises(ExistsError, match=r"the beginning of another save|something is there"):

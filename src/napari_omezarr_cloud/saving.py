@@ -24,7 +24,7 @@ from napari_omezarr_cloud.process.blockwise import (
 )
 from napari_omezarr_cloud.process.derived import DerivedLevel
 from napari_omezarr_cloud.process.registry import get_operation
-from napari_omezarr_cloud.pyramid import PyramidView, Region
+from napari_omezarr_cloud.pyramid import Pyramid, PyramidView, Region
 from napari_omezarr_cloud.pyramid.channels import channel_axis
 from napari_omezarr_cloud.write.label_levels import label_factors, steps_of
 from napari_omezarr_cloud.write.merging import Merging
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from os import PathLike
 
-    from napari_omezarr_cloud.pyramid import Pyramid
     from napari_omezarr_cloud.write.progress import Progress
 
 __all__ = ["by_blocks", "labels_place", "plan_save", "save", "save_labels", "write_planned"]
@@ -149,12 +148,14 @@ def _makes_labels(source: Image | Labels | Derived) -> bool:
 def by_blocks(planned: SavePlan, pyramid: Pyramid, number: int, overlap: int | None) -> SavePlan:
     """Return a plan by which what is computed is computed block by block, each voxel once.
 
+    The plan also tells what is odd about the pyramid, and about what it is computed from.
+
     Parameters
     ----------
     planned
         Of one view of the pyramid, or of several.
     pyramid, number
-        What is computed, and which of its levels; a stored one changes nothing.
+        What is computed, and which of its levels; a stored one is read as it is.
     overlap
         As for :func:`plan_save`.
 
@@ -163,6 +164,7 @@ def by_blocks(planned: SavePlan, pyramid: Pyramid, number: int, overlap: int | N
     OperationError
         If blocks would not give what the whole gives, and no overlap is said.
     """
+    planned = replace(planned, notes=tuple(dict.fromkeys([*planned.notes, *_odd(pyramid)])))
     level = pyramid.levels[number]
     if not isinstance(level, DerivedLevel):
         return planned
@@ -174,7 +176,7 @@ def by_blocks(planned: SavePlan, pyramid: Pyramid, number: int, overlap: int | N
     if level.compute.connectivity is not None:
         along = tuple(names.index(pyramid.axes[axis].name) for axis in level.compute.space)
         merging = Merging(along, level.compute.connectivity)
-    provenance, notes = dict(planned.provenance), [*planned.notes, *pyramid.notes]
+    provenance, notes = dict(planned.provenance), [*planned.notes]
     if overlap is not None and cut:
         provenance["overlap"] = overlap
         notes.append(
@@ -193,6 +195,11 @@ def by_blocks(planned: SavePlan, pyramid: Pyramid, number: int, overlap: int | N
         merging=merging,
         notes=tuple(notes),
     )
+
+
+def _odd(pyramid: Pyramid) -> tuple[str, ...]:
+    inner = [each for each in pyramid.kept if isinstance(each, Pyramid)]
+    return tuple(dict.fromkeys([*pyramid.notes, *(note for each in inner for note in _odd(each))]))
 
 
 def save(

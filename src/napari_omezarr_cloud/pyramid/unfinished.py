@@ -29,7 +29,9 @@ def with_note_on_download(opened: OpenedImage) -> OpenedImage:
         "shown blank, and reads as zero or as the fill value. Download it again to the same folder "
         "to go on."
     )
-    return replace(opened, notes=(note, *opened.notes))
+    # The pyramid tells whatever is made of it.
+    pyramid = replace(opened.pyramid, notes=(note, *opened.pyramid.notes))
+    return replace(opened, pyramid=pyramid, notes=(note, *opened.notes))
 
 
 def _source_of(location: Location) -> str | None:
