@@ -214,10 +214,10 @@ def colormap_of(channel: Channel, number: int, count: int) -> Any:
 
 
 def is_known_colormap(name: str) -> bool:
-    """Tell whether napari has a colormap of this name."""
-    from napari.utils.colormaps import AVAILABLE_COLORMAPS
+    """Tell whether every napari has a colormap of this name, not only this one."""
+    from napari.utils.colormaps.colormap_utils import ALL_COLORMAPS
 
-    return name in AVAILABLE_COLORMAPS
+    return name in ALL_COLORMAPS
 
 
 def _contrast(channel: Channel, dtype: np.dtype[Any]) -> tuple[list[float], bool]:

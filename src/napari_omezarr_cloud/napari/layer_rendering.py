@@ -5,7 +5,7 @@ The way back of `layer_data`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from napari_omezarr_cloud.napari.layer_data import is_known_colormap
 from napari_omezarr_cloud.napari.visible import axis_names
 from napari_omezarr_cloud.ngff import Channel, ImageLabel
 from napari_omezarr_cloud.ngff.omero import Rendering, Window
+from napari_omezarr_cloud.ngff.values import listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 __all__ = [
     "channel_of",
     "image_label_of",
+    "lost_look",
     "plain_names",
     "planes_on_screen",
-    "ramp_of",
     "rendering_of",
 ]
 
@@ -67,41 +68,86 @@ def channel_of(layer: Any, name: str) -> Channel:
     """Return how one image layer looks, under a name.
 
     OME-Zarr has one colour for a channel. A colormap of more is grey for others, and its name is
-    for napari; one of the person's own, which has no name there, is grey.
+    for napari; one of the person's own, which has no name there, is the nearest colour.
     """
-    ramp = ramp_of(layer.colormap)
-    name_of_colormap = str(layer.colormap.name)
-    colormap = name_of_colormap if ramp is None and is_known_colormap(name_of_colormap) else None
-    color, is_inverted = ramp or ("FFFFFF", False)
+    ramp, colormap = _ramp_of(layer.colormap), None
+    if not ramp.is_exact and is_known_colormap(str(layer.colormap.name)):
+        ramp, colormap = _GREY, str(layer.colormap.name)
     low, high = (float(limit) for limit in layer.contrast_limits)
     least, most = (float(limit) for limit in layer.contrast_limits_range)
     if (least, most) == (low, high):  # napari's word for a range that nobody gave
         least, most = _full_range(layer)
     return Channel(
         name=name,
-        color=color,
+        color=ramp.color,
         window=Window(low, high, min(least, low), max(most, high)) if low < high else None,
         active=bool(layer.visible),
-        inverted=is_inverted,
+        inverted=ramp.is_inverted,
         colormap=colormap,
     )
 
 
-def ramp_of(colormap: Any) -> tuple[str, bool] | None:
-    """Return the colour to which a colormap goes evenly from black, and whether it is turned round.
+class _Ramp(NamedTuple):
+    """A colormap that goes evenly from black to a colour, all that OME-Zarr can say."""
 
-    None for one of other colours, which OME-Zarr cannot say.
-    """
+    color: str
+    is_inverted: bool
+    is_exact: bool
+    """Whether the colormap is this one, and not only near it."""
+
+
+_GREY = _Ramp("FFFFFF", False, False)
+
+
+def _ramp_of(colormap: Any) -> _Ramp:
+    """Return the ramp that a colormap is, or that differs least from it (squares of RGB)."""
     at = np.linspace(0, 1, _SAMPLES)
     colours = np.asarray(colormap.map(at), float)[:, :3]
     # A colour that ends in black was turned round: dark on a bright ground.
     is_inverted = not colours[-1].any() and bool(colours[0].any())
     end = colours[0 if is_inverted else -1]
-    evenly = (1 - at if is_inverted else at)[:, None] * end
-    if np.abs(colours - evenly).max() > _TOLERANCE:
-        return None
+    evenly = 1 - at if is_inverted else at
+    is_exact = bool(np.abs(colours - evenly[:, None] * end).max() <= _TOLERANCE)
+    if not is_exact:
+        nearest = evenly @ colours / (evenly @ evenly)
+        # As bright as it is: a ramp through a curve would come out dim.
+        end = np.minimum(nearest * colours.max() / nearest.max(), 1) if nearest.any() else nearest
     red, green, blue = (round(255 * part) for part in end.tolist())
-    return f"{red:02X}{green:02X}{blue:02X}", is_inverted
+    return _Ramp(f"{red:02X}{green:02X}{blue:02X}", is_inverted, is_exact)
+
+
+def lost_look(layer: Any, channel: Channel) -> list[str]:
+    """Return what of an image layer's look OME-Zarr has no word for, in sentences.
+
+    Parameters
+    ----------
+    layer
+        Of one channel.
+    channel
+        As `channel_of` gave it.
+    """
+    notes = []
+    if channel.colormap is not None:
+        notes.append(
+            f"“{layer.name}”: OME-Zarr knows one colour a channel, so others will see "
+            f"{channel.colormap} as grey. Here it will be {channel.colormap}."
+        )
+    elif not _ramp_of(layer.colormap).is_exact:
+        notes.append(
+            f"“{layer.name}”: OME-Zarr knows one colour a channel. Its colormap, which is your "
+            f"own, will be the nearest one, {channel.color}."
+        )
+    more = [name for name in ("gamma", "opacity") if getattr(layer, name) != 1]
+    if more:
+        notes.append(f"“{layer.name}”: its {listed(more)} cannot be saved.")
+    if layer.dtype.kind == "f" and _is_magnitude(layer):
+        notes.append(f"“{layer.name}”: its contrast limits are those of the magnitude.")
+    return notes
+
+
+def _is_magnitude(layer: Any) -> bool:
+    view = view_of(layer)
+    return view is not None and view.pyramid.dtype.kind == "c"
 
 
 def _full_range(layer: Any) -> tuple[float, float]:

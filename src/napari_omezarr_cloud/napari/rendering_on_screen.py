@@ -14,9 +14,9 @@ from napari_omezarr_cloud.napari.inputs import foldable_axes, is_labels
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, channel_name, colormap_of
 from napari_omezarr_cloud.napari.layer_rendering import (
     channel_of,
+    lost_look,
     plain_names,
     planes_on_screen,
-    ramp_of,
 )
 from napari_omezarr_cloud.napari.wiring import go_to_planes
 from napari_omezarr_cloud.ngff import Channel
@@ -88,7 +88,7 @@ class ImageOnScreen:
             channel = channel_of(layer, plain_names([layer])[0])
             name = self._given_name(layer, number, viewer.layers)
             channels.append(replace(channel, name=name))
-            notes += _lost(layer, channel)
+            notes += lost_look(layer, channel)
         missing = [number for number in range(self.count) if number not in found]
         if missing:
             which = f"channel{'s' if len(missing) > 1 else ''} {listed(missing)}"
@@ -139,32 +139,6 @@ class ImageOnScreen:
         if stem in (*ours, stated, *(plain_names([other])[0] for other in others)):
             name = stem
         return None if name in ours else name
-
-
-def _lost(layer: Any, channel: Channel) -> list[str]:
-    """Return what of a layer's look OME-Zarr has no word for."""
-    notes = []
-    if channel.colormap is not None:
-        notes.append(
-            f"“{layer.name}”: OME-Zarr knows one colour a channel, so others will see "
-            f"{channel.colormap} as grey. Here it will be {channel.colormap}."
-        )
-    elif ramp_of(layer.colormap) is None:
-        notes.append(
-            f"“{layer.name}”: its colormap is no single colour, and has no name in napari: it will "
-            "be grey."
-        )
-    more = [name for name in ("gamma", "opacity") if getattr(layer, name) != 1]
-    if more:
-        notes.append(f"“{layer.name}”: its {listed(more)} cannot be saved.")
-    if layer.dtype.kind == "f" and _is_magnitude(layer):
-        notes.append(f"“{layer.name}”: its contrast limits are those of the magnitude.")
-    return notes
-
-
-def _is_magnitude(layer: Any) -> bool:
-    view = view_of(layer)
-    return view is not None and view.pyramid.dtype.kind == "c"
 
 
 def images_on_screen(viewer: Any) -> list[ImageOnScreen]:
