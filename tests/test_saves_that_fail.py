@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from napari_omezarr_cloud import saving
 from napari_omezarr_cloud.api import locate
 from napari_omezarr_cloud.errors import (
     AccessRefusedError,
+    BusyError,
     ChangedError,
     ChunkError,
     CredentialsError,
@@ -22,11 +25,11 @@ from napari_omezarr_cloud.errors import (
     WriteError,
 )
 from napari_omezarr_cloud.store import io_thread
-from napari_omezarr_cloud.write import waves
+from napari_omezarr_cloud.write import claiming, waves
 from napari_omezarr_cloud.write.claiming import PLAN_KEY
+from napari_omezarr_cloud.write.progress import Progress
 from napari_omezarr_cloud.write.save_plan import write_planned
 from napari_omezarr_cloud.write.target import open_target
-from napari_omezarr_cloud.write.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,6 +104,13 @@ def names_beside(place: Location) -> set[str]:
     parent = place.parent()
     assert parent is not None
     return {entry.name for entry in io_thread().wait(open_target(parent).list())}
+
+
+def new_place(place: Location) -> Location:
+    """Return a place beside another one, where nothing is."""
+    folder = place.parent()
+    assert folder is not None
+    return folder.child("deeper/b.zarr")
 
 
 def save_again(place: Location) -> int:
@@ -245,7 +255,7 @@ for image in (here.new(), noc.from_array(np.ones((9, 9), "u1"), "yx", name="anot
 def test_who_comes_second_is_told_who_is_writing(
     overwrite: bool, place: Location, programs: Programs, s3: S3Server
 ) -> None:
-    at_place = place if overwrite else place.child("deeper/b.zarr")
+    at_place = place if overwrite else new_place(place)
     # Who does not want to overwrite an image that is there hears of that, and not of the writer.
     asked = [True] if overwrite else [False, True]
     said: list[str] = []
@@ -265,7 +275,7 @@ def test_who_comes_second_is_told_who_is_writing(
 
 
 def test_who_was_taken_over_stops_and_writes_no_documents(place: Location) -> None:
-    there = place.child("deeper/b.zarr")
+    there = new_place(place)
     store = open_target(there)
 
     def take_over() -> None:
@@ -278,6 +288,43 @@ def test_who_was_taken_over_stops_and_writes_no_documents(place: Location) -> No
 
     assert io_thread().wait(store.get("zarr.json")) is None
     assert io_thread().wait(store.get(PLAN_KEY)) is not None
+
+
+def test_who_is_dead_elsewhere_gives_way_and_whose_clock_is_wrong_does_not(
+    place: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = new_place(place)
+    store = open_target(there)
+    monkeypatch.setattr(claiming, "_WATCH_S", 0.3)
+
+    def cancel(progress: Progress) -> None:
+        progress.cancel()
+
+    with pytest.raises(WriteError, match="cancelled"):
+        noc.save(new(), there, on_progress=cancel, **CUT)
+    notes = json.loads(bytes(io_thread().wait(store.get(PLAN_KEY)) or b""))
+
+    async def say(hours_ago: float) -> None:
+        elsewhere = {"token": "another", "host": "elsewhere", "machine": "another", "pid": 12}
+        notes["writer"] = {**elsewhere, "seen": time.time() - hours_ago * 3600}
+        await store.put(PLAN_KEY, json.dumps(notes).encode())
+
+    async def go_on_saying() -> None:
+        while True:
+            await say(1)
+            await asyncio.sleep(0)
+
+    io_thread().wait(say(1))
+    alive = io_thread().submit(go_on_saying())
+    try:
+        with pytest.raises(BusyError, match="process 12 on elsewhere is writing there"):
+            noc.save(new(), there, **CUT)
+    finally:
+        alive.cancel()
+    io_thread().wait(asyncio.sleep(0.1))
+    io_thread().wait(say(1))
+
+    assert (noc.save(new(), there, **CUT).read(0) == NEW).all()
 
 
 def test_the_beginning_of_another_replacement_gives_way(place: Location) -> None:
@@ -310,7 +357,7 @@ def test_an_image_that_changed_since_it_may_be_overwritten_is_left(place: Locati
 
 
 def test_an_image_that_another_program_put_there_is_left(place: Location) -> None:
-    there = place.child("deeper/b.zarr")
+    there = new_place(place)
     store = open_target(there)
 
     def put() -> None:

@@ -333,3 +333,17 @@ def test_a_spoilt_link_is_no_path_and_its_token_is_not_shown(text: str) -> None:
         parse_location(text)
 
     assert "5ecret" not in str(caught.value)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows deletes no folder that somebody is in")
+def test_a_path_in_a_folder_that_is_gone_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+    with pytest.raises(LinkError, match=r"image\.zarr.*does not exist any more"):
+        parse_location("image.zarr")
+    assert parse_location("/data/image.zarr").key == "/data/image.zarr"

@@ -237,7 +237,11 @@ def _local_key(path: str) -> str:
         expanded = os.path.abspath(os.path.expanduser(path)) if os.name == "nt" else path
         path = ntpath.normpath(expanded).replace("\\", "/")
     else:
-        path = os.path.abspath(os.path.expanduser(path))
+        try:
+            path = os.path.abspath(os.path.expanduser(path))
+        except FileNotFoundError as error:
+            why = "the folder that you are in does not exist any more"
+            raise refused(path, why, "Go into another one, or give the whole path.") from error
     top = re.match(r"[A-Za-z]:/|/+", path)
     head = top[0] if top else ""
     return head + group_key(path[len(head) :])
