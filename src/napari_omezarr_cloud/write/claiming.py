@@ -3,7 +3,7 @@
 The notes hold the plan and its writer, in one document that is changed by compare-and-swap. A
 writer says every few seconds that it is still at work, and looks whether the place is still its
 own. One that was killed is found out: by its process where that was on this computer, elsewhere by
-its silence.
+its silence, which is listened to: its clock may be another than ours.
 """
 
 from __future__ import annotations
@@ -42,6 +42,12 @@ HOW_TO_OVERWRITE = "say that it may be overwritten (--overwrite, in Python overw
 _RENEW_S = 20.0
 _SILENT_S = 120.0
 """After which a writer on another computer is taken for dead: several times what it may be late."""
+_WATCH_S = 45.0
+"""How long it is listened to before its place is taken: twice what a writer is silent."""
+_LOOKS = 9
+"""How often it is looked meanwhile."""
+_WAKE_S = 1.0
+"""How often a writer looks at the clock: a computer that was asleep has been silent for longer."""
 _SETTLE_S = 1.0
 """How long two who begin at once may need to see each other, where the server does not guard."""
 
@@ -79,11 +85,16 @@ class Writer:
             return None
 
     @property
+    def is_here(self) -> bool:
+        """Whether it is a process of this computer."""
+        return self.machine == _machine()
+
+    @property
     def is_at_work(self) -> bool:
         """Whether it is, as far as can be told from here."""
         if abs(time.time() - self.seen) > _SILENT_S:
             return False
-        if self.machine != _machine():
+        if not self.is_here:
             return True
         return self.token in _at_work if self.pid == os.getpid() else _runs(self.pid)
 
@@ -157,13 +168,15 @@ class Notes:
 
     def refuse_if_busy(self, where: str) -> None:
         """Raise a `BusyError` if its writer is at work."""
-        writer = self.writer
-        if writer is None or not writer.is_at_work:
-            return
-        raise BusyError(
+        if self.writer is not None and self.writer.is_at_work:
+            raise self.busy(where)
+
+    def busy(self, where: str) -> BusyError:
+        """Return the error that says who is writing there."""
+        return BusyError(
             "Nothing was written",
             where=where,
-            why=f"{writer} is writing there",
+            why=f"{self.writer} is writing there",
             hint="Wait until it has ended, or choose another name. If it was killed, save again in "
             f"{_SILENT_S / 60:.0f} minutes: that goes on where it was.",
         )
@@ -265,6 +278,7 @@ class Claim:
         await self._changed(change)
 
     async def _changed(self, change: Callable[[bytes | None], bytes]) -> None:
+        await self._listen()
         unguarded = await exchange(self._store, PLAN_KEY, change)
         _at_work.add(self._writer.token)
         if unguarded:
@@ -272,6 +286,23 @@ class Claim:
             await self.check()
         if self._beat is None:
             self._beat = io_thread().submit(self._keep())
+
+    async def _listen(self) -> None:
+        """Wait whether a writer on another computer, which seems to have ended, says anything."""
+        before = await self._writer_there()
+        if before is None or before.is_here or before.is_at_work:
+            return  # who is at work is refused when the place is taken
+        for _ in range(_LOOKS):
+            await asyncio.sleep(_WATCH_S / _LOOKS)
+            after = await self._writer_there()
+            if after is None or after.token != before.token:
+                return
+            if after.seen != before.seen:
+                raise Notes(self.identity, after).busy(self._store.where)
+
+    async def _writer_there(self) -> Writer | None:
+        notes = Notes.of(await self._store.get(PLAN_KEY))
+        return None if notes is None else notes.writer
 
     async def check(self) -> None:
         """See that the place is still ours.
@@ -302,7 +333,9 @@ class Claim:
 
     async def _keep(self) -> None:
         while True:
-            await asyncio.sleep(_RENEW_S)
+            await asyncio.sleep(_WAKE_S)
+            if abs(time.time() - self._writer.seen) < _RENEW_S:
+                continue
             try:
                 await self._renew()
             except ChangedError as error:
@@ -310,7 +343,8 @@ class Claim:
                 self._on_lost()
                 return
             except CloudError:
-                continue  # whoever writes voxels will hear the same
+                # Whoever writes voxels will hear the same.
+                await asyncio.sleep(_RENEW_S)
 
     async def _renew(self) -> None:
         def change(raw: bytes | None) -> bytes:
