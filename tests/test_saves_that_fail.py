@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import threading
 import time
+from collections import Counter
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.location import Location
     from tests.fixtures.programs import Programs
     from tests.fixtures.servers import S3Server
+    from tests.fixtures.slow_http import SlowServer
 
 OLD = np.random.default_rng(1).integers(1, 200, (40, 50), "u1")
 NEW = np.random.default_rng(2).integers(1, 60_000, (24, 64, 64), "u2")
@@ -309,10 +311,11 @@ def test_who_is_dead_elsewhere_gives_way_and_whose_clock_is_wrong_does_not(
         notes["writer"] = {**elsewhere, "seen": time.time() - hours_ago * 3600}
         await store.put(PLAN_KEY, json.dumps(notes).encode())
 
+    is_dead = threading.Event()
+
     async def go_on_saying() -> None:
-        while True:
+        while not is_dead.is_set():
             await say(1)
-            await asyncio.sleep(0)
 
     io_thread().wait(say(1))
     alive = io_thread().submit(go_on_saying())
@@ -320,9 +323,8 @@ def test_who_is_dead_elsewhere_gives_way_and_whose_clock_is_wrong_does_not(
         with pytest.raises(BusyError, match="process 12 on elsewhere is writing there"):
             noc.save(new(), there, **CUT)
     finally:
-        alive.cancel()
-    io_thread().wait(asyncio.sleep(0.1))
-    io_thread().wait(say(1))
+        is_dead.set()
+        alive.result()
 
     assert (noc.save(new(), there, **CUT).read(0) == NEW).all()
 
@@ -376,3 +378,27 @@ def test_what_is_deleted_while_it_is_written_is_not_said_to_be_saved(tmp_path: P
         noc.save(new(), there, on_progress=at(9, lambda: there.rename(tmp_path / "gone")), **CUT)
 
     assert not (there / "zarr.json").exists()
+
+
+# ---- cancelled -----------------------------------------------------------------------------------
+
+
+def test_a_copy_that_was_cancelled_reads_nothing_again(
+    tmp_path: Path, slow_server: Callable[..., SlowServer]
+) -> None:
+    noc.save(new(), tmp_path / "n.zarr", chunks=CUT["chunks"], levels=1)
+    server = slow_server(tmp_path)
+    source, target = noc.open(f"{server.url}/n.zarr"), tmp_path / "copy.zarr"
+
+    def stop(progress: Progress) -> None:
+        if progress.tasks_done == 5:
+            progress.cancel()
+
+    with pytest.raises(WriteError, match=r"cancelled .* \(5 of 54 blocks\)"):
+        noc.save(source, target, on_progress=stop, **CUT)
+    result = noc.save(source, target, **CUT)
+
+    asked = Counter(path for path in server.paths if "/c/" in path)
+    assert len(asked) == 48
+    assert sum(asked.values()) <= 48 + 2  # one was under way, and another about to be
+    assert (result.read(0) == NEW).all()
