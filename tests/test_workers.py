@@ -271,6 +271,28 @@ def test_workers_that_cannot_be_had_are_said_in_words(
         noc.run(image, SMOOTH, tmp_path / "a.zarr", **options)
 
 
+def test_a_cluster_without_workers_is_said_and_can_be_left(
+    image: noc.Image, tmp_path: Path
+) -> None:
+    from distributed import LocalCluster
+
+    stages = []
+
+    def tell(progress: Progress) -> None:
+        stages.append(progress.stage)
+        progress.cancel()
+
+    quiet = {"dashboard_address": None, "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"}}
+    with (
+        LocalCluster(n_workers=0, processes=False, protocol="tcp://", **quiet) as nobody,
+        pytest.raises(WriteError, match="cancelled"),
+    ):
+        options = {"scheduler": nobody.scheduler_address, "on_progress": tell}
+        noc.run(image, SMOOTH, tmp_path / "a.zarr", **options)
+
+    assert stages == ["waiting"]
+
+
 def test_the_missing_package_is_named(
     image: noc.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

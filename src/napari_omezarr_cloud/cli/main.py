@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from napari_omezarr_cloud.cli.access import add_access_verb
@@ -66,12 +68,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(error)
         return FAILED
     except KeyboardInterrupt:
+        if arguments is None:
+            _end_at_once()
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read us has seen enough. Python flushes once more at its end: into nothing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code
+
+
+def _end_at_once() -> NoReturn:
+    """End this process: Python would wait for what is being computed, however long that takes."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with suppress(OSError, ValueError):
+                stream.flush()
+    atexit._run_exitfuncs()  # connections and processes are ended all the same
+    os._exit(INTERRUPTED)
 
 
 def _complain(error: CloudError) -> None:

@@ -12,8 +12,8 @@ from napari_omezarr_cloud.cli.plain import plain
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_omezarr_cloud.write.save_plan import SavePlan
     from napari_omezarr_cloud.write.progress import Progress
+    from napari_omezarr_cloud.write.save_plan import SavePlan
 
 __all__ = ["access_of", "add_save", "add_written", "count", "numbers", "write_shown", "written_of"]
 
@@ -137,9 +137,10 @@ def _save(given: argparse.Namespace) -> int:
 
 def write_shown(planned: SavePlan, given: argparse.Namespace, **hands: Any) -> None:
     """Write what was planned, and show how far it is; ``hands`` say who does it."""
+    from napari_omezarr_cloud.write.hands import Hands
     from napari_omezarr_cloud.write.save_plan import write_planned
 
-    show = _show if sys.stderr.isatty() else None
+    show = _Line(Hands(**hands).waiting_text)
     try:
         notes = write_planned(planned, overwrite=given.overwrite, on_progress=show, **hands)
     except KeyboardInterrupt:
@@ -150,12 +151,33 @@ def write_shown(planned: SavePlan, given: argparse.Namespace, **hands: Any) -> N
     print(plain(f"saved to {planned.location}"))
 
 
-def _show(progress: Progress) -> None:
-    done, count = progress.tasks_done, progress.task_count
-    words = f"{done:,} of {count:,} blocks, {progress.bytes_written / 1e6:,.0f} MB written"
-    is_end = done == count
-    if progress.stage:
-        sizes = f"{progress.stage_bytes / 1e6:,.0f} of {progress.stage_nbytes / 1e6:,.0f} MB"
-        words = f"{progress.stage} {sizes}"
-        is_end = progress.stage_bytes >= progress.stage_nbytes
-    print(f"\r{words}  ", end="\n" if is_end else "", file=sys.stderr, flush=True)
+class _Line:
+    """How far a write is: a line that changes; in a log, only what is waited for.
+
+    Parameters
+    ----------
+    waiting
+        What is said while nobody works.
+    """
+
+    def __init__(self, waiting: str) -> None:
+        self._waiting = waiting
+        self._said = ""
+
+    def __call__(self, progress: Progress) -> None:
+        """Show it."""
+        done, count = progress.tasks_done, progress.task_count
+        words = f"{done:,} of {count:,} blocks, {progress.bytes_written / 1e6:,.0f} MB written"
+        is_end = done == count
+        if progress.stage == "waiting":
+            words, is_end = self._waiting, False
+        elif progress.stage:
+            sizes = f"{progress.stage_bytes / 1e6:,.0f} of {progress.stage_nbytes / 1e6:,.0f} MB"
+            words = f"{progress.stage} {sizes}"
+            is_end = progress.stage_bytes >= progress.stage_nbytes
+        before, self._said = self._said, words
+        if sys.stderr.isatty():
+            end = "\n" if is_end else ""
+            print(f"\r{words:{len(before)}}", end=end, file=sys.stderr, flush=True)
+        elif progress.stage == "waiting" and words != before:
+            print(words, file=sys.stderr, flush=True)

@@ -56,7 +56,7 @@ class Occupied:
 
 
 class SaveRun(QObject):
-    """Writes what was planned; when the owner is deleted, it ends after the block that it is at.
+    """Writes what was planned; when the owner is deleted, it ends.
 
     Parameters
     ----------
@@ -132,8 +132,13 @@ class SaveRun(QObject):
         )
         self._job = Job(work, self._end, self._fail, self)
 
+    @property
+    def has_done_something(self) -> bool:
+        """Whether a block is done, by this run or an earlier one."""
+        return self._progress.tasks_done > 0
+
     def cancel(self) -> None:
-        """Give up; `cancelled` tells when the blocks that are under way have ended."""
+        """Give up; `cancelled` tells, soon, when nothing is written any more."""
         self._is_given_up = True
         self._progress.cancel()
         if self.is_writing:
@@ -153,6 +158,9 @@ class SaveRun(QObject):
         progress = self._progress
         if progress.is_cancelled:
             self.stepped.emit(0, 0, "Cancelling…")
+            return
+        if progress.stage == "waiting":
+            self.stepped.emit(0, 0, self._hands.waiting_text)
             return
         if progress.stage:
             done, nbytes = progress.stage_bytes, progress.stage_nbytes

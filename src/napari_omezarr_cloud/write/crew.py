@@ -10,7 +10,7 @@ import contextlib
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from napari_omezarr_cloud.errors import CloudError, UnreachableError, WriteError
@@ -209,7 +209,7 @@ class _Run:
         """Wait until one has ended; be there for who cancels, and say when nobody works."""
         from distributed import wait
 
-        counted = time.monotonic() - _COUNT_S
+        counted = time.monotonic() - _COUNT_S  # a cluster may have nobody from the beginning
         while True:
             self._progress.check(self._where)
             if not self._is_alive():
@@ -224,9 +224,8 @@ class _Run:
                 self._say_waiting(is_waiting=not self._count_threads())
 
     def _say_waiting(self, *, is_waiting: bool) -> None:
-        stage: Literal["", "waiting"] = "waiting" if is_waiting else ""
-        if stage != self._progress.stage:
-            self._progress.stage = stage
+        self._progress.stage = "waiting" if is_waiting else ""
+        if is_waiting:
             self._tell()
 
     def _result(self, future: Any) -> Any:

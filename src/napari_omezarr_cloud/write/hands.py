@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from napari_omezarr_cloud.errors import UnreachableError, WriteError
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Hands"]
 
-_CONNECT_S, _START_S, _STOP_S = 10.0, 60.0, 10.0
+_CONNECT_S, _START_S = 10.0, 60.0
 _LOOK_S = 0.1
 """How soon it is noticed that the person cancelled."""
 
@@ -40,6 +42,35 @@ class Hands:
     """How many processes to start on this machine; None: none."""
     scheduler: str | None = None
     """Address of a dask scheduler, ``tcp://host:8786``, or path of its ``.json`` file."""
+
+    @property
+    def waiting_text(self) -> str:
+        """What is waited for while nobody works."""
+        if self.scheduler is not None:
+            return f"Waiting for the workers of {self.scheduler}: there are none yet…"
+        return "Starting processes…"
+
+    def check(self) -> None:
+        """See that it makes sense.
+
+        Raises
+        ------
+        WriteError
+            If it does not, or dask.distributed is not installed.
+        """
+        why, hint = "", "Give a number of workers, or a scheduler."
+        if self.workers is not None and self.scheduler is not None:
+            why = "workers and a scheduler were both asked for"
+        elif self.workers is not None and self.workers < 1:
+            why = f"{self.workers} of them were asked for"
+        elif self.scheduler is not None and not self.scheduler.strip():
+            why = "nobody said where the cluster's scheduler is"
+            hint = "Give its address, tcp://host:8786, or the path of its .json file."
+        elif (self.workers, self.scheduler) != (None, None) and find_spec("distributed") is None:
+            why = "the package distributed is not installed"
+            hint = 'Install it: pip install "napari-omezarr-cloud[workers]".'
+        if why:
+            raise WriteError(WHAT, why=why, hint=hint)
 
     def crew(self, progress: Progress) -> AbstractContextManager[Crew | None]:
         """Return the processes that are to do it, as long as the context lasts; None: threads.
@@ -59,18 +90,10 @@ class Hands:
         """
         if self.workers is None and self.scheduler is None:
             return contextlib.nullcontext()
-        if self.workers is not None and (self.scheduler is not None or self.workers < 1):
-            why = "workers and a scheduler were both asked for"
-            why = why if self.scheduler is not None else f"{self.workers} of them were asked for"
-            raise WriteError(WHAT, why=why, hint="Give a number of workers, or a scheduler.")
-        try:
-            import distributed
-        except ImportError as error:
-            raise WriteError(
-                WHAT,
-                why="the package distributed is not installed",
-                hint='Install it: pip install "napari-omezarr-cloud[workers]".',
-            ) from error
+        self.check()
+        import distributed
+
+        progress.stage = "waiting"
         if self.workers is not None:
             return _local(distributed, self.workers, progress)
         return _cluster(distributed, str(self.scheduler), progress)
@@ -175,13 +198,15 @@ def _program(command: list[str]) -> Iterator[Callable[[], bool]]:
         stdout=nowhere,
         stderr=nowhere,
         env={**os.environ, **for_workers()},
+        start_new_session=True,  # of Ctrl+C it hears from here
     )
     try:
         yield lambda: process.poll() is None
     finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        # All that counts is written, and a worker that ends by itself takes seconds.
+        if sys.platform == "win32":
+            process.terminate()
+        else:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

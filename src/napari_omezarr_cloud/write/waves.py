@@ -35,6 +35,9 @@ _WHOLE_CHUNK_BYTES = 2**25
 """What a block may have where it would read chunks of its source in part otherwise."""
 _TASK_BYTES = 2**30
 """What a task reads at most, if its unit is no larger."""
+_COMPUTED_BLOCKS, _COMPUTED_SHARE = 16, 1 / 64
+"""What a task of what is computed has at most, so that workers have enough of them: so many blocks,
+for the first coarser level not to be made of what is read back; or more, as a share of all."""
 _COPYING_BYTES, _COMPUTING_BYTES = 2**27, 2**32
 """What all blocks under way take, if one takes no more, where they are copied, or computed."""
 _COPIED, _COMPUTED = 3, 32
@@ -47,11 +50,14 @@ class Task:
 
     wave: int
     index: Index
+    base: int
+    """The finest level it writes."""
+    top: int
 
     @property
     def name(self) -> str:
-        """How the notes of a write call it."""
-        return f"{self.wave}.{'.'.join(map(str, self.index))}"
+        """How the notes of a write call it, so that tasks of other levels have other names."""
+        return f"{self.base}-{self.top}.{'.'.join(map(str, self.index))}"
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ class Wave:
     def tasks(self) -> Iterator[Task]:
         """Yield the tasks, neighbours after each other."""
         for index in itertools.product(*map(range, self.counts)):
-            yield Task(self.number, index)
+            yield Task(self.number, index, self.base, self.top)
 
     def shape(self, level: int) -> tuple[int, ...]:
         """Return the voxels of a level per axis."""
@@ -168,7 +174,7 @@ def waves(plan: Plan) -> tuple[Wave, ...]:
         if not plan.copied and not _looks_around(plan):
             while top + 1 < len(plan.levels):
                 more = _sizes(plan, base, top + 1)
-                if _reads(plan, base, top + 1, more[1]) > _TASK_BYTES:
+                if _reads(plan, base, top + 1, more[1]) > _most_bytes(plan, top + 2 - base):
                     break
                 top, (block, unit) = top + 1, more
         levels = plan.levels[base : top + 1]
@@ -194,6 +200,16 @@ def blocks_at_once(plan: Plan, wave: Wave) -> int:
 def _looks_around(plan: Plan) -> bool:
     """Tell whether a coarse voxel needs more than the fine ones it covers."""
     return any(halo(plan.method, f) for level in plan.levels for f in level.factors)
+
+
+def _most_bytes(plan: Plan, level_count: int) -> int:
+    """Return what a task of so many levels reads at most."""
+    if not plan.block_voxels:
+        return _TASK_BYTES
+    itemsize = np.dtype(plan.dtype).itemsize
+    blocks = _COMPUTED_BLOCKS * plan.block_voxels * itemsize if level_count == 2 else 0
+    share = round(_COMPUTED_SHARE * math.prod(plan.levels[0].shape) * itemsize)
+    return min(_TASK_BYTES, max(blocks, share))
 
 
 def _reads(plan: Plan, base: int, top: int, unit: tuple[int, ...]) -> int:

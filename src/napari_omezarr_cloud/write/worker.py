@@ -38,8 +38,8 @@ __all__ = ["Job", "Made", "label_blocks", "look", "packed", "run_task"]
 
 _AT_ONCE = 2
 """Blocks of a task under way: one is read while another is computed."""
-_LISTEN_S = 1.0
-"""How long one question to the scheduler lasts, whether the run was cancelled."""
+_LISTEN_S = 0.5
+"""How often the scheduler is asked whether the run was cancelled."""
 
 
 @dataclass(frozen=True)
@@ -250,8 +250,8 @@ def _cancelled_from_afar(job: Job) -> Iterator[Progress]:
 
     def listen() -> None:
         with suppress(Exception):  # without the scheduler, this process ends
-            while not ended.is_set():
-                if event.wait(_LISTEN_S):
+            while not ended.wait(_LISTEN_S):
+                if event.is_set():
                     progress.cancel()
                     return
 

@@ -242,6 +242,8 @@ class Writing:
     def _kept(self) -> str:
         """Return what a write that broke off leaves behind, and how to go on."""
         done, count = self.progress.tasks_done, self.progress.task_count
+        if not done:
+            return "Nothing was written yet, and nothing else was touched."
         return (
             f"What was written is kept ({done:,} of {count:,} blocks), and nothing else was "
             "touched: save the same again to go on."
