@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dask.array as da
 import numpy as np
 import pytest
-from napari.utils import DirectLabelColormap
+from napari.utils import Colormap, DirectLabelColormap
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
 
@@ -226,7 +226,7 @@ def test_the_plan_follows_what_is_chosen(
     QTest.keyClicks(dock.rows.options.chunks, "1, 32, 32")
     assert "chunks of 1 x 32 x 32" in dock.plan.text()
     dock.checks.choose(list(viewer.layers))
-    assert "other axes" in dock.plan.text()
+    assert "“flat” has the axes y, x, and “one” has z, y, x." in dock.plan.text()
     assert not dock.run_bar.apply_button.isEnabled()
 
 
@@ -259,6 +259,58 @@ def test_what_is_there_is_named_before_it_is_overwritten(
     press(box, "Cancel")
     qtbot.waitUntil(lambda: dock.run is None)
     assert dock.run_bar.message.text() == "Cancelled. Nothing was written."
+
+
+def test_sizes_and_units_are_seen_and_said_before_it_is_written(
+    viewer: Any, dock: SaveDock, qtbot: Any, tmp_path: Path
+) -> None:
+    place = {"axis_labels": ("t", "y", "x"), "units": ("s", "pixel", "pixel")}
+    fire = Colormap([[0, 0, 0], [0.6, 0.1, 0], [1, 0.2, 0]], name="my own")
+    image = viewer.add_image(
+        pattern((3, 64, 72)),
+        name="a",
+        colormap=fire,
+        scale=(1 / 3, 1, 1),
+        translate=(0, 10, 4),
+        **place,
+    )
+    half = viewer.add_labels(
+        np.ones((3, 32, 36), "u1"),
+        name="n" * 300,
+        scale=(1 / 3, 2, 2),
+        translate=(0, 10.5, 4.5),
+        **place,
+    )
+    dock.checks.choose([image, half])
+    assert (dock.voxel.space.sizes.text(), dock.voxel.space.unit.currentText()) == (
+        "1 × 1",
+        "no unit",
+    )
+    assert (dock.voxel.time.sizes.text(), dock.voxel.time.unit.currentText()) == ("0.333333", "s")
+    assert "voxels of 1 x 1 (no unit)" in dock.plan.text()
+    assert "will be the nearest one, FF" in dock.plan.text()
+
+    dock.voxel.space.sizes.setText("0.2")
+    assert "a number for each of y, x" in dock.plan.text()
+    dock.voxel.space.sizes.setText("0.2 × 0.5")
+    dock.voxel.space.unit.setCurrentText("µm")
+    assert "voxels of 0.2 x 0.5 µm" in dock.plan.text()
+    dock.look()  # as when the mouse comes back
+    saved = save(dock, qtbot, tmp_path / "said.zarr")
+
+    (labels,) = saved.labels
+    for each, size, start in ((saved, 1, 0), (labels, 2, 0.5)):
+        assert [axis.unit for axis in each.axes] == ["second", "micrometer", "micrometer"]
+        assert each.levels[0].scale == pytest.approx((1 / 3, 0.2 * size, 0.5 * size))
+        assert each.levels[0].translation == pytest.approx((0, 2 + 0.2 * start, 2 + 0.5 * start))
+    assert saved.levels[0].scale[0] == 1 / 3
+    color = str(saved.channels[0].color)
+    assert (color[:2], color[4:]) == ("FF", "00")
+    assert saved.channels[0].colormap is None
+    assert image.scale.tolist() == [1 / 3, 1, 1]
+    image.scale = (1, 3, 3)
+    dock.look()
+    assert dock.voxel.space.sizes.text() == "3 × 3"
 
 
 def test_results_of_one_image_are_told_apart(viewer: Any, dock: SaveDock, qtbot: Any) -> None:
@@ -408,11 +460,12 @@ def test_napari_saves_with_it_from_its_menu_and_from_a_script(
 
     # As the menu does: the window is being served, and must not wait.
     viewer.layers.selection = {mask}
-    QTimer.singleShot(0, lambda: viewer.layers.save(str(tmp_path / "b.zarr"), selected=True))
-    qtbot.waitUntil((tmp_path / "b.zarr" / "zarr.json").exists, timeout=30000)
+    ours = {"selected": True, "plugin": PLUGIN}
+    QTimer.singleShot(0, lambda: viewer.layers.save(str(tmp_path / "b 50% #1"), **ours))
+    qtbot.waitUntil((tmp_path / "b 50% #1.ome.zarr" / "zarr.json").exists, timeout=30000)
     dock = viewer.window._qt_window.findChild(SaveDock)
     qtbot.waitUntil(lambda: dock.run is None)
-    assert (noc.open(tmp_path / "b.zarr").read(0) == 1).all()
+    assert (noc.open(tmp_path / "b 50% #1.ome.zarr").read(0) == 1).all()
 
 
 def test_layers_that_make_no_image_are_refused(tmp_path: Path, viewer: Any) -> None:

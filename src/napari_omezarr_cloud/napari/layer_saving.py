@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +17,9 @@ from napari_omezarr_cloud.napari.display import view_of
 from napari_omezarr_cloud.napari.inputs import is_labels
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY
 from napari_omezarr_cloud.napari.layer_rendering import (
+    channel_of,
     image_label_of,
+    lost_look,
     plain_names,
     rendering_of,
 )
@@ -25,6 +27,7 @@ from napari_omezarr_cloud.napari.live import live_of
 from napari_omezarr_cloud.napari.live_recipe import recipe_of
 from napari_omezarr_cloud.napari.placed_layers import (
     WHAT,
+    Measures,
     in_order,
     placed_layer,
     planes_in,
@@ -41,15 +44,18 @@ from napari_omezarr_cloud.write.save_plan import CREATOR, SavePlan, write_planne
 from napari_omezarr_cloud.write.sources import ViewSource, same_place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from os import PathLike
 
+    from napari_omezarr_cloud.napari.placed_layers import Placed
     from napari_omezarr_cloud.ngff import Axis
     from napari_omezarr_cloud.pyramid import Region, Transform
     from napari_omezarr_cloud.write.progress import Progress
 
-__all__ = ["ENDINGS", "LayerOptions", "plan_layers", "save_layers"]
+__all__ = ["ENDINGS", "LayerOptions", "plan_layers", "save_layers", "shortened"]
 
+_NAME_BYTES = 200
+"""Disks take 255, and something is put around some names."""
 ENDINGS = r"(?i)(\.ome)?\.(zarr(\.zip)?|ozx|zip|tiff?|btf)$"
 """How names of targets end."""
 
@@ -79,6 +85,11 @@ class LayerOptions:
     """What of the level is taken, in the layers' axes; None: all."""
     overlap: int | None = None
     """As for :func:`noc.save`: what operations see around a block that may look everywhere."""
+    voxel_size: Mapping[str, float] = field(default_factory=dict)
+    """By the axis' name, what a voxel of the first image layer measures, at the level that is
+    taken; of axes that are left out it is what the layer says. The other layers follow."""
+    units: Mapping[str, str | None] = field(default_factory=dict)
+    """By the axis' name, the unit of that, ``"micrometer"`` or ``"second"``; None: without."""
 
 
 def plan_layers(
@@ -128,10 +139,13 @@ def plan_layers(
             why = "several labels layers do not make one image"
             hint = "Tick the image that they belong to as well, or save them one by one."
             raise WriteError(WHAT, why=why, hint=hint)
-        return _labels(labels[0], target, options, options.name, options.level)
-    planned = _image(images, target, options, viewer)
-    below, notes = [], [*planned.notes]
+        alone = placed_layer(labels[0], options.level, options.region)
+        measures = Measures(alone, options.voxel_size, options.units)
+        return _labels(labels[0], target, options, options.name, options.level, measures=measures)
     leading = placed_layer(images[0], options.level, options.region)
+    measures = Measures(leading, options.voxel_size, options.units)
+    planned = _image(images, target, options, viewer, measures)
+    below, notes = [], [*planned.notes]
     levels = [steps_of(planned.plan.axes, level.scale) for level in planned.plan.levels]
     for layer, name in zip(labels, _label_names(labels), strict=True):
         region = None
@@ -141,7 +155,8 @@ def plan_layers(
                 notes.append(f"Nothing of “{layer.name}” is there: it is left out.")
                 continue
         place = target.child(f"labels/{name}")
-        each = _labels(layer, place, _for_labels(options, region), name, 0, "../../", levels)
+        about = _for_labels(options, region)
+        each = _labels(layer, place, about, name, 0, "../../", levels, measures)
         below.append(each)
         notes += each.notes
     return replace(planned, labels=tuple(below), notes=tuple(notes))
@@ -186,6 +201,9 @@ def save_layers(
         How to get into the target, as :func:`noc.open`.
     name, version, level, method, labels_method, levels, factors, chunks, shards, codec
         As :func:`noc.save`; ``labels_method`` is "mode" or "nearest".
+    voxel_size, units
+        By the axis' name, what a voxel of the first image layer measures, and in which unit, where
+        the layers do not say it: ``voxel_size={"y": 0.2, "x": 0.2}, units={"y": "micrometer", …}``.
 
     Returns
     -------
@@ -212,24 +230,24 @@ def save_layers(
     return open_image(place)
 
 
-def _image(layers: Sequence[Any], target: Location, options: LayerOptions, viewer: Any) -> SavePlan:
+def _image(
+    layers: Sequence[Any],
+    target: Location,
+    options: LayerOptions,
+    viewer: Any,
+    measures: Measures,
+) -> SavePlan:
     placed = [placed_layer(layer, options.level, options.region) for layer in layers]
     first = placed[0]
     for each in placed[1:]:
-        if each.axes != first.axes or not same_place(first.transform, each.transform):
-            raise WriteError(
-                "Could not combine the layers into one image",
-                why=f"“{each.layer.name}” has other axes or units, lies elsewhere than "
-                f"“{first.layer.name}”, or has another voxel size",
-                hint="Save them one by one.",
-            )
+        _check_together(first, each)
     views = [each.view for each in placed]
     source = ViewSource.of(views, numbers=(options.level,), box=options.region, are_aligned=True)
     count = len(layers)
     if count == 1:
         channels = [n for n, a in enumerate(source.axes) if a.type == "channel"]
         count = source.grid().shape[channels[0]] if channels else 1
-    axes, transform = in_order(source, first)
+    axes, transform = in_order(source, measures.restated(first))
     name = _name(layers, options.name, target)
     planned = _plan(target, source, axes, transform, options, name, is_labels=False)
     planes = {} if viewer is None else planes_in(viewer, first, options.level, options.region)
@@ -240,6 +258,30 @@ def _image(layers: Sequence[Any], target: Location, options: LayerOptions, viewe
     return whole
 
 
+def _check_together(first: Placed, other: Placed) -> None:
+    one, two = first.transform, other.transform
+    there = f"“{first.layer.name}”"
+    differs = ""
+    if [axis.name for axis in first.axes] != [axis.name for axis in other.axes]:
+        differs = f"has the axes {_names(other)}, and {there} has {_names(first)}"
+    elif first.axes != other.axes:
+        differs = f"has other units than {there}"
+    elif not np.allclose(one.scale, two.scale, rtol=1e-6):
+        differs = f"has another voxel size than {there}"
+    elif not same_place(one, two):
+        differs = f"lies elsewhere than {there}"
+    if differs:
+        raise WriteError(
+            "Could not combine the layers into one image",
+            why=f"“{other.layer.name}” {differs}",
+            hint="Save them one by one.",
+        )
+
+
+def _names(placed: Placed) -> str:
+    return ", ".join(axis.name for axis in placed.axes)
+
+
 def _labels(
     layer: Any,
     target: Location,
@@ -248,8 +290,10 @@ def _labels(
     level: int,
     image: str | None = None,
     levels: Sequence[dict[str, float]] = (),
+    measures: Measures | None = None,
 ) -> SavePlan:
     placed = placed_layer(layer, level, options.region)
+    placed = placed if measures is None else measures.restated(placed)
     source = ViewSource.of([placed.view], numbers=(level,), box=options.region)
     axes, transform = in_order(source, placed)
     if levels:  # of the image that it lies beside
@@ -324,7 +368,7 @@ def _label_names(layers: Sequence[Any]) -> list[str]:
     for layer, plain in zip(layers, plain_names(layers), strict=True):
         about = layer.metadata.get(METADATA_KEY, {})
         stem = str(about.get("labels") or plain)
-        stem = re.sub(r"[^\w. -]+", "_", stem).strip(" .") or "labels"
+        stem = shortened(re.sub(r"[^\w. -]+", "_", stem).strip(" .")) or "labels"
         name, number = stem, 2
         while name in names:
             name, number = f"{stem} {number}", number + 1
@@ -332,13 +376,22 @@ def _label_names(layers: Sequence[Any]) -> list[str]:
     return names
 
 
+def shortened(stem: str) -> str:
+    """Return the beginning of a name that is too long for a disk, else the name."""
+    return stem.encode()[:_NAME_BYTES].decode(errors="ignore").rstrip(" .")
+
+
 def _notes(layers: Sequence[Any]) -> tuple[str, ...]:
-    turned = [layer.name for layer in layers if _is_turned(layer)]
-    return tuple(
-        f"“{name}” is rotated or sheared on screen, which OME-Zarr 0.4 and 0.5 cannot say: its "
-        "voxels are saved as they are, not turned."
-        for name in turned
-    )
+    notes = [
+        f"“{layer.name}” is rotated or sheared on screen, which OME-Zarr 0.4 and 0.5 cannot say: "
+        "its voxels are saved as they are, not turned."
+        for layer in layers
+        if _is_turned(layer)
+    ]
+    for layer in layers:
+        if not is_labels(layer) and not getattr(layer, "rgb", False):
+            notes += lost_look(layer, channel_of(layer, str(layer.name)))
+    return tuple(notes)
 
 
 def _is_turned(layer: Any) -> bool:

@@ -18,9 +18,11 @@ from napari_omezarr_cloud.ngff.units import micrometres, seconds
 from napari_omezarr_cloud.pyramid import PyramidView, Region, Transform
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_omezarr_cloud.write.sources import ViewSource
 
-__all__ = ["WHAT", "Placed", "in_order", "placed_layer", "planes_in", "same_box"]
+__all__ = ["WHAT", "Measures", "Placed", "in_order", "placed_layer", "planes_in", "same_box"]
 
 WHAT = "Could not save the layers"
 _ROUNDING = 1e-6
@@ -36,6 +38,52 @@ class Placed:
     axes: tuple[Axis, ...]
     transform: Transform
     """Of the level that becomes the finest."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What a voxel measures, where the layers do not say it, or say it wrongly.
+
+    All layers are restated with the one that leads, so that they go on lying over each other.
+    """
+
+    leading: Placed
+    sizes: Mapping[str, float]
+    """By the axis' name, what a voxel of ``leading`` measures; of others it stays as it is."""
+    units: Mapping[str, str | None]
+    """By the axis' name, the unit of that; None: it has none."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no size."""
+        for name, size in self.sizes.items():
+            if not (size > 0 and math.isfinite(size)):
+                why = f"a voxel cannot measure {size:g} along {name}"
+                raise WriteError(WHAT, why=why, hint="Say a number above zero.")
+
+    def restated(self, placed: Placed) -> Placed:
+        """Return where a layer lies, and its axes, in these sizes and units."""
+        if not self.sizes and not self.units:
+            return placed
+        known = {axis.name: n for n, axis in enumerate(self.leading.axes)}
+        axes, factors = list(placed.axes), [1.0] * len(placed.axes)
+        for n, axis in enumerate(placed.axes):
+            if axis.name not in known:
+                continue
+            m = known[axis.name]
+            there = self.leading.axes[m]
+            size = self.sizes.get(axis.name)
+            factors[n] = _per_unit(axis) / _per_unit(there)
+            if size is not None:
+                factors[n] *= size / self.leading.transform.scale[m]
+            axes[n] = replace(axis, unit=self.units.get(axis.name, there.unit))
+        return replace(
+            placed,
+            axes=tuple(axes),
+            transform=Transform(
+                tuple(s * f for s, f in zip(placed.transform.scale, factors, strict=True)),
+                tuple(t * f for t, f in zip(placed.transform.translation, factors, strict=True)),
+            ),
+        )
 
 
 def placed_layer(layer: Any, level: int, region: Region | None = None) -> Placed:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from napari_omezarr_cloud.api import locate
 from napari_omezarr_cloud.napari.background import is_event_loop_running
-from napari_omezarr_cloud.napari.layer_saving import save_layers
+from napari_omezarr_cloud.napari.layer_saving import ENDINGS, save_layers
 from napari_omezarr_cloud.napari.preferences import PLUGIN
 
 if TYPE_CHECKING:
@@ -24,14 +25,15 @@ def write_layers(path: str, layers: Sequence[tuple[Any, dict[str, Any], str]]) -
     Parameters
     ----------
     path
-        A folder, or a link to a bucket.
+        A folder, or a link to a bucket. A name without an ending, as napari's dialog hands it over
+        where none was typed, becomes one of an OME-Zarr.
     layers
         (data, attributes, layer type) as npe2 hands them over.
 
     Returns
     -------
     list of str
-        The path.
+        The path, with its ending.
 
     Raises
     ------
@@ -40,6 +42,8 @@ def write_layers(path: str, layers: Sequence[tuple[Any, dict[str, Any], str]]) -
     """
     import napari
 
+    if "://" not in path and not re.search(ENDINGS, path):
+        path += ".ome.zarr"
     viewer = napari.current_viewer()
     found = [_layer(viewer, *each) for each in layers]
     if viewer is not None and is_event_loop_running() and all(x in viewer.layers for x in found):

@@ -23,17 +23,16 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_omezarr_cloud.api import open_all_async, understand
+from napari_omezarr_cloud.api import understand
 from napari_omezarr_cloud.downloading import plan_download_async
 from napari_omezarr_cloud.errors import CloudError, LinkError
-from napari_omezarr_cloud.links import Link, Source
 from napari_omezarr_cloud.location import Location, parse_location
 from napari_omezarr_cloud.napari.background import Job
 from napari_omezarr_cloud.napari.compat import unwrapped
 from napari_omezarr_cloud.napari.download_run import DownloadRun, ended_text
 from napari_omezarr_cloud.napari.notices import tell_error, tell_info
-from napari_omezarr_cloud.napari.showing import Showing
 from napari_omezarr_cloud.napari.shown_images import shown_images
+from napari_omezarr_cloud.napari.widgets.open_button import OpenButton
 from napari_omezarr_cloud.napari.widgets.plain_label import PlainLabel
 from napari_omezarr_cloud.napari.widgets.run_bar import RunBar
 from napari_omezarr_cloud.pyramid.opened import location_of
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QHideEvent, QShowEvent
 
     from napari_omezarr_cloud.downloading import DownloadPlan, DownloadProgress
+    from napari_omezarr_cloud.links import Link
 
 __all__ = ["DownloadDialog", "show_download"]
 
@@ -90,15 +90,13 @@ class DownloadDialog(QDialog):
         self._planned: DownloadPlan | None = None
         self._planning: Job[DownloadPlan] | None = None
         self._run: DownloadRun | None = None
-        self._here: Path | None = None
-        self._showing: Showing | None = None
-        self._build()
+        self._build(viewer)
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.setInterval(_QUIET_MS)
         self._rest.timeout.connect(self._plan)
 
-    def _build(self) -> None:
+    def _build(self, viewer: Any) -> None:
         about = PlainLabel()
         about.setText(
             "Copies everything at a link to this disk, byte for byte: an image with all its levels "
@@ -130,10 +128,9 @@ class DownloadDialog(QDialog):
         self.run_bar = RunBar(action="Download", tip="Copy what is said above to this disk")
         self.run_bar.apply_requested.connect(self.download)
         self.run_bar.cancel_requested.connect(self.cancel)
-        self.open_button = QPushButton("Open it")
-        self.open_button.setToolTip("Show what was downloaded as new layers, from this disk")
-        self.open_button.clicked.connect(self.open_downloaded)
-        self.open_button.hide()
+        self.open_button = OpenButton(
+            viewer, "Show what was downloaded as new layers, from this disk"
+        )
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         self.choices = QWidget()
@@ -164,7 +161,7 @@ class DownloadDialog(QDialog):
         """Begin to download; does nothing before it is known what that takes."""
         if self._planned is None or self.is_running:
             return
-        self._show_here(None)
+        self.open_button.offer(None)
         self._run = run = DownloadRun(self._planned, self, viewer=self._viewer())
         run.stepped.connect(self.run_bar.show_step)
         run.done.connect(self._on_done)
@@ -177,15 +174,6 @@ class DownloadDialog(QDialog):
         if self._run is not None:
             self._run.cancel()
             self._end("Cancelled. Downloading the same to the same folder goes on where it ended.")
-
-    def open_downloaded(self) -> None:
-        """Show what was downloaded in the viewer."""
-        viewer = self._viewer()
-        if viewer is None or self._here is None:
-            return
-        link = Link(sources=(Source(parse_location(self._here)),))
-        self._showing = Showing(viewer, link, open_all_async(link), self)
-        self._showing.failed.connect(self._on_not_opened)
 
     # ---- the choices --------------------------------------------------------------------------
 
@@ -306,7 +294,7 @@ class DownloadDialog(QDialog):
         self._forget_plan()
         if not self.isVisible():
             tell_info(sentence)
-        self._show_here(run.planned.target)
+        self.open_button.offer(parse_location(run.planned.target))
         self.downloaded.emit(run.planned.target)
 
     def _on_failed(self, error: BaseException) -> None:
@@ -317,18 +305,9 @@ class DownloadDialog(QDialog):
             tell_error(error)
         self.run_bar.show_error(str(error), self._viewer())
 
-    def _on_not_opened(self, error: BaseException) -> None:
-        if not isinstance(error, CloudError):
-            raise error
-        tell_error(error)
-
     def _end(self, sentence: str) -> None:
         run, self._run = self._run, None
         if run is not None:
             run.deleteLater()
         self.choices.setEnabled(True)
         self.run_bar.show_idle(sentence)
-
-    def _show_here(self, place: Path | None) -> None:
-        self._here = place
-        self.open_button.setVisible(place is not None)

@@ -20,16 +20,13 @@ from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
-    QPushButton,
     QScrollArea,
     QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_omezarr_cloud.api import open_all_async
 from napari_omezarr_cloud.errors import CloudError, OperationError, WriteError
-from napari_omezarr_cloud.links import Link, Source
 from napari_omezarr_cloud.location import redacted
 from napari_omezarr_cloud.napari.background import Job
 from napari_omezarr_cloud.napari.compat import unwrapped
@@ -39,11 +36,11 @@ from napari_omezarr_cloud.napari.recipe_text import recipe_text
 from napari_omezarr_cloud.napari.region_text import bytes_text
 from napari_omezarr_cloud.napari.run_estimate import examine, unbounded_steps
 from napari_omezarr_cloud.napari.save_run import SaveRun
-from napari_omezarr_cloud.napari.showing import Showing
 from napari_omezarr_cloud.napari.threads import in_thread
 from napari_omezarr_cloud.napari.widgets.hands_rows import HandsRows
 from napari_omezarr_cloud.napari.widgets.layer_box import LayerBox
 from napari_omezarr_cloud.napari.widgets.occupied_question import OccupiedQuestion
+from napari_omezarr_cloud.napari.widgets.open_button import OpenButton
 from napari_omezarr_cloud.napari.widgets.plain_label import PlainLabel
 from napari_omezarr_cloud.napari.widgets.run_bar import RunBar
 from napari_omezarr_cloud.napari.widgets.run_region import RunRegion
@@ -55,7 +52,6 @@ if TYPE_CHECKING:
 
     from qtpy.QtGui import QHideEvent, QShowEvent
 
-    from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.napari.run_estimate import Examined
     from napari_omezarr_cloud.napari.save_run import Occupied
     from napari_omezarr_cloud.write.save_plan import SavePlan
@@ -116,8 +112,6 @@ class RunDialog(QDialog):
         self._planned: SavePlan | None = None
         self._key: Any = None
         self._examining: Job[Examined] | None = None
-        self._saved: Location | None = None
-        self._showing: Showing | None = None
         self._build(viewer)
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
@@ -163,10 +157,7 @@ class RunDialog(QDialog):
         self.hands = HandsRows(form, self)
         self.plan, self.there, self.estimate = PlainLabel(), PlainLabel(), PlainLabel()
         self.run_bar = RunBar(action="Run", tip="Compute and write what is said above")
-        self.open_button = QPushButton("Open it")
-        self.open_button.setToolTip("Show what was written as new layers")
-        self.open_button.clicked.connect(self.open_saved)
-        self.open_button.hide()
+        self.open_button = OpenButton(viewer, "Show what was written as new layers")
         self.choices = QWidget()
         column = QVBoxLayout(self.choices)
         column.setContentsMargins(0, 0, 0, 0)
@@ -210,7 +201,7 @@ class RunDialog(QDialog):
         if self.estimate.text() == _MEASURING:
             self.estimate.setText("")
         self._say_there("")
-        self._show_saved(None)
+        self.open_button.offer(None)
         self._began = time.monotonic()
         self.run = run = SaveRun(planned, self, hands=self.hands.hands, viewer=self._viewer())
         run.stepped.connect(self.run_bar.show_step)
@@ -225,15 +216,6 @@ class RunDialog(QDialog):
         """Give up; the same run goes on where this one ended."""
         if self.run is not None:
             self.run.cancel()
-
-    def open_saved(self) -> None:
-        """Show what was written in the viewer."""
-        viewer = self._viewer()
-        if viewer is None or self._saved is None:
-            return
-        link = Link(sources=(Source(self._saved),))
-        self._showing = Showing(viewer, link, open_all_async(link), self)
-        self._showing.failed.connect(tell_error)
 
     # ---- when it is seen ----------------------------------------------------------------------
 
@@ -394,7 +376,7 @@ class RunDialog(QDialog):
         done = f"Done in {took}: {bytes_text(planned.nbytes)} in {planned.location}."
         sentence = " ".join([done, *notes])
         self.run_bar.show_idle(sentence)
-        self._show_saved(planned.location)
+        self.open_button.offer(planned.to_open)
         if not self.isVisible():
             tell_info(sentence)
         self.saved.emit(planned.location)
@@ -429,7 +411,3 @@ class RunDialog(QDialog):
         self.choices.setEnabled(True)
         self.look()
         return run
-
-    def _show_saved(self, location: Location | None) -> None:
-        self._saved = location
-        self.open_button.setVisible(location is not None)

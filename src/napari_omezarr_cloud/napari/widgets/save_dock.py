@@ -7,26 +7,26 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFormLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
-from napari_omezarr_cloud.api import open_all_async
 from napari_omezarr_cloud.errors import CloudError, WriteError
-from napari_omezarr_cloud.links import Link, Source
 from napari_omezarr_cloud.location import redacted
 from napari_omezarr_cloud.napari.compat import unwrapped
 from napari_omezarr_cloud.napari.inputs import is_labels
 from napari_omezarr_cloud.napari.notices import tell_error, tell_info
+from napari_omezarr_cloud.napari.placed_layers import placed_layer
 from napari_omezarr_cloud.napari.region_text import bytes_text
 from napari_omezarr_cloud.napari.save_run import SaveRun
-from napari_omezarr_cloud.napari.showing import Showing
 from napari_omezarr_cloud.napari.visible import has_pixels
 from napari_omezarr_cloud.napari.widgets.layer_checks import LayerChecks
 from napari_omezarr_cloud.napari.widgets.occupied_question import OccupiedQuestion
+from napari_omezarr_cloud.napari.widgets.open_button import OpenButton
 from napari_omezarr_cloud.napari.widgets.plain_label import PlainLabel
 from napari_omezarr_cloud.napari.widgets.run_bar import RunBar
 from napari_omezarr_cloud.napari.widgets.run_region import RunRegion
 from napari_omezarr_cloud.napari.widgets.target_rows import TargetRows
 from napari_omezarr_cloud.napari.widgets.upright_area import UprightArea
+from napari_omezarr_cloud.napari.widgets.voxel_size import VoxelSize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     import napari.viewer
     from qtpy.QtGui import QEnterEvent, QHideEvent, QShowEvent
 
-    from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.napari.save_run import Occupied
     from napari_omezarr_cloud.write.save_plan import SavePlan
 
@@ -65,13 +64,12 @@ class SaveDock(QWidget):
         """The save that is under way."""
         self.question: OccupiedQuestion | None = None
         """What is asked before anything that is there is touched."""
-        self._saved: Location | None = None
-        self._showing: Showing | None = None
         self._build(viewer)
         self.checks.layers_changed.connect(self._on_layers)
         self.part.changed.connect(self.look)
         self.rows.changed.connect(self.look)
         self.rows.failed.connect(self._on_error)
+        self.voxel.changed.connect(self.look)
         self.run_bar.apply_requested.connect(self.save)
         self.run_bar.cancel_requested.connect(self.cancel)
         self._on_layers()
@@ -93,7 +91,7 @@ class SaveDock(QWidget):
         except CloudError as error:
             self._on_error(error)
             return
-        self._show_saved(None)
+        self.open_button.offer(None)
         self.run = run = SaveRun(planned, self, viewer=self._viewer())
         run.stepped.connect(self.run_bar.show_step)
         run.occupied.connect(self._ask)
@@ -107,15 +105,6 @@ class SaveDock(QWidget):
         """Give up; what is written by then is taken up by saving the same again."""
         if self.run is not None:
             self.run.cancel()
-
-    def open_saved(self) -> None:
-        """Show what was saved in the viewer."""
-        viewer = self._viewer()
-        if viewer is None or self._saved is None:
-            return
-        link = Link(sources=(Source(self._saved),))
-        self._showing = Showing(viewer, link, open_all_async(link), self)
-        self._showing.failed.connect(self._on_not_opened)
 
     def look(self) -> None:
         """Show what would be written now."""
@@ -137,15 +126,13 @@ class SaveDock(QWidget):
         self.checks = LayerChecks(viewer, has_pixels, lambda layers: [str(x.name) for x in layers])
         self.plan = PlainLabel()
         self.run_bar = RunBar(action="Save", tip="Write what is said above")
-        self.open_button = QPushButton("Open it")
-        self.open_button.setToolTip("Show what was saved as new layers")
-        self.open_button.clicked.connect(self.open_saved)
-        self.open_button.hide()
+        self.open_button = OpenButton(viewer, "Show what was saved as new layers")
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("Layers", self.checks)
         self.part = RunRegion(viewer, form, self)
         self.rows = TargetRows(form, self)
+        self.voxel = VoxelSize(form, self)
         inside = QWidget()
         layout = QVBoxLayout(inside)
         layout.addWidget(help_text)
@@ -208,8 +195,17 @@ class SaveDock(QWidget):
     def _planned(self) -> SavePlan:
         layers, options = self._layers(), self.rows.chosen()
         leading = _leading(layers)
-        if leading is not None:
-            options = replace(options, region=self.part.region(leading, options.level))
+        if leading is None:
+            self.voxel.offer(None)
+            return self.rows.planned(layers, options, self._viewer())
+        try:
+            placed = placed_layer(leading, options.level)
+        except WriteError:
+            self.voxel.offer(None)
+            raise
+        self.voxel.offer(placed, is_free=not self.rows.is_beside)
+        region = self.part.region(leading, options.level)
+        options = replace(options, region=region, **self.voxel.chosen())
         return self.rows.planned(layers, options, self._viewer())
 
     def _show_plan(self, text: str, *, may_save: bool) -> None:
@@ -236,8 +232,7 @@ class SaveDock(QWidget):
             return
         planned = run.planned
         sentence = " ".join([f"Saved {bytes_text(planned.nbytes)} to {planned.location}.", *notes])
-        is_readable = planned.packing != "ome-tiff"
-        self._show_saved((planned.listed_in or planned.location) if is_readable else None)
+        self.open_button.offer(planned.to_open)
         self.run_bar.show_idle(sentence)
         if not self.isVisible():
             tell_info(sentence)
@@ -260,11 +255,6 @@ class SaveDock(QWidget):
         tell_error(error)
         self.failed.emit(str(error))
 
-    def _on_not_opened(self, error: BaseException) -> None:
-        if not isinstance(error, CloudError):
-            raise error
-        tell_error(error)
-
     def _ended(self) -> SaveRun | None:
         run, self.run = self.run, None
         if run is not None:
@@ -272,10 +262,6 @@ class SaveDock(QWidget):
         self._enable()
         self.look()
         return run
-
-    def _show_saved(self, location: Location | None) -> None:
-        self._saved = location
-        self.open_button.setVisible(location is not None)
 
 
 def _leading(layers: Sequence[Any]) -> Any | None:

@@ -23,7 +23,7 @@ from napari_omezarr_cloud.errors import WriteError
 from napari_omezarr_cloud.napari.background import Job
 from napari_omezarr_cloud.napari.display import view_of
 from napari_omezarr_cloud.napari.inputs import is_labels
-from napari_omezarr_cloud.napari.layer_saving import ENDINGS, plan_layers
+from napari_omezarr_cloud.napari.layer_saving import ENDINGS, plan_layers, shortened
 from napari_omezarr_cloud.napari.widgets.save_options import SaveOptions
 from napari_omezarr_cloud.pyramid.opened import location_of
 
@@ -135,6 +135,11 @@ class TargetRows(QObject):
         return self.options.options(self._format.version)
 
     @property
+    def is_beside(self) -> bool:
+        """Whether labels go beside an image that is there, and lie as that says."""
+        return self.place.currentIndex() > 0
+
+    @property
     def _format(self) -> _Format:
         return _FORMATS[self.version.currentData()]
 
@@ -146,7 +151,7 @@ class TargetRows(QObject):
         LinkError, WriteError, OperationError
             If there is no place yet, or the layers cannot be written so.
         """
-        if self.place.currentIndex() > 0 and layers:
+        if self.is_beside and layers:
             if self._beside is None:
                 raise WriteError("The image is being looked at", hint="One moment.")
             return plan_layers(layers, self._beside.location, options, beside=self._beside)
@@ -179,7 +184,7 @@ class TargetRows(QObject):
             self._suggest(name or _name_of(layers))
 
     def _suggest(self, name: str) -> None:
-        stem = re.sub(ENDINGS, "", re.sub(r"[^\w.-]+", "_", name)).strip("._")
+        stem = shortened(re.sub(ENDINGS, "", re.sub(r"[^\w.-]+", "_", name)).strip("._"))
         self.target.setText(str(self._folder / f"{stem or 'image'}{self._format.ending}"))
 
     def _offer_places(self, viewer: Any, layers: Sequence[Any]) -> None:
@@ -210,9 +215,8 @@ class TargetRows(QObject):
         if 0 <= number < len(self._images):
             opening = open_async(self._images[number][1])
             self._opening = Job(opening, self._on_image, self.failed.emit, self)
-        is_own = self.place.currentIndex() <= 0
         for widget in (self.target, self.browse, self.version):
-            widget.setEnabled(is_own)
+            widget.setEnabled(not self.is_beside)
         self.changed.emit()
 
     def _on_image(self, image: Image) -> None:
