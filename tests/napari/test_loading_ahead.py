@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import zarr
 
 import napari_omezarr_cloud as noc
 from napari_omezarr_cloud.chunks import ChunkCache, Tier, engine
-from napari_omezarr_cloud.napari.foresight import Foresight
+from napari_omezarr_cloud.napari.foresight import Foresight, shards_ahead
 from napari_omezarr_cloud.napari.look import Look
 from napari_omezarr_cloud.pyramid import PyramidView, Region
 from tests.fixtures.images import write_directly
@@ -110,6 +111,56 @@ def test_a_frame_that_could_not_be_loaded_ahead_is_asked_for_again_when_it_is_lo
     qtbot.waitUntil(is_right, timeout=20000)
 
 
+@pytest.fixture
+def shards(tmp_path: Path, slow_server: Any) -> SlowServer:
+    """A plane in shards, too large to be seen whole at its finest."""
+    plane = np.random.default_rng(3).integers(1, 60000, (2048, 2048)).astype("u2")
+    omero = {"channels": [{"window": {"start": 0, "end": 60000, "min": 0, "max": 60000}}]}
+    levels = [plane, plane[::2, ::2]]
+    parts = {"chunks": (128, 128), "shards": (512, 512)}
+    write_directly(tmp_path / "shards.zarr", "yx", levels, omero=omero, **parts)
+    server: SlowServer = slow_server(tmp_path, latency_s=0.02)
+    server.truth = plane
+    return server
+
+
+def shard_indices(server: SlowServer) -> set[str]:
+    tail = {e.path for e in server.log if e.headers.get("range", "").startswith("bytes=-")}
+    return {path for path in tail if "/c/" in path}
+
+
+def test_a_zoom_into_shards_takes_one_round_as_their_indices_are_known(
+    viewer: Any, shards: SlowServer, ahead: Any, qtbot: Any
+) -> None:
+    layer = viewer.open(f"{shards.url}/shards.zarr", plugin=PLUGIN)[0]
+    qtbot.waitUntil(lambda: complete(layer), timeout=20000)
+    assert layer.data_level == 1
+    finest = {f"/shards.zarr/0/c/{y}/{x}" for y in range(4) for x in range(4)}
+    qtbot.waitUntil(lambda: finest <= shard_indices(shards), timeout=20000)
+    qtbot.waitUntil(lambda: all(e.end for e in shards.log), timeout=20000)
+    shards.clear_log()
+
+    viewer.scene.camera.zoom *= 4
+    qtbot.waitUntil(lambda: layer.data_level == 0 and complete(layer), timeout=20000)
+
+    assert not shard_indices(shards)
+    (top, left), (bottom, right) = layer.corner_pixels
+    np.testing.assert_array_equal(
+        layer._slice.image.raw, shards.truth[top : bottom + 1, left : right + 1]
+    )
+
+
+def test_a_metered_line_reads_no_index_before_its_shard_is_looked_into(
+    viewer: Any, shards: SlowServer, ahead: Any, qtbot: Any
+) -> None:
+    ahead(metered=True)
+    layer = viewer.open(f"{shards.url}/shards.zarr", plugin=PLUGIN)[0]
+    qtbot.waitUntil(lambda: complete(layer), timeout=20000)
+    qtbot.wait(200)  # time for what must not come
+
+    assert not any(path.startswith("/shards.zarr/0/") for path in shard_indices(shards))
+
+
 # ---- what is guessed ----------------------------------------------------------------------------
 
 
@@ -150,3 +201,27 @@ def test_no_more_is_guessed_than_the_budget() -> None:
 
     assert len(chunks_guessed(view, *looks, max_bytes=5 * 512 * 512)) == 5
     assert not chunks_guessed(view, *looks, max_bytes=0)
+
+
+def test_indices_of_the_middle_are_read_ahead_and_not_of_all_of_a_large_image(
+    tmp_path: Path,
+) -> None:
+    group = zarr.open_group(tmp_path / "wide.zarr", mode="w")
+    for number, side in enumerate((2**17, 2**10)):
+        shape, parts = (side, side), {"chunks": (128, 128), "shards": (512, 512)}
+        group.create_array(str(number), shape=shape, dtype="u1", **parts)
+    datasets = [
+        {"path": str(n), "coordinateTransformations": [{"type": "scale", "scale": [s, s]}]}
+        for n, s in enumerate((1.0, 128.0))
+    ]
+    axes = [{"name": name, "type": "space"} for name in "yx"]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+    view = PyramidView.of(noc.open(str(tmp_path / "wide.zarr")).pyramid)
+    whole = Look(1, Region((0, 0), (1024, 1024)), (0, 1), (1, 1))
+
+    found = shards_ahead(view, whole)
+
+    places = {(view.pyramid.levels.index(level), *index) for level, index in found}
+    assert len(places) == len(found) <= 48
+    middle = {(0, y, x) for y in (2**16 - 512, 2**16) for x in (2**16 - 512, 2**16)}
+    assert {(n, y * 128, x * 128) for n, y, x in places} >= middle

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from napari_omezarr_cloud.store.gate import AHEAD, RANK, Gate
+from napari_omezarr_cloud.store.once import Once
 
 
 async def visitors(
@@ -109,3 +110,31 @@ def test_what_is_loaded_ahead_does_not_share_the_line_with_what_is_wanted_now() 
         return [*seen, gate.inside]
 
     assert asyncio.run(scene()) == [2, 4, 7, 0]
+
+
+def test_what_was_begun_ahead_of_time_hurries_when_somebody_waits_for_it() -> None:
+    async def scene() -> list[bool]:
+        gate, leave = Gate(slots=4), asyncio.Event()
+
+        async def ask() -> bool:
+            async with gate.enter():
+                return True
+
+        shared = Once(ask, on_urgent=gate.rerank)
+
+        async def want(rank: float) -> bool:
+            RANK.set(lambda: (rank,))
+            return await shared
+
+        visible = await visitors(gate, 1, leave)
+        early = asyncio.create_task(want(AHEAD))
+        await turns()
+        seen = [early.done()]
+        late = asyncio.create_task(want(0.0))
+        await turns()
+        seen += [late.done(), early.done()]
+        leave.set()
+        await asyncio.gather(*visible, early, late)
+        return seen
+
+    assert asyncio.run(scene()) == [False, True, True]

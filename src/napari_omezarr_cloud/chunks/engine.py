@@ -14,6 +14,7 @@ import numpy.typing as npt
 from napari_omezarr_cloud.chunks.cache import ChunkCache
 from napari_omezarr_cloud.chunks.compose import Peeked, peek
 from napari_omezarr_cloud.chunks.jobs import Interest, Job, JobTable
+from napari_omezarr_cloud.chunks.lookups import Lookup, Lookups
 from napari_omezarr_cloud.chunks.pools import Pools
 from napari_omezarr_cloud.chunks.wishes import Tier, Wish, WishLists
 from napari_omezarr_cloud.errors import CloudError, RegionError
@@ -63,6 +64,7 @@ class Engine:
         self._pools = pools or Pools()
         self._jobs = JobTable(self.cache, lambda job: _Scope(self, self._pools, job), self._tell)
         self._wishes = WishLists(self.cache, self._jobs)
+        self._lookups = Lookups(self._pools)
         self.hits = Hits()
         """Of all looks: how many chunks were wanted, and how many were in memory."""
         self._listeners: list[Callable[[int, Sequence[Index]], None]] = []
@@ -76,16 +78,20 @@ class Engine:
         """Return what is in memory of a region of a level; see :func:`~.compose.peek`."""
         return peek(self.cache, pyramid.levels, number, region, stride)
 
-    def want(self, view: Hashable, wishes: Sequence[Wish]) -> None:
-        """Replace a view's whole wish-list; what nobody wants any more is cancelled."""
-        self.io.post(self._replace, view, wishes)
+    def want(self, view: Hashable, wishes: Sequence[Wish], lookups: Sequence[Lookup] = ()) -> None:
+        """Replace a view's whole wish-list; what nobody wants any more is cancelled.
+
+        ``lookups`` are chunks that are not wanted yet, but in shards which may be looked into next.
+        """
+        self.io.post(self._replace, view, wishes, lookups)
 
     def leave(self, view: Hashable) -> None:
         """Withdraw a view and all its wishes."""
         self.want(view, ())
 
-    def _replace(self, view: Hashable, wishes: Sequence[Wish]) -> None:
+    def _replace(self, view: Hashable, wishes: Sequence[Wish], lookups: Sequence[Lookup]) -> None:
         self._wishes.replace(view, wishes)
+        self._lookups.replace(view, lookups)
         GATE.rerank()
         self._pools.rerank()
 

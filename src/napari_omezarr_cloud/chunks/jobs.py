@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.errors import CloudError, OperationError, StoppedError
-from napari_omezarr_cloud.store.gate import AHEAD, RANK, Rank
+from napari_omezarr_cloud.store.gate import AHEAD, LAST, RANK, Rank
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,7 +60,7 @@ class Job:
 
 
 def _most_urgent(interests: set[Interest]) -> Rank:
-    return min((each.rank() for each in interests), default=(float("inf"),))
+    return min((each.rank() for each in interests), default=LAST)
 
 
 class JobTable:

@@ -20,7 +20,7 @@ from napari_omezarr_cloud.chunks.dask_view import reader_of
 from napari_omezarr_cloud.chunks.engine import Hits
 from napari_omezarr_cloud.errors import StoppedError
 from napari_omezarr_cloud.napari.awaited import Awaited
-from napari_omezarr_cloud.napari.foresight import Foresight
+from napari_omezarr_cloud.napari.foresight import Foresight, shards_ahead
 from napari_omezarr_cloud.napari.look import Look, voxel_at
 from napari_omezarr_cloud.napari.painting import Painted, Painter, painter_of
 from napari_omezarr_cloud.napari.refresh import refresher
@@ -30,7 +30,7 @@ from napari_omezarr_cloud.settings import settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_omezarr_cloud.chunks import Wish
+    from napari_omezarr_cloud.chunks import Lookup, Wish
     from napari_omezarr_cloud.errors import CloudError
     from napari_omezarr_cloud.pyramid import Index, Level, PyramidView, Region
 
@@ -115,7 +115,7 @@ class Display:
         wishes = painter.wishes(look)
         # Before peeking: a chunk that comes in between must be heard, or it is never painted.
         # And before painting: requests need not wait for it.
-        self._await(wishes, () if wishes else self._ahead(look))
+        self._await(wishes, *(() if wishes else self._ahead(look)))
         if self._expected is not None and self._is_part(look):
             # Zoomed in before all has come: what was expected of the rest is not wanted any more.
             self._engine.leave(self._expected)
@@ -167,11 +167,12 @@ class Display:
         wanted, missing = painter.count(look)
         return replace(painted, wanted=wanted, missing=missing)
 
-    def _ahead(self, look: Look) -> Sequence[Wish]:
+    def _ahead(self, look: Look) -> tuple[Sequence[Wish], Sequence[Lookup]]:
         """Return what may be looked at next, now that all of this look is here."""
         self._foresight.note(look)
         budget = settings().prefetch_bytes
-        return self._foresight.wishes(self.view, look, self._engine.cache, budget)
+        ahead = self._foresight.wishes(self.view, look, self._engine.cache, budget)
+        return ahead, shards_ahead(self.view, look) if budget else ()
 
     def _is_part(self, look: Look) -> bool:
         """Tell whether less than the whole is on screen; not so, as long as nothing is."""
@@ -179,13 +180,18 @@ class Display:
         sides = [(look.region.shape[axis], shape[axis]) for axis in look.displayed]
         return any(1 < seen < whole for seen, whole in sides)
 
-    def _await(self, wishes: Sequence[Wish], ahead: Sequence[Wish] = ()) -> None:
+    def _await(
+        self,
+        wishes: Sequence[Wish],
+        ahead: Sequence[Wish] = (),
+        lookups: Sequence[Lookup] = (),
+    ) -> None:
         """Ask for these, and for nothing else; those ahead are not painted when they come."""
         self._awaited = Awaited(wishes)
         self._awaited.leave_out(self._is_settled)
-        if wishes or ahead or self._has_wishes:
-            self._engine.want(self._token, [*wishes, *ahead])
-        self._has_wishes = bool(wishes or ahead)
+        if wishes or ahead or lookups or self._has_wishes:
+            self._engine.want(self._token, [*wishes, *ahead], lookups)
+        self._has_wishes = bool(wishes or ahead or lookups)
 
     def hears(self, level: int, indices: Sequence[Index]) -> bool:
         """Tell whether these chunks are to be painted now, and note that the layer is stale."""

@@ -1,6 +1,7 @@
 """What will probably be looked at next, from how the view has moved. Pure.
 
-Nothing is guessed before the view has moved once: opening an image costs what it shows.
+No chunk is guessed before the view has moved once: opening an image costs what it shows. Only the
+indices of shards nearby are read by then.
 """
 
 from __future__ import annotations
@@ -11,23 +12,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_omezarr_cloud.chunks import Tier
+from napari_omezarr_cloud.chunks import Tier, nearest_chunks
 from napari_omezarr_cloud.napari.look import Look, missing_chunks, same_place
 from napari_omezarr_cloud.process.derived import DerivedLevel
 from napari_omezarr_cloud.pyramid import Region
+from napari_omezarr_cloud.pyramid.stored import StoredLevel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_omezarr_cloud.chunks import ChunkCache, Wish
+    from napari_omezarr_cloud.chunks import ChunkCache, Lookup, Wish
     from napari_omezarr_cloud.pyramid import Index, PyramidView
     from napari_omezarr_cloud.store.gate import Rank
 
-__all__ = ["Foresight"]
+__all__ = ["Foresight", "shards_ahead"]
 
 _PLANES_AHEAD = 8
 _CACHE_SHARE = 8
 """What is loaded ahead takes at most this part of the memory cache."""
+_MOST_LOOKUPS, _MOST_LOOKUP_BYTES = 48, 2**18
+"""Shards whose indices are read ahead of one look, and the bytes of these."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,46 @@ class Foresight:
             for near in _moved(look, shape, [m * planes for m in motion.step])
         ]
         return [*ahead, *_moved(look, shape, [-m for m in motion.step])]
+
+
+def shards_ahead(view: PyramidView, look: Look) -> list[Lookup]:
+    """Return a chunk of each shard that a zoom or a pan may come to next; the middle first.
+
+    A chunk in a shard whose index is not known takes two round trips. Indices are so small that
+    they are worth having wherever one may go.
+    """
+    if len(look.displayed) > 2 or max(look.stride) > 1:
+        return []
+    found: list[Lookup] = []
+    budget = _MOST_LOOKUP_BYTES
+    finer = [same_place(view, look, number) for number in reversed(range(look.number))]
+    for each in (*finer, _with_margin(view, look)):
+        level = view.level(each.number)
+        if not isinstance(level, StoredLevel) or level.description.sharding is None:
+            continue
+        sharding = level.description.sharding
+        most = min(_MOST_LOOKUPS - len(found), budget // sharding.index_nbytes)
+        if most <= 0:
+            break
+        shape = np.multiply(sharding.chunks_per_shard, level.grid.chunks).tolist()
+        shards = nearest_chunks(view.expand(each.region), shape, most)[:, :-1]
+        firsts = shards * sharding.chunks_per_shard
+        found += [(level, tuple(index)) for index in firsts.tolist()]
+        budget -= len(firsts) * sharding.index_nbytes
+    return found
+
+
+def _with_margin(view: PyramidView, look: Look) -> Look:
+    """Return the look and half as much on each side."""
+    shape = view.grid(look.number).shape
+    start, stop = list(look.region.start), list(look.region.stop)
+    for axis in look.displayed:
+        margin = -(-(stop[axis] - start[axis]) // 2)
+        start[axis], stop[axis] = (
+            max(start[axis] - margin, 0),
+            min(stop[axis] + margin, shape[axis]),
+        )
+    return Look(look.number, Region(tuple(start), tuple(stop)), look.displayed, look.stride)
 
 
 def _missing(view: PyramidView, look: Look, cache: ChunkCache, rank: Rank) -> list[Wish]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.ngff import Affine, Axis
     from napari_omezarr_cloud.pyramid.transform import Transform
 
-__all__ = ["ABSENT", "Absent", "Chunk", "Grid", "Level", "Pyramid", "Runner", "new_key"]
+__all__ = ["ABSENT", "Absent", "Chunk", "Decodes", "Grid", "Level", "Pyramid", "Runner", "new_key"]
 
 Array = npt.NDArray[Any]
 
@@ -48,12 +48,16 @@ def new_key() -> int:
     return next(_keys)
 
 
-class Runner(Protocol):
-    """What the engine offers to a level that produces chunks; all of it awaits, nothing blocks."""
+class Decodes(Protocol):
+    """What has the decode pool."""
 
     async def decode(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run a short function that turns bytes into voxels in the decode pool."""
         ...
+
+
+class Runner(Decodes, Protocol):
+    """What the engine offers to a level that produces chunks; all of it awaits, nothing blocks."""
 
     async def compute(
         self, function: Callable[..., Any], *args: Any, in_process: bool = False

@@ -12,12 +12,13 @@ import numpy.typing as npt
 
 from napari_omezarr_cloud.errors import ChunkError, ServerError
 from napari_omezarr_cloud.pyramid.array_metadata import parse_array
-from napari_omezarr_cloud.pyramid.level import ABSENT, Chunk, Grid, Runner, new_key
+from napari_omezarr_cloud.pyramid.level import ABSENT, Chunk, Decodes, Grid, Runner, new_key
 from napari_omezarr_cloud.pyramid.sharding import MISSING
 from napari_omezarr_cloud.store import ByteRange, Bytes, ByteStore
 from napari_omezarr_cloud.store.gate import Gate
 from napari_omezarr_cloud.store.late import LateStore
 from napari_omezarr_cloud.store.once import Once
+from napari_omezarr_cloud.store.remote import GATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -96,6 +97,12 @@ class StoredLevel:
         """Produce these chunks; awaits on the loop."""
         chunks = await asyncio.gather(*(self._produce(index, runner) for index in indices))
         return dict(zip(indices, chunks, strict=True))
+
+    async def look_up(self, index: Index, runner: Decodes) -> None:
+        """Read and keep what says where a chunk lies in its shard."""
+        sharding = self.description.sharding
+        if sharding is not None:
+            await self._shard_index(self._key(index), sharding, runner)
 
     async def _produce(self, index: Index, runner: Runner) -> Chunk:
         async with _room_for(self.description.chunk_nbytes):
@@ -180,7 +187,7 @@ class StoredLevel:
         return raw
 
     async def _shard_index(
-        self, key: str, sharding: Sharding, runner: Runner
+        self, key: str, sharding: Sharding, runner: Decodes
     ) -> npt.NDArray[np.uint64] | None:
         """Return a shard's index; read once, shared by all who ask meanwhile, kept."""
         known = self._indices.get(key)
@@ -189,7 +196,7 @@ class StoredLevel:
             async def begin() -> npt.NDArray[np.uint64] | None:
                 return await self._read_index(key, sharding, runner)
 
-            known = self._indices[key] = Once(begin)
+            known = self._indices[key] = Once(begin, on_urgent=GATE.rerank)
             most = max(2, min(_KEPT_INDICES, _KEPT_INDEX_BYTES // sharding.index_nbytes))
             if len(self._indices) > most:
                 self._indices.popitem(last=False)
@@ -198,13 +205,13 @@ class StoredLevel:
         return await known
 
     async def _read_index(
-        self, key: str, sharding: Sharding, runner: Runner
+        self, key: str, sharding: Sharding, runner: Decodes
     ) -> npt.NDArray[np.uint64] | None:
         async with _indices.enter() if sharding.index_nbytes > _MEDIUM else nullcontext():
             return await self._index_read(key, sharding, runner)
 
     async def _index_read(
-        self, key: str, sharding: Sharding, runner: Runner
+        self, key: str, sharding: Sharding, runner: Decodes
     ) -> npt.NDArray[np.uint64] | None:
         size = sharding.index_nbytes
         part = ByteRange(-size) if sharding.index_at_end else ByteRange(0, size)

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
     from napari_omezarr_cloud.store.line import Line
 
-__all__ = ["RANK", "Gate", "Queue", "Rank"]
+__all__ = ["AHEAD", "LAST", "RANK", "Gate", "Queue", "Rank"]
 
 Rank = tuple[float, ...]
 """Smaller is sooner. Metadata come first, then what is visible, then what may be wanted next."""
 
 FIRST: Rank = (-1.0,)
+LAST: Rank = (float("inf"),)
 
 AHEAD = 1.0
 """Ranks that begin with this or more are of what nobody looks at yet."""

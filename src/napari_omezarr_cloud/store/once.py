@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from napari_omezarr_cloud.store.gate import LAST, RANK, Rank
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
@@ -16,13 +19,26 @@ T = TypeVar("T")
 class Once(Generic[T]):
     """The result of a coroutine: begun when first awaited, kept, and shared meanwhile.
 
-    Cancelled when the last one who waits is; after that and after a failure it begins anew.
+    Cancelled when the last one who waits is; after that and after a failure it begins anew. It is
+    as urgent as the most urgent of those who wait.
+
+    Parameters
+    ----------
+    begin
+        Makes the coroutine.
+    on_urgent
+        Called when somebody joins who is in a greater hurry than those who waited before.
     """
 
-    def __init__(self, begin: Callable[[], Coroutine[Any, Any, T]]) -> None:
+    def __init__(
+        self,
+        begin: Callable[[], Coroutine[Any, Any, T]],
+        on_urgent: Callable[[], None] = lambda: None,
+    ) -> None:
         self._begin = begin
+        self._on_urgent = on_urgent
         self._task: asyncio.Task[T] | None = None
-        self._waiting = 0
+        self._waiting: list[Callable[[], Rank]] = []
 
     @property
     def value(self) -> T | None:
@@ -35,19 +51,27 @@ class Once(Generic[T]):
         return self._get().__await__()
 
     async def _get(self) -> T:
-        task = self._task
+        task, ask = self._task, RANK.get()
         if task is None or (task.done() and _failed(task)):
-            task = self._task = asyncio.create_task(self._begin())
-            self._waiting = 0
-        self._waiting += 1
+            waiting = self._waiting = [ask]
+            context = copy_context()
+            context.run(RANK.set, lambda: min((each() for each in waiting), default=LAST))
+            task = self._task = asyncio.create_task(self._begin(), context=context)
+        elif task.done():
+            return task.result()
+        else:
+            waiting = self._waiting
+            is_urgent = ask() < min((each() for each in waiting), default=LAST)
+            waiting.append(ask)
+            if is_urgent:
+                self._on_urgent()
         try:
             return await asyncio.shield(task)
         finally:
-            if self._task is task:
-                self._waiting -= 1
-                if self._waiting == 0 and not task.done():
-                    self._task = None
-                    task.cancel()
+            waiting.remove(ask)
+            if self._task is task and not waiting and not task.done():
+                self._task = None
+                task.cancel()
             if task.done() and not task.cancelled():
                 task.exception()  # marked as seen
 
