@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import napari_omezarr_cloud as noc
-from napari_omezarr_cloud.errors import BusyError, ExistsError, WriteError
+from napari_omezarr_cloud.errors import BusyError, ChangedError, ExistsError, WriteError
 from napari_omezarr_cloud.location import parse_location
 from napari_omezarr_cloud.store import io_thread
 from napari_omezarr_cloud.write.claiming import Claim
 from napari_omezarr_cloud.write.overlap import lies_in
-from napari_omezarr_cloud.write.target import open_target
+from napari_omezarr_cloud.write.target import find, open_target
 from tests.fixtures.plates import write_plate
 
 if TYPE_CHECKING:
@@ -172,3 +172,43 @@ def test_a_zip_file_that_is_no_image_is_left(tmp_path: Path) -> None:
         noc.save(image, tmp_path / "image.ozx", overwrite=True)
 
     assert everything(tmp_path) == before
+
+
+def test_what_has_come_since_it_was_looked_is_left(tmp_path: Path) -> None:
+    planned = noc.plan_save(noc.from_array(PIXELS, "yx", name="late"), tmp_path / "a.zarr")
+    late = planned.writing(planned.location, planned.origin())
+    found = io_thread().wait(find(planned.location))
+    noc.save(OTHER, tmp_path / "a.zarr")
+    before = everything(tmp_path)
+
+    with pytest.raises(ExistsError, match=r"come there meanwhile \(0, zarr.json\)"):
+        late.begin(found)
+
+    assert everything(tmp_path) == before
+
+
+def test_a_link_is_followed_and_stays(there: Path) -> None:
+    (there / "one.ozx").symlink_to("real.ozx")
+    noc.save(noc.from_array(PIXELS, "yx"), there / "real.ozx")
+
+    for link in ("link.zarr", "one.ozx"):
+        assert (noc.save(OTHER, there / link, overwrite=True).read(0) == 7).all()
+        assert (there / link).is_symlink()
+    assert (noc.open(there / "image.zarr").read(0) == 7).all()
+    assert (noc.open(there / "real.ozx").read(0) == 7).all()
+
+
+def test_a_file_that_changed_since_it_may_be_overwritten_is_left(tmp_path: Path) -> None:
+    place = tmp_path / "a.ozx"
+    noc.save(noc.from_array(PIXELS, "yx"), place)
+
+    with pytest.raises(ChangedError, match=r"changed while.*the new file is whole"):
+        noc.save(OTHER, place, overwrite=True, on_progress=lambda _: place.write_text("theirs"))
+    assert place.read_text() == "theirs"
+
+    other = tmp_path / ".b.ozx.omezarr-new"
+    other.mkdir()
+    (other / "thesis.txt").write_text("three years")
+    with pytest.raises(ExistsError, match="where other files are"):
+        noc.save(OTHER, tmp_path / "b.ozx")
+    assert (other / "thesis.txt").exists()

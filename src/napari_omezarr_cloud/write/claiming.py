@@ -21,7 +21,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_omezarr_cloud.errors import BusyError, ChangedError, CloudError, ExistsError
+from napari_omezarr_cloud.errors import (
+    AccessRefusedError,
+    BusyError,
+    ChangedError,
+    CloudError,
+    ExistsError,
+)
 from napari_omezarr_cloud.ngff.writing import json_bytes
 from napari_omezarr_cloud.pyramid.documents import WRITE_NOTES
 from napari_omezarr_cloud.store import io_thread
@@ -232,7 +238,8 @@ class Claim:
         BusyError
             If somebody is writing there.
         ExistsError
-            If there is the beginning of something else.
+            If there is the beginning of something else; or if none of this was begun, and anything
+            else is there.
         CloudError
             If nothing can be written there.
         """
@@ -255,7 +262,29 @@ class Claim:
             return self._document(self._writer)
 
         await self._changed(change)
+        if not was_begun:
+            await self._see_that_it_is_empty()
         return was_begun
+
+    async def _see_that_it_is_empty(self) -> None:
+        """Refuse what somebody has begun and ended since it was looked what is there."""
+        try:
+            names = {entry.name for entry in await self._store.list()} - {WRITE_NOTES}
+        except AccessRefusedError:
+            return  # who may not list cannot tell
+        if not names:
+            return
+        self.end()
+        await self._store.delete(PLAN_KEY)
+        if self._store.location.kind == "file":
+            with contextlib.suppress(OSError):
+                Path(self._store.location.key, WRITE_NOTES).rmdir()
+        raise ExistsError(
+            "Nothing was written",
+            where=self._store.where,
+            why=f"something has come there meanwhile ({', '.join(sorted(names)[:5])})",
+            hint="Look at what is there now, and choose another name.",
+        )
 
     async def take_to_delete(self) -> None:
         """Take the place, whatever was begun there, to delete all of it.

@@ -126,7 +126,6 @@ async def _locked(path: Path) -> AsyncIterator[None]:
     """Hold a file beside the document while it is changed; who is killed lets go of it, too."""
     lock = path.with_name(f".{path.name}.lock")
     try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
         tries_left = _LOCK_TRIES
         while (held := _try_lock(lock)) is None:
             if not (tries_left := tries_left - 1):  # five seconds for a document of some kilobytes
@@ -158,7 +157,11 @@ async def _locked(path: Path) -> AsyncIterator[None]:
 
 def _try_lock(lock: Path) -> int | None:
     """Return a handle of the locked file; None: somebody else has it."""
-    handle = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
+    except FileNotFoundError:
+        return None  # somebody has deleted the folder just now
     try:
         if sys.platform == "win32":
             import msvcrt

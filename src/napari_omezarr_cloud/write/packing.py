@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_omezarr_cloud.errors import CloudError, ExistsError, WriteError
+from napari_omezarr_cloud.errors import ChangedError, CloudError, ExistsError, WriteError
 from napari_omezarr_cloud.location import parse_location
 from napari_omezarr_cloud.ngff.writing import json_bytes
 from napari_omezarr_cloud.store import io_thread
@@ -24,6 +24,7 @@ from napari_omezarr_cloud.store.disk.place import user_folder
 from napari_omezarr_cloud.store.zips import forget_zip
 from napari_omezarr_cloud.write.claiming import HOW_TO_OVERWRITE
 from napari_omezarr_cloud.write.target import Found, find, open_target
+from napari_omezarr_cloud.write.whole_file import put_in_place
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -42,6 +43,9 @@ _ENDINGS: dict[str, Packing] = {
     ".tiff": "ome-tiff",
     ".ome.btf": "ome-tiff",
 }
+Stamp = tuple[object, ...] | None
+"""What tells a file from what it is after a change; None: there is none."""
+
 _PIECE = 2**23
 """Bytes that are sent to a server at a time."""
 
@@ -136,8 +140,13 @@ class Workshop:
             return {}
         return found if isinstance(found, dict) else {}
 
-    def begin(self, location: Location, identity: dict[str, Any], *, overwrite: bool) -> None:
+    def begin(self, location: Location, identity: dict[str, Any], *, overwrite: bool) -> Stamp:
         """Note what is about to be made, or find that it is what was begun.
+
+        Returns
+        -------
+        Stamp
+            Of what is to be overwritten, for `deliver`.
 
         Raises
         ------
@@ -152,12 +161,20 @@ class Workshop:
         if there.names and there.plan is None and (not overwrite or not there.is_file):
             what = "a file of this name" if there.is_file else "a folder of this name"
             raise _exists(location, f"{what} is there already")
+        stamp = io_thread().wait(_stamp(location))
         before = self.plan()
         if before == identity:
-            return
+            return stamp
         if before is not None and not overwrite:
             raise _exists(location, "the beginning of another save is there")
         try:
+            if before is None and self.folder.is_dir() and any(self.folder.iterdir()):
+                raise ExistsError(
+                    "Nothing was written",
+                    where=str(location),
+                    why=f"it would be made in {self.folder}, where other files are",
+                    hint="Look at them, and move or delete that folder; or choose another name.",
+                )
             if before is not None:
                 self.delete()
             mode = 0o777 if location.kind == "file" else 0o700
@@ -165,6 +182,7 @@ class Workshop:
             (self.folder / "plan.json").write_bytes(json_bytes(identity))
         except OSError as error:
             raise _failed(self.folder, error) from error
+        return stamp
 
     def pack(self, write: Callable[[Path], None]) -> None:
         """Have the file made; until it is whole it has another name, and is kept if it ends early.
@@ -183,7 +201,14 @@ class Workshop:
         except OSError as error:
             raise _failed(self.folder, error) from error
 
-    def deliver(self, location: Location, *, overwrite: bool, tick: Callable[[int], None]) -> None:
+    def deliver(
+        self,
+        location: Location,
+        *,
+        overwrite: bool,
+        tick: Callable[[int], None],
+        stamp: Stamp = None,
+    ) -> None:
         """Put the file in its place, whole or not at all.
 
         Parameters
@@ -194,17 +219,30 @@ class Workshop:
             Whether it replaces what is there.
         tick
             Told how many bytes were sent; what it raises ends it.
+        stamp
+            Of what it replaces, as `begin` gave.
 
         Raises
         ------
         ExistsError
             If somebody else has put something there meanwhile.
+        ChangedError
+            If what it is to replace has changed meanwhile.
         CloudError
             If it cannot be put there.
         """
+        if overwrite and io_thread().wait(_stamp(location)) not in (stamp, None):
+            raise ChangedError(
+                "Nothing was overwritten",
+                where=str(location),
+                why="it was changed while the new file was made",
+                hint="Look at what is there now. If it may be overwritten all the same, save the "
+                f"same again: the new file is whole, at {self.packed}.",
+            )
         if location.kind == "file":
             try:
-                _move(self.packed, Path(location.key), overwrite)
+                place = Path(os.path.realpath(location.key)) if overwrite else Path(location.key)
+                put_in_place(self.packed, place, overwrite=overwrite)
             except FileExistsError as error:
                 raise _exists(location, "a file of this name has come meanwhile") from error
             except OSError as error:
@@ -242,18 +280,16 @@ class Workshop:
         shutil.rmtree(self.folder)
 
 
-def _move(packed: Path, place: Path, overwrite: bool) -> None:
-    if overwrite:
-        packed.replace(place)
-        return
-    try:
-        os.link(packed, place)  # unlike a rename, it never replaces anything
-    except FileExistsError:
-        raise
-    except OSError:  # a disk without hard links
-        if os.path.lexists(place):
-            raise FileExistsError(str(place)) from None
-        packed.rename(place)
+async def _stamp(location: Location) -> Stamp:
+    """Return what tells a file from what it is after a change; None: there is none."""
+    if location.kind == "file":
+        try:
+            found = os.stat(location.key)
+        except OSError:
+            return None
+        return found.st_ino, found.st_size, found.st_mtime_ns
+    there = await _beside(location).find(location.key.rpartition("/")[2])
+    return None if there is None else (there.e_tag, there.nbytes, there.modified)
 
 
 def _exists(location: Location, why: str) -> ExistsError:

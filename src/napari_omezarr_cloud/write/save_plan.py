@@ -36,7 +36,7 @@ from napari_omezarr_cloud.write.replacing import (
     snapshot,
     staging_of,
 )
-from napari_omezarr_cloud.write.target import Found, find, looked_into, open_target
+from napari_omezarr_cloud.write.target import Found, find, followed, looked_into, open_target
 from napari_omezarr_cloud.write.writing import Writing, identity_of
 
 if TYPE_CHECKING:
@@ -301,7 +301,7 @@ def _write_all(
     tell: Callable[[Progress], None],
     progress: Progress,
 ) -> tuple[str, ...]:
-    place, origin = planned.location, planned.origin()
+    origin = planned.origin()
     io = io_thread()
     if planned.packing is not None:
         whole = identity_of(planned.plan, origin)
@@ -309,6 +309,7 @@ def _write_all(
         _write_packed(planned, whole, overwrite, hands, tell, progress)
         return ()
     planned, found, identity = io.wait(_found(planned))
+    place = planned.location
     whole = identity_of(planned.plan, origin)
     if identity == whole:
         return _list(planned, planned.listed_in)  # it broke off when it had only to be put there
@@ -380,14 +381,15 @@ def _write_packed(
 ) -> None:
     """Write a folder, pack it into one file, and put that in its place."""
     shop, place = Workshop.of(planned.location), planned.location
-    shop.begin(place, whole, overwrite=overwrite)
+    stamp = shop.begin(place, whole, overwrite=overwrite)
 
     def pack(writing: Writing) -> None:
         # The folder is this process' own until the file is in its place.
         if not shop.packed.exists():
             shop.pack(partial(_pack, planned, Path(shop.image.key), writing, tell))
         progress.enter("sending", shop.packed.stat().st_size)
-        shop.deliver(place, overwrite=overwrite, tick=_ticking(progress, tell))
+        tick = _ticking(progress, tell)
+        shop.deliver(place, overwrite=overwrite, tick=tick, stamp=stamp)
         writing.claim.end()
         shop.delete()
 
@@ -465,7 +467,8 @@ def why_not_overwritten(planned: SavePlan, found: Found) -> str:
 
 async def _looked(planned: SavePlan) -> tuple[SavePlan, Found]:
     """Return what is there, and put a folder back that was about to be overwritten."""
-    location = planned.location
+    location = followed(planned.location)
+    planned = replace(planned, location=location)
     found = await find(location)
     if location.kind == "file":
         found, _ = await finish_replacing(location, found)
@@ -479,7 +482,8 @@ async def _looked(planned: SavePlan) -> tuple[SavePlan, Found]:
 
 async def _found(planned: SavePlan) -> tuple[SavePlan, Found, dict[str, Any] | None]:
     """Return the plan as what it is at its place, and what `finish_replacing` says of that."""
-    place = planned.location
+    place = followed(planned.location)
+    planned = replace(planned, location=place)
     found, identity = await finish_replacing(place, await find(place))
     return await in_its_image(planned, is_new=found.is_empty), found, identity
 

@@ -35,6 +35,7 @@ __all__ = [
     "delete_notes",
     "delete_tree",
     "find",
+    "followed",
     "looked_into",
     "open_target",
     "tree",
@@ -128,6 +129,17 @@ def open_target(location: Location) -> RemoteStore:
             location.access.profile or location.has_secret or has_credentials(location.kind)
         )
     return RemoteStore(location, anonymous=anonymous)
+
+
+def followed(location: Location) -> Location:
+    """Return the folder that a link on this disk leads to; any other place as it is.
+
+    What is overwritten is what the link leads to, on its disk, and not the link.
+    """
+    if location.kind != "file" or not os.path.islink(location.key):
+        return location
+    real = os.path.realpath(location.key)
+    return replace(location, key=Path(real).as_posix()) if os.path.isdir(real) else location
 
 
 async def find(location: Location) -> Found:
