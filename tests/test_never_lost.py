@@ -138,6 +138,8 @@ def test_nothing_is_written_into_an_image(where: str, there: Path) -> None:
         noc.save(OTHER, there / "image.zarr" / where, overwrite=True)
     with pytest.raises(WriteError, match=r"which is a well|which is a plate"):
         noc.save(OTHER, there / "plate.zarr/A/1/new")
+    with pytest.raises(WriteError, match="which is an array"):
+        noc.download(there / "plate.zarr/A/1/0", there / "image.zarr/0/copy")
 
     assert everything(there) == before
     assert not (there / "image.zarr/new").exists()

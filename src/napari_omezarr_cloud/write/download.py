@@ -31,6 +31,7 @@ from napari_omezarr_cloud.store.disk.stamp import is_document
 from napari_omezarr_cloud.store.failures import may_mean_absent
 from napari_omezarr_cloud.store.gate import AHEAD, RANK
 from napari_omezarr_cloud.write.claiming import Claim
+from napari_omezarr_cloud.write.inside import holder_of
 from napari_omezarr_cloud.write.target import delete_notes, find, open_target
 
 if TYPE_CHECKING:
@@ -131,8 +132,10 @@ async def run_download(
     folder = parse_location(plan.folder)
     found = await find(folder)
     if not found.is_empty and found.plan != plan.identity:
-        what = ", ".join(found.names[:5])
-        raise _exists(plan, f"something is there already ({what})")
+        raise _exists(plan, f"something is there already ({found.in_words()})")
+    holder = await holder_of(parse_location(plan.target)) if found.is_empty else None
+    if holder is not None and holder.kind == "array":
+        raise holder.refuse(parse_location(plan.target))
     await asyncio.to_thread(plan.check_room)
     store = open_target(folder)
     claim = Claim(store, plan.identity, _canceller())
