@@ -17,6 +17,7 @@ import napari_omezarr_cloud as noc
 from napari_omezarr_cloud.errors import ExistsError, WriteError
 from napari_omezarr_cloud.location import parse_location
 from napari_omezarr_cloud.napari.live import add_live, plan_live, start_live
+from napari_omezarr_cloud.napari.widgets.process_dock import ProcessDock
 from napari_omezarr_cloud.napari.widgets.save_dock import SaveDock
 from napari_omezarr_cloud.store import io_thread
 from napari_omezarr_cloud.write.claiming import Claim
@@ -209,6 +210,32 @@ def test_labels_go_beside_the_image_that_is_there(
     assert (labels.read(0) == objects).all()
     assert len(labels.levels) == len(noc.open(cells.path).levels) > 1
     assert (cells.path / "zarr.json").read_bytes() == before
+
+
+def test_results_of_what_was_visible_say_how_they_were_made(
+    viewer: Any, dock: SaveDock, qtbot: Any, cells: Written, tmp_path: Path
+) -> None:
+    layer = viewer.open(str(cells.path), plugin=PLUGIN)[0]
+    processing = ProcessDock(viewer)
+    viewer.window.add_dock_widget(processing, area="right")
+    for operation in ("threshold_otsu", "label"):
+        processing.choose(operation, layer=layer)
+        with qtbot.waitSignal(processing.applied, timeout=30000) as applied:
+            processing.apply()
+        layer = applied.args[0]
+
+    dock.checks.choose([layer, viewer.layers[0]])
+    assert "labels/Label connected regions:" in dock.plan.text()
+    saved = save(dock, qtbot, tmp_path / "both.zarr")
+
+    (labels,) = saved.labels
+    assert labels.levels[0].shape[0] == 1  # the plane that was on screen
+    document = tmp_path / "both.zarr" / "labels" / labels.name / "zarr.json"
+    about = json.loads(document.read_text())["attributes"][PLUGIN]
+    assert about["source"] == str(noc.open(cells.path).location)
+    recipe = noc.Recipe.from_yaml(about["recipe"])
+    assert [step.operation for step in recipe.steps] == ["threshold_otsu", "label"]
+    assert recipe.steps[0].values["threshold"] > 0
 
 
 def test_the_plan_follows_what_is_chosen(
@@ -410,7 +437,7 @@ def test_what_breaks_off_midway_says_why_what_is_kept_and_is_gone_on_with(
         press(asked(dock, qtbot), "Overwrite")
 
     assert "the disk has gone" in failure.args[0]
-    assert "What was written is kept" in dock.run_bar.message.text()
+    assert "nothing else was touched" in dock.run_bar.message.text()
     assert (noc.open(cells.path).read(0) == cells.levels[0]).all()
 
     dock.save()

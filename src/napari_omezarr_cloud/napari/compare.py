@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "is_wiping",
     "remember",
+    "remembered_source",
     "source_of",
     "start_wipe",
     "stop_wipe",
@@ -46,18 +47,23 @@ def remember(result: Any, source: Any) -> None:
     _sources[result] = weakref.ref(source)
 
 
+def remembered_source(result: Any) -> Any | None:
+    """Return the layer that `remember` noted; None: none, or it is gone."""
+    known = _sources.get(result)
+    return None if known is None else known()
+
+
 def source_of(viewer: Any, layer: Any) -> Any | None:
     """Return the layer a result was made from, if it is a result and there is one.
 
     The one that was remembered; else of the name in its metadata (copies of results, layers of a
     saved project); else, if it is a result at all, the nearest image or labels layer below.
     """
-    known = _sources.get(layer)
-    source = None if known is None else known()
+    source = remembered_source(layer)
     if source is not None and source in viewer.layers:
         return source
     names = _made_from(layer)
-    if known is None and not names:
+    if layer not in _sources and not names:
         return None
     others = [other for other in viewer.layers if other is not layer and has_pixels(other)]
     named = [other for other in others if names and other.name == names[0]]

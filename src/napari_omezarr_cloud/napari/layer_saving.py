@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -24,7 +23,6 @@ from napari_omezarr_cloud.napari.layer_rendering import (
     rendering_of,
 )
 from napari_omezarr_cloud.napari.live import live_of
-from napari_omezarr_cloud.napari.live_recipe import recipe_of
 from napari_omezarr_cloud.napari.placed_layers import (
     WHAT,
     Measures,
@@ -33,6 +31,7 @@ from napari_omezarr_cloud.napari.placed_layers import (
     planes_in,
     same_box,
 )
+from napari_omezarr_cloud.napari.provenance import provenance_of
 from napari_omezarr_cloud.napari.visible import has_pixels
 from napari_omezarr_cloud.ngff.writing import image_label_attributes, omero_attributes
 from napari_omezarr_cloud.saving import by_blocks, labels_place, steps_of_image
@@ -40,7 +39,7 @@ from napari_omezarr_cloud.write.label_levels import label_factors, steps_of
 from napari_omezarr_cloud.write.packed_plan import plan_packed
 from napari_omezarr_cloud.write.packing import check_can_be_opened
 from napari_omezarr_cloud.write.plan import repeated
-from napari_omezarr_cloud.write.save_plan import CREATOR, SavePlan, write_planned
+from napari_omezarr_cloud.write.save_plan import SavePlan, write_planned
 from napari_omezarr_cloud.write.sources import ViewSource, same_place
 
 if TYPE_CHECKING:
@@ -252,7 +251,7 @@ def _image(
     planned = _plan(target, source, axes, transform, options, name, is_labels=False)
     planes = {} if viewer is None else planes_in(viewer, first, options.level, options.region)
     ome = omero_attributes(rendering_of(layers, count, planes))
-    whole = SavePlan(target, planned, source, ome, _provenance(layers), notes=_notes(layers))
+    whole = SavePlan(target, planned, source, ome, provenance_of(layers), notes=_notes(layers))
     for view in views:
         whole = by_blocks(whole, view.pyramid, options.level, options.overlap)
     return whole
@@ -303,7 +302,7 @@ def _labels(
     plan = _plan(target, source, axes, transform, options, name, is_labels=True)
     about = replace(image_label_of(layer), source=image)
     ome = image_label_attributes(about, version=plan.version)
-    whole = SavePlan(target, plan, source, ome, _provenance([layer]), notes=_notes([layer]))
+    whole = SavePlan(target, plan, source, ome, provenance_of([layer]), notes=_notes([layer]))
     return by_blocks(whole, placed.view.pyramid, level, options.overlap)
 
 
@@ -367,13 +366,22 @@ def _label_names(layers: Sequence[Any]) -> list[str]:
     names: list[str] = []
     for layer, plain in zip(layers, plain_names(layers), strict=True):
         about = layer.metadata.get(METADATA_KEY, {})
-        stem = str(about.get("labels") or plain)
+        stem = str(about.get("labels") or (_operation_of(layer) if "operation" in about else plain))
         stem = shortened(re.sub(r"[^\w. -]+", "_", stem).strip(" .")) or "labels"
         name, number = stem, 2
         while name in names:
             name, number = f"{stem} {number}", number + 1
         names.append(name)
     return names
+
+
+def _operation_of(result: Any) -> str:
+    """Return the name of a result without what it was made from and how, unless it was renamed."""
+    about, name = result.metadata[METADATA_KEY], str(result.name)
+    made = f" of {' and '.join(about.get('made_from', ()))}"
+    if name.endswith(made):
+        return name.removesuffix(made).partition(" (")[0]
+    return name.rpartition("→")[2]
 
 
 def shortened(stem: str) -> str:
@@ -401,15 +409,3 @@ def _is_turned(layer: Any) -> bool:
         and np.allclose(layer.shear, 0)
         and np.allclose(layer.affine.affine_matrix, np.eye(n + 1))
     )
-
-
-def _provenance(layers: Sequence[Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {"version": installed_version(CREATOR)}
-    views = [view_of(layer) for layer in layers]
-    places = dict.fromkeys(v.pyramid.source for v in views if v is not None and v.pyramid.source)
-    if places:
-        found["source"] = next(iter(places)) if len(places) == 1 else list(places)
-    recipes = dict.fromkeys(recipe_of(layer).to_yaml() for layer in layers if live_of(layer))
-    if recipes:
-        found["recipe"] = next(iter(recipes)) if len(recipes) == 1 else list(recipes)
-    return found
