@@ -131,7 +131,7 @@ def test_a_plan_shows_what_would_be_written_and_writes_nothing(
     plan = noc.plan_save(volume, tmp_path / "planned.zarr")
 
     assert "3 x 12 x 90 x 110" in str(plan)
-    assert "MB before compression" in str(plan)
+    assert "before compression" in str(plan)
     assert not (tmp_path / "planned.zarr").exists()
 
 
@@ -152,11 +152,13 @@ def test_to_a_private_bucket_and_back(
 
     for name, value in s3.environment.items():
         monkeypatch.setenv(name, value)
+    s3.client.put_object(Bucket=s3.private, Key="saved/volume.zarr/", Body=b"")  # "a folder"
     saved = noc.save(volume, target, endpoint=s3.endpoint)
 
     assert (saved.read(0) == VOLUME).all()
-    with pytest.raises(ExistsError, match="something is there already"):
-        noc.save(volume, target, endpoint=s3.endpoint)
+    for again in (target, target.replace("s3:/", s3.endpoint)):
+        with pytest.raises(ExistsError, match="something is there already"):
+            noc.save(volume, again, endpoint=s3.endpoint if again == target else None)
 
 
 def test_a_plain_web_server_takes_nothing(volume: noc.Image) -> None:

@@ -269,7 +269,7 @@ class Claim:
     async def _see_that_it_is_empty(self) -> None:
         """Refuse what somebody has begun and ended since it was looked what is there."""
         try:
-            names = {entry.name for entry in await self._store.list()} - {WRITE_NOTES}
+            names = {entry.name for entry in await self._store.list()} - {WRITE_NOTES, ""}
         except AccessRefusedError:
             return  # who may not list cannot tell
         if not names:

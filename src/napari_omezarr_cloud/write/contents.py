@@ -92,7 +92,8 @@ async def entries_at(store: ByteStore, path: str = "") -> Sequence[Entry]:
     """Return the names directly below a path: of a folder all, and not just those of objects."""
     place = store.location
     if place.kind != "file" or not os.path.isdir(place.key):  # a zip is a file
-        return await store.list(path)
+        # An object without a name is what stands for an empty folder in consoles of buckets.
+        return [entry for entry in await store.list(path) if entry.name]
 
     def listed_there() -> list[Entry]:
         with os.scandir(os.path.join(place.key, path)) as found:

@@ -44,7 +44,8 @@ class Holder:
 
     def refuse(self, place: Location) -> WriteError:
         """Return why nothing else is written there."""
-        what = f"an {self.kind}" if self.kind in ("image", "array") else f"a {self.kind}"
+        kind = "zip file" if self.kind == "zip" else self.kind
+        what = f"an {kind}" if kind in ("image", "array") else f"a {kind}"
         return WriteError(
             "Nothing was written",
             where=str(place),
@@ -58,6 +59,7 @@ async def holder_of(location: Location) -> Holder | None:
 
     Groups that are no more than folders, and what may not be read, are nothing that it lies in.
     """
+    location = location.as_s3() or location  # above an address of S3 is its bucket at last
     above = list(_above(location))
     found = await asyncio.gather(*(_documents(each) for each in above))
     for each, documents in zip(above, found, strict=True):

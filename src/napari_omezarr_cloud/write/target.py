@@ -185,7 +185,7 @@ async def looked_into(location: Location, found: Found) -> Found:
 
 async def tree(store: ByteStore, prefix: str = "") -> list[str]:
     """Return all keys below a prefix; lists folders side by side."""
-    entries = await store.list(prefix)
+    entries = [entry for entry in await store.list(prefix) if entry.name]
     base = f"{prefix.rstrip('/')}/" if prefix else ""
     keys = [base + entry.name for entry in entries if not entry.is_prefix]
     below = await asyncio.gather(
