@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari_omezarr_cloud.cli.plain import plain
 from napari_omezarr_cloud.cli.save import access_of
 from napari_omezarr_cloud.errors import WriteError
+from napari_omezarr_cloud.write.sizes import bytes_text
 
 if TYPE_CHECKING:
     import argparse
@@ -82,10 +83,10 @@ class _Shown:
         if now < self._next and progress.done < progress.count:
             return
         self._next = now + _RHYTHM_S
-        of = f" of {progress.nbytes / 1e6:,.0f}" if progress.nbytes else ""
+        of = f" of {bytes_text(progress.nbytes)}" if progress.nbytes else ""
         text = (
             f"\r{progress.done:,} of {progress.count:,} objects, "
-            f"{progress.done_nbytes / 1e6:,.0f}{of} MB"
+            f"{bytes_text(progress.done_nbytes)}{of}"
         )
         failed = f", {progress.failed:,} failed" if progress.failed else ""
         print(f"{text}{failed}  ", end="", file=sys.stderr, flush=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_omezarr_cloud.write.sizes import bytes_text
+
 if TYPE_CHECKING:
     from napari_omezarr_cloud.napari.visible import VisibleRegion
 
@@ -47,16 +49,6 @@ def position_text(seen: VisibleRegion) -> str:
         where = f"{start}" if stop - start == 1 else f"{start}–{stop}"
         parts.append(f"{seen.axes[axis]} {where}")
     return " · ".join(parts)
-
-
-def bytes_text(nbytes: int) -> str:
-    """Return ``"2.5 MB"``."""
-    size = float(nbytes)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" or size >= 100 else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def _round(length: float) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_omezarr_cloud.errors import (
@@ -22,9 +22,11 @@ from napari_omezarr_cloud.store.objects import ObjectFound, ObjectStore
 from napari_omezarr_cloud.store.place_access import ready
 from napari_omezarr_cloud.write.claiming import PLAN_KEY, Notes
 from napari_omezarr_cloud.write.inventory import Inventory, explore
+from napari_omezarr_cloud.write.sizes import bytes_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from napari_omezarr_cloud.location import Location
 
@@ -83,25 +85,29 @@ class DownloadPlan:
         WriteError
             If there is less.
         """
-        place = next(each for each in self.target.absolute().parents if each.exists())
-        here = sum(f.stat().st_size for f in self.folder.rglob("*") if f.is_file())
+        place = next(each for each in self.target.absolute().parents if os.path.exists(each))
+        here = sum(
+            os.lstat(os.path.join(top, name)).st_size
+            for top, _, names in os.walk(self.folder)
+            for name in names
+        )
         free = shutil.disk_usage(place).free
         if self.is_exact and self.nbytes - here > free:
             raise WriteError(
                 "Nothing was downloaded",
                 where=str(self.target),
-                why=f"{_in_words(self.nbytes - here)} are to come, and {_in_words(free)} are free "
-                "on that disk",
+                why=f"{bytes_text(self.nbytes - here)} are to come, and {bytes_text(free)} are "
+                "free on that disk",
                 hint="Free some room, choose another disk, or take a part of it: omezarr extract.",
             )
 
     def __str__(self) -> str:
         if self.is_exact:
-            size = f"{self.count:,} objects, {_in_words(self.nbytes)}"
+            size = f"{self.count:,} objects, {bytes_text(self.nbytes)}"
         else:
-            size = f"{self.count:,} objects at most, about {_in_words(self.nbytes)}"
+            size = f"{self.count:,} objects at most, about {bytes_text(self.nbytes)}"
         if self.file is not None:
-            size = f"one file, {_in_words(self.nbytes)}"
+            size = f"one file, {bytes_text(self.nbytes)}"
         arrays = len(self.inventory.arrays)
         of = f" ({arrays:,} {'array' if arrays == 1 else 'arrays'})" if arrays else ""
         begun = ["Some of it is there already: that is kept, and the rest comes."]
@@ -114,13 +120,6 @@ class DownloadPlan:
                 *self.notes,
             ]
         )
-
-
-def _in_words(nbytes: int) -> str:
-    for unit, size in (("GB", 1e9), ("MB", 1e6)):
-        if nbytes >= size:
-            return f"{nbytes / size:,.1f} {unit}"
-    return f"{nbytes / 1e3:,.1f} kB"
 
 
 async def plan_download(source: Location, target: Path) -> DownloadPlan:
@@ -193,9 +192,16 @@ async def _look(
         there = await asyncio.gather(*(store.find(key) for key in ROOT), return_exceptions=True)
         if not any(isinstance(each, ObjectFound) for each in there):
             file = await _as_file(place, anonymous, source, target) if _is_named(place) else None
-            if file is None:
+            if file is not None:
+                return file
+            if any(isinstance(each, CloudError) for each in there):
                 raise
-            return file
+            raise NotFoundError(
+                _WHAT,
+                where=store.where,
+                why="there is no Zarr metadata there, and the server lists no files",
+                hint="Check the link; it should lead to an image, a plate or a group.",
+            ) from None
         return await _plan(store, source, target, is_listed=False)
     if folders or objects:
         return await _plan(store, source, target, is_listed=True)
@@ -205,7 +211,7 @@ async def _look(
 def _is_file_name(place: Location) -> bool:
     """Tell whether it is one file, as far as can be told without asking."""
     if place.kind == "file":
-        return Path(place.key).is_file()
+        return os.path.isfile(place.key)
     return place.key.lower().endswith((".ozx", ".zip"))
 
 

@@ -16,6 +16,7 @@ from napari_omezarr_cloud.pyramid import Region
 from napari_omezarr_cloud.write.downsampling import downsample
 from napari_omezarr_cloud.write.encoding import Encoder
 from napari_omezarr_cloud.write.merging import FACES_KEPT, packed_labels
+from napari_omezarr_cloud.write.sizes import bytes_text
 from napari_omezarr_cloud.write.waves import blocks_at_once, waves
 
 if TYPE_CHECKING:
@@ -56,10 +57,10 @@ class Estimate:
     def __str__(self) -> str:
         blocks = "1 block" if self.block_count == 1 else f"{self.block_count:,} blocks"
         return (
-            f"{blocks}, about {self.bytes_read / 1e6:,.1f} MB to read and "
-            f"{self.bytes_written / 1e6:,.1f} MB to write before compression, "
+            f"{blocks}, about {bytes_text(self.bytes_read)} to read and "
+            f"{bytes_text(self.bytes_written)} to write before compression, "
             f"about {duration_text(self.seconds)} to compute, "
-            f"about {self.memory / 1e6:,.0f} MB of memory"
+            f"about {bytes_text(self.memory)} of memory"
         )
 
 

@@ -36,6 +36,7 @@ from napari_omezarr_cloud.write.replacing import (
     snapshot,
     staging_of,
 )
+from napari_omezarr_cloud.write.sizes import bytes_text
 from napari_omezarr_cloud.write.target import Found, find, followed, looked_into, open_target
 from napari_omezarr_cloud.write.writing import Writing, identity_of
 
@@ -180,7 +181,7 @@ def _lines(plan: Plan, packing: Packing | None = None) -> list[str]:
         form, codec = "OME-TIFF", "not compressed" if codec == "none" else "deflate"
     return [
         f"{form}, {axes}, {np.dtype(plan.dtype).name}, {codec}: "
-        f"{count}, {size}, {plan.nbytes / 1e6:,.1f} MB before compression"
+        f"{count}, {size}, {bytes_text(plan.nbytes)} before compression"
     ]
 
 
