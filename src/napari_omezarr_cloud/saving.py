@@ -26,12 +26,13 @@ from napari_omezarr_cloud.process.derived import DerivedLevel
 from napari_omezarr_cloud.process.registry import get_operation
 from napari_omezarr_cloud.pyramid import Pyramid, PyramidView, Region
 from napari_omezarr_cloud.pyramid.channels import channel_axis
+from napari_omezarr_cloud.write.execution import write_planned
+from napari_omezarr_cloud.write.geometry import repeated
 from napari_omezarr_cloud.write.label_levels import label_factors, steps_of
 from napari_omezarr_cloud.write.merging import Merging
 from napari_omezarr_cloud.write.packed_plan import plan_packed
 from napari_omezarr_cloud.write.packing import check_can_be_opened
-from napari_omezarr_cloud.write.plan import repeated
-from napari_omezarr_cloud.write.save_plan import CREATOR, SavePlan, write_planned
+from napari_omezarr_cloud.write.save_plan import CREATOR, SavePlan
 from napari_omezarr_cloud.write.sources import ViewSource
 
 if TYPE_CHECKING:

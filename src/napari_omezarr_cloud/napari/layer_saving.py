@@ -35,11 +35,12 @@ from napari_omezarr_cloud.napari.provenance import provenance_of
 from napari_omezarr_cloud.napari.visible import has_pixels
 from napari_omezarr_cloud.ngff.writing import image_label_attributes, omero_attributes
 from napari_omezarr_cloud.saving import by_blocks, labels_place, steps_of_image
+from napari_omezarr_cloud.write.execution import write_planned
+from napari_omezarr_cloud.write.geometry import repeated
 from napari_omezarr_cloud.write.label_levels import label_factors, steps_of
 from napari_omezarr_cloud.write.packed_plan import plan_packed
 from napari_omezarr_cloud.write.packing import check_can_be_opened
-from napari_omezarr_cloud.write.plan import repeated
-from napari_omezarr_cloud.write.save_plan import SavePlan, write_planned
+from napari_omezarr_cloud.write.save_plan import SavePlan
 from napari_omezarr_cloud.write.sources import ViewSource, same_place
 
 if TYPE_CHECKING:

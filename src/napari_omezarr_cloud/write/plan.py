@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_omezarr_cloud.errors import WriteError
 from napari_omezarr_cloud.ngff import Axis
-from napari_omezarr_cloud.ngff.units import micrometres
 from napari_omezarr_cloud.pyramid import Grid, Transform
 from napari_omezarr_cloud.write.codecs import CODECS
 from napari_omezarr_cloud.write.downsampling import METHODS, Method, offset
+from napari_omezarr_cloud.write.geometry import (
+    chunks_of,
+    fitting,
+    refused,
+    shards_of,
+    steps_of_levels,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,21 +32,12 @@ __all__ = [
     "LevelPlan",
     "Plan",
     "Version",
-    "isotropic_factors",
     "plan_image",
-    "repeated",
 ]
 
 Version = Literal["0.4", "0.5"]
 
 VERSIONS: tuple[Version, ...] = ("0.5", "0.4")
-
-_COARSEST = 256
-"""Voxels per axis of space below which no coarser level is made: about a thumbnail."""
-_PLANAR_BYTES, _VOLUME_BYTES = 2**20, 2**21
-_SHARD_BYTES = 2**26
-_MANY_OBJECTS = 1000
-"""Chunks of an image from which on they are put into shards, unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -129,54 +125,6 @@ class Plan:
         return cls(**{**others, "axes": axes, "levels": levels})
 
 
-def isotropic_factors(
-    shape: Sequence[int], scale: Sequence[float], axes: Sequence[Axis]
-) -> tuple[int, ...]:
-    """Return by how much the next level is coarser per axis, 1 or 2, so that voxels become cubes.
-
-    An axis of space is halved where that brings its voxel size nearer to that of the finest axis
-    (as a ratio), and where anything is left of it.
-    """
-    sizes = {
-        n: step * (micrometres(axis.unit) or 1.0)
-        for n, (axis, step, length) in enumerate(zip(axes, scale, shape, strict=True))
-        if axis.type == "space" and length > 1
-    }
-    finest = min((size for n, size in sizes.items() if shape[n] > _COARSEST // 16), default=0.0)
-    halved = {n for n, size in sizes.items() if size <= math.sqrt(2) * finest}
-    return tuple(2 if n in halved else 1 for n in range(len(shape)))
-
-
-def repeated(
-    step: Sequence[int], shape: Sequence[int], level_count: int | None
-) -> tuple[tuple[int, ...], ...]:
-    """Return factors that are the same for every coarser level.
-
-    Parameters
-    ----------
-    step
-        Per axis.
-    shape
-        Of the finest level.
-    level_count
-        How many levels; None: until the axes that become coarser are about those of a thumbnail.
-
-    Raises
-    ------
-    WriteError
-        If they are not one number for each axis.
-    """
-    step = _fitting("factors", step, len(shape))
-    found: list[tuple[int, ...]] = []
-    lengths = [n for n, factor in zip(shape, step, strict=True) if factor > 1]
-    factor = max(step, default=1)
-    longest = max(lengths, default=0)
-    while len(found) < level_count - 1 if level_count is not None else longest > _COARSEST:
-        found.append(step)
-        longest = -(-longest // factor)
-    return tuple(found)
-
-
 def plan_image(
     grid: Grid,
     axes: Sequence[Axis],
@@ -232,12 +180,12 @@ def plan_image(
     dtype = np.dtype(grid.dtype).newbyteorder("<")
     method = method or ("mode" if is_labels else "mean")
     _check(axes, n, grid, dtype, version, method, codec, is_labels)
-    steps = _steps(grid.shape, transform.scale, axes, factors, level_count)
-    chunks = _fitting("chunks", chunks, n) if chunks else _chunks(grid.shape, axes, dtype.itemsize)
+    steps = steps_of_levels(grid.shape, transform.scale, axes, factors, level_count)
+    chunks = fitting("chunks", chunks, n) if chunks else chunks_of(grid.shape, axes, dtype.itemsize)
     shapes = [tuple(grid.shape)]
     for step in steps:
         shapes.append(tuple(-(-a // f) for a, f in zip(shapes[-1], step, strict=True)))
-    sharding = _sharding(shards, chunks, shapes, dtype.itemsize, version)
+    sharding = shards_of(shards, chunks, shapes, dtype.itemsize, version)
     levels: list[LevelPlan] = []
     here = transform
     for number, (shape, step) in enumerate(zip(shapes, [(1,) * n, *steps], strict=True)):
@@ -289,90 +237,6 @@ def _coarser(finer: Transform, step: Sequence[int], method: Any) -> Transform:
     )
 
 
-def _steps(
-    shape: Sequence[int],
-    scale: Sequence[float],
-    axes: Sequence[Axis],
-    factors: Sequence[Sequence[int]] | None,
-    level_count: int | None,
-) -> list[tuple[int, ...]]:
-    if level_count is not None and level_count < 1:
-        raise _refused(f"it would have {level_count} levels", "Write one level at least.")
-    if factors is not None:
-        steps = [_fitting("factors", step, len(shape)) for step in factors]
-        return steps if level_count is None else steps[: level_count - 1]
-    steps = []
-    shape, scale = tuple(shape), tuple(scale)
-    space = [n for n, axis in enumerate(axes) if axis.type == "space"]
-    while level_count is None or len(steps) < level_count - 1:
-        if max((shape[n] for n in space), default=0) <= _COARSEST and level_count is None:
-            break
-        step = isotropic_factors(shape, scale, axes)
-        if set(step) == {1}:
-            break
-        steps.append(step)
-        shape = tuple(-(-a // f) for a, f in zip(shape, step, strict=True))
-        scale = tuple(a * f for a, f in zip(scale, step, strict=True))
-    return steps
-
-
-def _chunks(shape: Sequence[int], axes: Sequence[Axis], itemsize: int) -> tuple[int, ...]:
-    """Return squares of a plane, or flat bricks of a volume: both are quick to look through."""
-    plane = [n for n, axis in enumerate(axes) if axis.type == "space"][-2:]
-    depth = [n for n, axis in enumerate(axes) if axis.type == "space" and n not in plane]
-    deep = math.prod(shape[n] for n in depth) > 1
-    found = [1] * len(shape)
-    budget = (_VOLUME_BYTES if deep else _PLANAR_BYTES) // itemsize
-    for n in depth:
-        found[n] = min(16, shape[n])
-        budget //= found[n]
-    edge = 2 ** int(math.log2(max(1.0, budget)) / 2) if plane else 1
-    for n in plane:
-        found[n] = edge
-    return tuple(found)
-
-
-def _sharding(
-    shards: Sequence[int] | str | None,
-    chunks: tuple[int, ...],
-    shapes: Sequence[tuple[int, ...]],
-    itemsize: int,
-    version: str,
-) -> tuple[int, ...] | None:
-    if shards is None or (version == "0.4" and shards == "auto"):
-        return None
-    if version == "0.4":
-        raise _refused("OME-Zarr 0.4 has no shards", "Write version 0.5, or without shards.")
-    if not isinstance(shards, str):
-        found = _fitting("shards", shards, len(chunks))
-        if any(s % c for s, c in zip(found, chunks, strict=True)):
-            raise _refused(
-                f"shards of {found} are no whole number of chunks of {chunks}",
-                "Take multiples of the chunks.",
-            )
-        return None if found == chunks else found
-    counts = [[-(-n // c) for n, c in zip(shape, chunks, strict=True)] for shape in shapes]
-    if shards == "auto" and sum(map(math.prod, counts)) <= _MANY_OBJECTS:
-        return None
-    # Doubled along the axes with the most chunks in turn, so that shards are as cubic as chunks.
-    found_shards, left = list(chunks), list(counts[0])
-    while math.prod(found_shards) * itemsize * 2 <= _SHARD_BYTES and max(left) > 1:
-        axis = len(left) - 1 - left[::-1].index(max(left))
-        found_shards[axis] *= 2
-        left[axis] = -(-left[axis] // 2)
-    return tuple(found_shards)
-
-
-def _fitting(what: str, value: Sequence[int], n: int) -> tuple[int, ...]:
-    found = tuple(int(v) for v in value)
-    if len(found) != n or any(v < 1 for v in found):
-        raise _refused(
-            f"{what} {tuple(value)} are not {n} whole numbers of 1 and more",
-            "Give one for each axis.",
-        )
-    return found
-
-
 def _check(
     axes: tuple[Axis, ...],
     n: int,
@@ -385,37 +249,33 @@ def _check(
 ) -> None:
     kinds = [axis.type for axis in axes]
     if version not in VERSIONS:
-        raise _refused(f"OME-Zarr {version} cannot be written", "Write 0.4 or 0.5.")
+        raise refused(f"OME-Zarr {version} cannot be written", "Write 0.4 or 0.5.")
     if method not in METHODS:
-        raise _refused(f"there is no method {method!r}", f"Choose one of {', '.join(METHODS)}.")
+        raise refused(f"there is no method {method!r}", f"Choose one of {', '.join(METHODS)}.")
     if codec not in CODECS:
-        raise _refused(f"there is no codec {codec!r}", f"Choose one of {', '.join(CODECS)}.")
+        raise refused(f"there is no codec {codec!r}", f"Choose one of {', '.join(CODECS)}.")
     names = ", ".join(axis.name for axis in axes)
     if len({axis.name for axis in axes}) < len(axes):
-        raise _refused(f"its axes are called {names}", "Give each a name of its own.")
+        raise refused(f"its axes are called {names}", "Give each a name of its own.")
     if len(axes) != n or 0 in grid.shape:
-        raise _refused(
+        raise refused(
             f"its shape {tuple(grid.shape)} does not fit the axes {names}",
             "Each axis needs a length of 1 or more.",
         )
     if n > 5:
-        raise _refused(f"it has {n} axes, and OME-Zarr images have up to 5", "Take a part of it.")
+        raise refused(f"it has {n} axes, and OME-Zarr images have up to 5", "Take a part of it.")
     order = [{"time": 0, "space": 2}.get(kind or "", 1) for kind in kinds]
     if order != sorted(order) or kinds.count("space") not in (2, 3):
-        raise _refused(
+        raise refused(
             f"its axes are {', '.join(f'{axis.name} ({axis.type})' for axis in axes)}",
             "OME-Zarr images have time, then channel, then two or three axes of space.",
         )
     if kinds.count("time") > 1 or order.count(1) > 1:
-        raise _refused("it has two axes of time, or two of channels", "Take a part of it.")
+        raise refused("it has two axes of time, or two of channels", "Take a part of it.")
     if dtype.kind not in "biuf" or (is_labels and dtype.kind not in "iu"):
-        raise _refused(
+        raise refused(
             f"its voxels are {dtype.name}",
             "Labels must be whole numbers." if is_labels else "Convert them to numbers first.",
         )
     if is_labels and method in ("mean", "gaussian"):
-        raise _refused(f"labels would be mixed by {method!r}", "Choose mode or nearest.")
-
-
-def _refused(why: str, hint: str) -> WriteError:
-    return WriteError("Could not plan the image", why=why, hint=hint)
+        raise refused(f"labels would be mixed by {method!r}", "Choose mode or nearest.")
