@@ -28,8 +28,8 @@ from napari_omezarr_cloud.errors import (
 from napari_omezarr_cloud.store import io_thread
 from napari_omezarr_cloud.write import claiming, waves
 from napari_omezarr_cloud.write.claiming import PLAN_KEY
+from napari_omezarr_cloud.write.execution import write_planned
 from napari_omezarr_cloud.write.progress import Progress
-from napari_omezarr_cloud.write.save_plan import write_planned
 from napari_omezarr_cloud.write.target import open_target
 
 if TYPE_CHECKING:

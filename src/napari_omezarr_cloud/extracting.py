@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_omezarr_cloud.saving import plan_save
 from napari_omezarr_cloud.write.boxes import region_of_box
-from napari_omezarr_cloud.write.save_plan import write_planned
+from napari_omezarr_cloud.write.execution import write_planned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.images import Derived, Image, Labels
     from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.write.boxes import Units
-    from napari_omezarr_cloud.write.save_plan import SavePlan
     from napari_omezarr_cloud.write.progress import Progress
+    from napari_omezarr_cloud.write.save_plan import SavePlan
 
 __all__ = ["extract", "plan_extract"]
 

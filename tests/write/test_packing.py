@@ -19,8 +19,8 @@ import napari_omezarr_cloud as noc
 from napari_omezarr_cloud.api import locate
 from napari_omezarr_cloud.errors import BusyError, ExistsError, WriteError
 from napari_omezarr_cloud.write import ome_tiff
+from napari_omezarr_cloud.write.execution import write_planned
 from napari_omezarr_cloud.write.packing import Workshop
-from napari_omezarr_cloud.write.save_plan import write_planned
 from tests.fixtures.images import write_directly
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ _KILLED = """
 import os, signal, sys
 import napari_omezarr_cloud as noc
 from napari_omezarr_cloud.write import ozx
-from napari_omezarr_cloud.write.save_plan import write_planned
+from napari_omezarr_cloud.write.execution import write_planned
 
 source, target, stage, steps = sys.argv[1:]
 ozx._TWICE_BYTES = 100_000

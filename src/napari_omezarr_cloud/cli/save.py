@@ -137,8 +137,8 @@ def _save(given: argparse.Namespace) -> int:
 
 def write_shown(planned: SavePlan, given: argparse.Namespace, **hands: Any) -> None:
     """Write what was planned, and show how far it is; ``hands`` say who does it."""
+    from napari_omezarr_cloud.write.execution import write_planned
     from napari_omezarr_cloud.write.hands import Hands
-    from napari_omezarr_cloud.write.save_plan import write_planned
 
     show = _Line(Hands(**hands).waiting_text)
     try:

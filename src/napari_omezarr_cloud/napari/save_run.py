@@ -15,20 +15,16 @@ from napari_omezarr_cloud.napari.compat import begin_task
 from napari_omezarr_cloud.napari.pace import Pace
 from napari_omezarr_cloud.napari.region_text import bytes_text
 from napari_omezarr_cloud.napari.threads import in_thread
+from napari_omezarr_cloud.write.execution import look_there, why_not_overwritten, write_planned
 from napari_omezarr_cloud.write.hands import Hands
 from napari_omezarr_cloud.write.progress import Progress
-from napari_omezarr_cloud.write.save_plan import (
-    SavePlan,
-    look_there,
-    why_not_overwritten,
-    write_planned,
-)
 from napari_omezarr_cloud.write.writing import identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_omezarr_cloud.location import Location
+    from napari_omezarr_cloud.write.save_plan import SavePlan
     from napari_omezarr_cloud.write.target import Found
 
 __all__ = ["Occupied", "SaveRun", "look"]
