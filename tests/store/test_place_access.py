@@ -28,7 +28,7 @@ from napari_omezarr_cloud.store.place_access import (
     settled,
 )
 from tests.fixtures.disk import files_of
-from tests.fixtures.fake_clouds import Asked, Refused
+from tests.fixtures.fake_clouds import Asked, FakeWebServer, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -269,6 +269,33 @@ def test_a_web_server_gets_what_it_wants(
 
     assert image.read(1).shape == image.levels[1].shape
     assert {asked.status for asked in server.log[-3:]} == {200}
+
+
+@pytest.mark.parametrize(
+    ("way", "secrets", "wanted"),
+    [
+        ("token", {"token": "t0ken-t0ken"}, ("authorization", "Bearer t0ken-t0ken")),
+        ("headers", {"headers": "X-Api-Key: k3y-k3y"}, ("x-api-key", "k3y-k3y")),
+    ],
+)
+def test_who_is_sent_on_to_a_stranger_does_not_tell_him_who_asks(
+    web: Any, way: str, secrets: dict[str, str], wanted: tuple[str, str], tmp_path: Path
+) -> None:
+    """As servers do whose files lie in a bucket elsewhere, with a link that is signed for it."""
+    stranger, link = web
+    path = link.removeprefix(stranger.url)
+    with FakeWebServer() as server:
+        server.wanted = wanted
+        server.sends_on_to = stranger.url
+        choose_access(PlaceAccess(server.url, way), secrets)
+        image = noc.open(server.url + path)
+        assert image.read(0).any()
+        noc.download(server.url + path + "/zarr.json", tmp_path)
+
+    let_in = [asked.peer for asked in server.log if asked.status == 302]
+    assert len(let_in) > len(set(let_in))  # connections are used more than once
+    assert stranger.log
+    assert not any(wanted[0] in asked.headers for asked in stranger.log)
 
 
 def test_a_token_that_runs_out_is_no_blank_and_is_renewed(web: Any) -> None:

@@ -30,6 +30,7 @@ from napari_omezarr_cloud.store.aws_profiles import (
     profile_names,
 )
 from napari_omezarr_cloud.store.credentials import has_variables
+from napari_omezarr_cloud.store.header_reader import HeaderReader, Patience
 from napari_omezarr_cloud.store.keys import Secrets
 from napari_omezarr_cloud.store.place_access import access_for, secrets_for
 from napari_omezarr_cloud.store.regions import known_region
@@ -296,6 +297,14 @@ def _az(location: Location, anonymous: bool) -> Any:
 
 def _http(location: Location, anonymous: bool) -> Any:
     given = None if anonymous else secrets_for(location)
+    if given is not None and given[0].way == "headers":
+        bundle = os.environ.get("AWS_CA_BUNDLE")
+        return HeaderReader(
+            location.to_text(),
+            _headers(*given),
+            Patience(_CONNECT_S, _SILENCE_S, _RETRIES["max_retries"]),
+            _read_bundle(bundle) if bundle else b"",
+        )
     client = _client(location, _headers(*given) if given else None)
     return HTTPStore(location.to_text(), client_options=client, retry_config=_RETRIES)
 

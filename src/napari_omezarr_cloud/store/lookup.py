@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import obstore
-
 from napari_omezarr_cloud.errors import CloudError, NotFoundError, ServerError, UnreachableError
 from napari_omezarr_cloud.store.clients import build_obstore
 from napari_omezarr_cloud.store.failures import translate
@@ -51,7 +49,7 @@ async def ask(
     store = build_obstore(folder, anonymous=folder.access.anonymous is not False)
     try:
         async with asyncio.timeout(longest_s):
-            answer = await obstore.get_async(store, key)
+            answer = await store.get_async(key)
             data = bytearray()
             async for piece in answer.stream():
                 data += piece

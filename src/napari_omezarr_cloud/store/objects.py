@@ -132,7 +132,7 @@ class ObjectStore(RemoteStore):
     ) -> ObjectFound:
         self._refuse_pipes(key)
         started = time.perf_counter()
-        answer = await obstore.get_async(self._reader, self._prefix + key, options=options)
+        answer = await self._reader.get_async(self._prefix + key, options=options)
         found = ObjectFound.of(key, answer.meta)
         self._refuse_page(key, answer)
         if like is not None and not found.is_same(like):

@@ -214,7 +214,7 @@ class RemoteStore:
         self._refuse_pipes(key)
         path = self._prefix + key
         try:
-            answer = await obstore.get_async(self._reader, path, options=_options(byte_range))
+            answer = await self._reader.get_async(path, options=_options(byte_range))
         except NotSupportedError:
             if byte_range is None or not (byte_range.start < 0 or byte_range.whole_up_to):
                 raise
@@ -280,15 +280,15 @@ class RemoteStore:
         reader, path = self._reader, self._prefix + key
         if byte_range.start < 0:
             try:
-                first = await obstore.get_async(reader, path, options={"range": (0, 1)})
+                first = await reader.get_async(path, options={"range": (0, 1)})
             except NotSupportedError:
                 if not byte_range.whole_up_to:
                     raise
             else:
                 size = int(first.meta["size"])
                 start = max(0, size + byte_range.start)
-                return await obstore.get_async(reader, path, options={"range": (start, size)})
-        whole = await obstore.get_async(reader, path)
+                return await reader.get_async(path, options={"range": (start, size)})
+        whole = await reader.get_async(path)
         size = int(whole.meta["size"])
         if size > byte_range.whole_up_to:
             raise NoRangesError(
@@ -320,13 +320,11 @@ class RemoteStore:
         path = self._prefix + key
 
         async def first_byte() -> Any:
-            return (await obstore.get_async(self._reader, path, options={"range": (0, 1)})).meta
+            return (await self._reader.get_async(path, options={"range": (0, 1)})).meta
 
         try:
             try:
-                meta = await self._ask(
-                    "Could not look", key, lambda: obstore.head_async(self._reader, path)
-                )
+                meta = await self._ask("Could not look", key, lambda: self._reader.head_async(path))
             except AccessRefusedError:
                 if self.location.kind != "http" or not self.location.query:
                     raise

@@ -116,8 +116,8 @@ WAYS = (
             WayField(
                 "headers",
                 "Headers",
-                "“Name: value”, several separated by “; ”. If this server sends requests on to "
-                "another one, they go there, too.",
+                "“Name: value”, several separated by “; ”. They go to this server only, also where "
+                "it sends requests on to another one.",
             ),
         ),
     ),
