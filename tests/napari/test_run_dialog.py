@@ -53,7 +53,7 @@ def opened(viewer: Any, qtbot: Any, layer: Any, target: Path) -> RunDialog:
 
 
 def said(dialog: RunDialog, qtbot: Any, change: Any) -> None:
-    with qtbot.waitSignal(dialog.examined, timeout=30000):
+    with qtbot.waitSignal(dialog.preview.examined, timeout=30000):
         change()
 
 
@@ -84,8 +84,8 @@ def test_from_the_live_layer_on_screen_to_the_result_beside_it(
         dialog.recipe.text()
     )
     assert "2. Label connected regions in 3D" in dialog.recipe.text()
-    assert "block" in dialog.estimate.text()
-    assert "MB of memory" in dialog.estimate.text()
+    assert "block" in dialog.preview.estimate.text()
+    assert "MB of memory" in dialog.preview.estimate.text()
     run(dialog, qtbot)
 
     found = noc.open(tmp_path / "cells.zarr").read(0)
@@ -136,7 +136,7 @@ def test_a_part_of_a_level_by_view_planes_and_rectangle(
     expected = np.stack(whole)[:, 10:31, 5:36]
     np.testing.assert_allclose(found.read(0), expected, rtol=1e-6)
     shapes.data = []
-    qtbot.waitUntil(lambda: "no rectangle" in dialog.plan.text())
+    qtbot.waitUntil(lambda: "no rectangle" in dialog.preview.plan.text())
     assert not dialog.run_bar.apply_button.isEnabled()
 
 
@@ -153,11 +153,11 @@ def test_what_may_look_everywhere_asks_for_an_overlap_and_says_what_it_means(
     assert "Fill holes may look everywhere" in dialog.overlap_note.text()
     monkeypatch.setattr(computation, "_MAX_WHOLE_BYTES", 1000)
     dialog.look()
-    assert "needs an overlap" in dialog.plan.text()
+    assert "needs an overlap" in dialog.preview.plan.text()
     assert not dialog.run_bar.apply_button.isEnabled()
 
     said(dialog, qtbot, lambda: dialog.overlap.setValue(20))
-    assert "saw 20 voxels around each block" in dialog.plan.text()
+    assert "saw 20 voxels around each block" in dialog.preview.plan.text()
     run(dialog, qtbot)
     assert noc.open(tmp_path / "filled.zarr").levels[0].shape == BLOBS.shape
 
@@ -215,15 +215,17 @@ def test_a_cancelled_run_is_found_again_and_goes_on(
     assert any(str(target) in each for each in busy.get_status())  # napari asks before it closes
 
     busy.cancel_all()
-    gate.opened.set()
-    qtbot.waitUntil(lambda: dialog.run is None, timeout=30000)
+    qtbot.waitUntil(lambda: dialog.run is None, timeout=20000)  # while the block is still computed
+    assert dialog.run_bar.message.text() == "Cancelled. The same run goes on where it was."
     assert not busy.is_busy()
+    gate.opened.set()
+    qtbot.waitUntil(lambda: gate.blocks == 4)  # its other plane
     assert not (target / "zarr.json").exists()
     dialog.close()
 
     again = opened(viewer, qtbot, layer, target)
-    assert "beginning of this same run is there" in again.there.text()
-    share = re.search(r"(\d+) of (\d+) blocks are done", again.there.text())
+    assert "beginning of this same run is there" in again.preview.there.text()
+    share = re.search(r"(\d+) of (\d+) blocks are done", again.preview.there.text())
     assert share is not None
     done, count = map(int, share.groups())
     assert 0 < done < count
@@ -233,6 +235,11 @@ def test_a_cancelled_run_is_found_again_and_goes_on(
     assert (noc.open(target).read(0) == BLOBS * np.float32(2)).all()
     assert gate.blocks - 10 == 2 * (count - done)  # two planes each, and none of them again
 
+    assert again.run_bar.message.text().startswith("Done")
+    said(again, qtbot, lambda: again.rows.name(str(tmp_path / "other.zarr")))
+    assert not again.run_bar.message.text()
+    assert not again.open_button.isVisible()
+
 
 def test_what_is_there_is_named_and_a_failure_says_what_to_try(
     viewer: Any, source: Any, qtbot: Any, tmp_path: Path
@@ -240,7 +247,7 @@ def test_what_is_there_is_named_and_a_failure_says_what_to_try(
     smooth = live(viewer, noc.Step("gaussian", {"sigma": 1.0}), source)
     noc.save(noc.from_array(np.ones((30, 40), "u1"), "yx", name="precious"), tmp_path / "a.zarr")
     dialog = opened(viewer, qtbot, smooth, tmp_path / "a.zarr")
-    assert "precious" in dialog.there.text()
+    assert "precious" in dialog.preview.there.text()
     press(dialog.run_bar.apply_button)
     qtbot.waitUntil(lambda: dialog.question is not None, timeout=30000)
     assert "“precious” (yx 30 × 40)" in dialog.question.text()
@@ -261,7 +268,7 @@ def test_without_a_live_layer_it_says_how_to_make_one(viewer: Any, qtbot: Any) -
     dialog = show_run(viewer)
     qtbot.waitUntil(dialog.isVisible)
 
-    assert "Add live layer" in dialog.plan.text()
+    assert "Add live layer" in dialog.preview.plan.text()
     assert not dialog.run_bar.apply_button.isEnabled()
 
 

@@ -12,6 +12,7 @@ from napari_omezarr_cloud.process.derived import DerivedLevel
 
 if TYPE_CHECKING:
     from napari_omezarr_cloud.napari.save_run import Occupied
+    from napari_omezarr_cloud.write.hands import Hands
     from napari_omezarr_cloud.write.save_plan import SavePlan
 
 __all__ = ["Examined", "examine", "unbounded_steps"]
@@ -29,7 +30,7 @@ class Examined:
     """What it takes, or why that could not be measured."""
 
 
-def examine(planned: SavePlan, threads: int | None) -> Examined:
+def examine(planned: SavePlan, hands: Hands) -> Examined:
     """Look at the place, and compute a block; waits."""
     there, unknown = None, ""
     try:
@@ -37,7 +38,7 @@ def examine(planned: SavePlan, threads: int | None) -> Examined:
     except CloudError as error:
         unknown = str(error)
     try:
-        text = str(planned.estimate(threads=threads))
+        text = str(planned.estimate(threads=hands.side_by_side))
     except CloudError as error:
         text = str(error)
     return Examined(there, unknown, text[:1].upper() + text[1:] + "." * (not text.endswith(".")))

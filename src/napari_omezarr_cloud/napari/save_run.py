@@ -113,7 +113,7 @@ class SaveRun(QObject):
         viewer = self._viewer()
         if viewer is not None:
             words = f"writes {self.planned.location}; cancelled, it can be taken up again"
-            self._end_task = begin_task(viewer, words, self._progress.cancel)
+            self._end_task = begin_task(viewer, words, self.cancel)
         self._clock.start()
         self._tell()
         work = in_thread(

@@ -8,14 +8,21 @@ import threading
 import time
 import tracemalloc
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_omezarr_cloud.pyramid import Region
 from napari_omezarr_cloud.write.downsampling import downsample
 from napari_omezarr_cloud.write.encoding import Encoder
-from napari_omezarr_cloud.write.merging import FACES_KEPT, packed_labels
+from napari_omezarr_cloud.write.merging import (
+    FACES_KEPT,
+    packed_labels,
+    renumbered,
+    touching,
+    unpacked_faces,
+)
 from napari_omezarr_cloud.write.sizes import bytes_text
 from napari_omezarr_cloud.write.waves import blocks_at_once, waves
 
@@ -35,6 +42,8 @@ _QUICK = 5.0
 """Seconds; what takes longer is not measured twice."""
 _REST = 60 * 10**6
 """Bytes that a write takes besides, as measured: what pools of threads and the allocator hold."""
+_PER_OBJECT = 48
+"""Bytes that an object of a block takes while it is joined with those of others, as measured."""
 
 _tracing = threading.Lock()
 
@@ -87,6 +96,8 @@ class _Sample:
     """Compressed."""
     memory: int
     """Bytes, at the most."""
+    objects: int = 0
+    """That are to be joined with those of other blocks."""
 
 
 def _sampled(
@@ -106,14 +117,27 @@ def _sampled(
     here = time.perf_counter()
     read = source.reader.bytes_read - before if source.reader else pixels.nbytes
     block = pixels[region.relative_to(seen)].astype(plan.dtype, copy=False)
-    if merging is not None:
-        packed_labels(block, merging.space)
+    objects = 0 if merging is None else _rehearsed(block, merging)
     stored = sum(len(raw) for _, raw in Encoder(plan, plan.levels[0]).chunks(region, block))
     if wave.top > wave.base:
         downsample(block, plan.levels[1].factors, plan.method)
     # Unless it is traced: a float64 copy for each axis of a filter, and the result.
     memory = read + seen.size * (8 * _COPIES + block.dtype.itemsize)
-    return _Sample(here - began, time.perf_counter() - here, read, stored, memory)
+    return _Sample(here - began, time.perf_counter() - here, read, stored, memory, objects)
+
+
+def _rehearsed(block: npt.NDArray[Any], merging: Merging) -> int:
+    """Do to the labels of a block what joining does, and return how many there are."""
+    kept, packed = packed_labels(block, merging.space)
+    faces = unpacked_faces(packed)
+    count = int(faces["count"])
+    if count:
+        renumbered(kept, np.arange(count), block.dtype)
+        for axis in merging.space:
+            free = [each for each in merging.space if each != axis]
+            last, first = faces[f"{axis}last"], faces[f"{axis}first"]
+            touching(last, first, free, merging.connectivity - 1)
+    return count
 
 
 def _traced(sample: Callable[[], _Sample]) -> _Sample:
@@ -171,13 +195,13 @@ def estimate(
         bytes_read=round(sample.bytes_read * voxels / seen.size),
         bytes_written=plan.nbytes,
         seconds=(reading + storing) / min(at_once, os.cpu_count() or 1),
-        memory=memory + _waiting(plan, wave, sample.bytes_stored, at_once, merging),
+        memory=memory + _waiting(plan, wave, sample, at_once, merging),
     )
 
 
-def _waiting(plan: Plan, wave: Wave, stored: int, at_once: int, merging: Merging | None) -> int:
+def _waiting(plan: Plan, wave: Wave, sample: _Sample, at_once: int, merging: Merging | None) -> int:
     """Return the bytes that wait: what is sent, coarser blocks, shards, borders of objects."""
-    itemsize = np.dtype(plan.dtype).itemsize
+    itemsize, stored = np.dtype(plan.dtype).itemsize, sample.bytes_stored
     block = math.prod(wave.block)
     # Compressed, it is there twice while it is sent.
     total = _REST + at_once * 2 * stored
@@ -191,4 +215,5 @@ def _waiting(plan: Plan, wave: Wave, stored: int, at_once: int, merging: Merging
     if merging is not None:
         borders = sum(2 * block // wave.block[axis] for axis in merging.space) * 4
         total += min(FACES_KEPT, wave.block_count) * borders
+        total += sample.objects * wave.block_count * _PER_OBJECT
     return total

@@ -44,6 +44,11 @@ class Hands:
     """Address of a dask scheduler, ``tcp://host:8786``, or path of its ``.json`` file."""
 
     @property
+    def side_by_side(self) -> int | None:
+        """How many blocks at once, for an estimate; None: as many as go well with this machine."""
+        return self.workers or self.threads
+
+    @property
     def waiting_text(self) -> str:
         """What is waited for while nobody works."""
         if self.scheduler is not None:

@@ -38,7 +38,9 @@ __all__ = [
     "NumberedLabels",
     "block_name",
     "packed_labels",
+    "renumbered",
     "touching",
+    "unpacked_faces",
 ]
 
 Array = npt.NDArray[Any]
@@ -90,8 +92,6 @@ class NumberedLabels:
 
     def read(self, level: int, region: Region) -> Array:
         """Return a block of the finest level."""
-        from numcodecs import Blosc
-
         index = tuple(a // b for a, b in zip(region.start, self._wave.block, strict=True))
         ids = self._ids(index)
         if not len(ids):
@@ -100,13 +100,7 @@ class NumberedLabels:
         raw = io_thread().wait(self._store.get(key))
         if raw is None:
             raise _lost(self._store, key)
-        labels = np.frombuffer(Blosc().decode(bytes(raw)), np.uint32)
-        numbers = np.concatenate([[0], ids]).astype(self._dtype)
-        found = np.empty(labels.size, self._dtype)
-        for first in range(0, labels.size, _AT_ONCE):  # numpy makes int64 of what it takes by
-            part = slice(first, first + _AT_ONCE)
-            np.take(numbers, labels[part], out=found[part], mode="clip")
-        return found.reshape(region.shape)
+        return renumbered(bytes(raw), ids, self._dtype).reshape(region.shape)
 
 
 class MergedLabels:
@@ -279,7 +273,7 @@ class MergedLabels:
             raw = await self._store.get(_key("faces", index))
             if raw is None:
                 raise _lost(self._store, _key("faces", index))
-            return _unpacked_faces(bytes(raw))
+            return unpacked_faces(bytes(raw))
 
         async def read_all(missing: list[Index]) -> list[Mapping[str, Array]]:
             return await asyncio.gather(*map(read, missing))
@@ -322,7 +316,20 @@ def packed_labels(labels: Array, space: Sequence[int]) -> tuple[bytes, bytes]:
     return bytes(kept), bytes(codec.encode(held.getvalue()))
 
 
-def _unpacked_faces(raw: bytes) -> Mapping[str, Array]:
+def renumbered(kept: bytes, ids: Array, dtype: npt.DTypeLike) -> Array:
+    """Return the labels that `packed_labels` kept, flat, with the numbers of the whole image."""
+    from numcodecs import Blosc
+
+    labels = np.frombuffer(Blosc().decode(kept), np.uint32)
+    numbers = np.concatenate([[0], ids]).astype(dtype)
+    found = np.empty(labels.size, dtype)
+    for first in range(0, labels.size, _AT_ONCE):  # numpy makes int64 of what it takes by
+        part = slice(first, first + _AT_ONCE)
+        np.take(numbers, labels[part], out=found[part], mode="clip")
+    return found
+
+
+def unpacked_faces(raw: bytes) -> Mapping[str, Array]:
     """Return the outermost voxels of a block, that `packed_labels` gave, by axis and side."""
     from numcodecs import Blosc
 

@@ -70,11 +70,6 @@ class HandsRows(QObject):
             return Hands(scheduler=self.scheduler.text().strip())
         return Hands(threads=self.threads.value() or None)
 
-    @property
-    def side_by_side(self) -> int | None:
-        """How many blocks at once, for an estimate; None: as many as there are processors."""
-        return self.hands.workers or self.hands.threads
-
     def _on_who(self) -> None:
         chosen = (self.threads, self.workers, self.scheduler)[self.who.currentIndex()]
         for widget in (self.threads, self.workers, self.scheduler):

@@ -1,8 +1,8 @@
 """*Run on whole image…*: a live layer's recipe over all of an image, into an OME-Zarr.
 
 The window wires its parts: the live layer (`LayerBox`), the part of it (`RunRegion`), the place
-(`TargetRows`). What would be written is shown at once; what is there, and what it takes, once the
-choices rest. A run goes on when the window is closed.
+(`TargetRows`), who computes (`HandsRows`), what would be done (`RunPreview`). A run goes on when
+the window is closed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
@@ -28,21 +28,20 @@ from qtpy.QtWidgets import (
 
 from napari_omezarr_cloud.errors import CloudError, OperationError, WriteError
 from napari_omezarr_cloud.location import redacted
-from napari_omezarr_cloud.napari.background import Job
 from napari_omezarr_cloud.napari.compat import unwrapped
 from napari_omezarr_cloud.napari.live import live_of, live_signals
 from napari_omezarr_cloud.napari.notices import tell_error, tell_info
 from napari_omezarr_cloud.napari.recipe_text import recipe_text
 from napari_omezarr_cloud.napari.region_text import bytes_text
-from napari_omezarr_cloud.napari.run_estimate import examine, unbounded_steps
+from napari_omezarr_cloud.napari.run_estimate import unbounded_steps
 from napari_omezarr_cloud.napari.save_run import SaveRun
-from napari_omezarr_cloud.napari.threads import in_thread
 from napari_omezarr_cloud.napari.widgets.hands_rows import HandsRows
 from napari_omezarr_cloud.napari.widgets.layer_box import LayerBox
 from napari_omezarr_cloud.napari.widgets.occupied_question import OccupiedQuestion
 from napari_omezarr_cloud.napari.widgets.open_button import OpenButton
 from napari_omezarr_cloud.napari.widgets.plain_label import PlainLabel
 from napari_omezarr_cloud.napari.widgets.run_bar import RunBar
+from napari_omezarr_cloud.napari.widgets.run_preview import RunPreview
 from napari_omezarr_cloud.napari.widgets.run_region import RunRegion
 from napari_omezarr_cloud.napari.widgets.target_rows import TargetRows
 from napari_omezarr_cloud.write.estimate import duration_text
@@ -52,17 +51,13 @@ if TYPE_CHECKING:
 
     from qtpy.QtGui import QHideEvent, QShowEvent
 
-    from napari_omezarr_cloud.napari.run_estimate import Examined
     from napari_omezarr_cloud.napari.save_run import Occupied
     from napari_omezarr_cloud.write.save_plan import SavePlan
 
 __all__ = ["RunDialog", "show_run"]
 
 _WIDTH_PX, _HEIGHT_PX = 560, 780
-_QUIET_MS = 400
-"""What is there, and what it takes, is found out once the choices rest."""
 _AT_ONCE = -1
-_MEASURING = "What it takes is being measured on a block…"
 
 
 def show_run(viewer: Any, layer: Any | None = None) -> RunDialog:
@@ -96,8 +91,6 @@ class RunDialog(QDialog):
     """It is written: its `Location`."""
     failed = Signal(str)
     """It could not be done: the sentence that is shown."""
-    examined = Signal()
-    """What is at the place, and what the run takes, is shown."""
 
     def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -109,20 +102,15 @@ class RunDialog(QDialog):
         self.question: OccupiedQuestion | None = None
         """What is asked before anything that is there is touched."""
         self._began = 0.0
-        self._planned: SavePlan | None = None
-        self._key: Any = None
-        self._examining: Job[Examined] | None = None
         self._build(viewer)
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(_QUIET_MS)
-        self._rest.timeout.connect(self._examine)
         self.layer_box.layer_changed.connect(self._on_layer)
         self.part.changed.connect(self.look)
         self.rows.changed.connect(self.look)
         self.rows.failed.connect(self._on_error)
         self.overlap.valueChanged.connect(self.look)
         self.hands.changed.connect(self.look)
+        self.preview.changed.connect(self._on_other_plan)
+        self.preview.found.connect(self._on_found)
         self.run_bar.apply_requested.connect(self.start)
         self.run_bar.cancel_requested.connect(self.cancel)
         live_signals().changed.connect(self._on_live)
@@ -155,7 +143,7 @@ class RunDialog(QDialog):
         self.rows = TargetRows(form, self)
         form.insertRow(2, "Level", self.rows.options.lend_level())
         self.hands = HandsRows(form, self)
-        self.plan, self.there, self.estimate = PlainLabel(), PlainLabel(), PlainLabel()
+        self.preview = RunPreview()
         self.run_bar = RunBar(action="Run", tip="Compute and write what is said above")
         self.open_button = OpenButton(viewer, "Show what was written as new layers")
         self.choices = QWidget()
@@ -167,8 +155,8 @@ class RunDialog(QDialog):
         column.addWidget(self.rows.options)
         inside = QWidget()
         layout = QVBoxLayout(inside)
-        for widget in (self.choices, self.plan, self.there, self.estimate):
-            layout.addWidget(widget)
+        layout.addWidget(self.choices)
+        layout.addWidget(self.preview)
         layout.addStretch(1)
         scroll = QScrollArea()  # on a small screen the buttons must stay in reach
         scroll.setWidgetResizable(True)
@@ -197,10 +185,7 @@ class RunDialog(QDialog):
         except CloudError as error:
             self._on_error(error)
             return
-        self._rest.stop()
-        if self.estimate.text() == _MEASURING:
-            self.estimate.setText("")
-        self._say_there("")
+        self.preview.rest()
         self.open_button.offer(None)
         self._began = time.monotonic()
         self.run = run = SaveRun(planned, self, hands=self.hands.hands, viewer=self._viewer())
@@ -224,7 +209,7 @@ class RunDialog(QDialog):
         super().showEvent(event)
         self.layer_box.watch()
         self.part.start()
-        self._key = None
+        self.preview.forget()
         self._on_layer()
 
     def hideEvent(self, event: QHideEvent | None) -> None:
@@ -232,7 +217,7 @@ class RunDialog(QDialog):
         super().hideEvent(event)
         self.layer_box.unwatch()
         self.part.stop()
-        self._rest.stop()
+        self.preview.rest()
 
     def _on_layer(self) -> None:
         viewer, layer = self._viewer(), self.layer_box.layer
@@ -255,31 +240,23 @@ class RunDialog(QDialog):
         self.recipe.setText("" if layer is None else recipe_text(layer))
         self.part.follow(layer)
         self._show_overlap(layer)
-        self._planned = None
         try:
-            self._planned = planned = self._plan()
+            planned = self._plan()
         except CloudError as error:
-            self._tell(str(error), may_run=False)
+            self.preview.show_refusal(str(error))
+            self.run_bar.allow(False)
             return
-        self._tell(str(planned), may_run=True)
-        source = planned.source
-        pyramids = [view.pyramid for view in source.views]
-        how = self.overlap.value(), self.hands.hands
-        key = (str(planned.location), planned.plan, source.boxes, pyramids, how)
-        if key != self._key:
-            self._key = key
-            self._say_there("")
-            self.estimate.setText(_MEASURING)
-            self._rest.start()
+        self.preview.show_plan(planned, self.hands.hands, self.overlap.value())
+        self.run_bar.allow(True)
 
-    def _tell(self, text: str, *, may_run: bool) -> None:
-        self.plan.setText(text)
-        self.run_bar.allow(may_run)
-        if not may_run:
-            self._key = None
-            self._rest.stop()
-            self._say_there("")
-            self.estimate.setText("")
+    def _on_other_plan(self) -> None:
+        """Forget how the last run ended: it was another one."""
+        if self.run is None:
+            self.run_bar.show_idle()
+            self.open_button.offer(None)
+
+    def _on_found(self, is_same: bool) -> None:
+        self.run_bar.apply_button.setText("Go on" if is_same else "Run")
 
     def _show_overlap(self, layer: Any | None) -> None:
         steps = [] if layer is None else unbounded_steps(layer, self._level())
@@ -303,6 +280,7 @@ class RunDialog(QDialog):
                 "There is no live layer to run",
                 hint="Make one in “Process what is visible”: Add live layer.",
             )
+        self.hands.hands.check()
         overlap = self.overlap.value()
         options = replace(
             self.rows.chosen(),
@@ -310,46 +288,6 @@ class RunDialog(QDialog):
             overlap=None if overlap == _AT_ONCE else overlap,
         )
         return self.rows.planned([layer], options, viewer)
-
-    def _examine(self) -> None:
-        """Find out what is there and what it takes, one thing after the other."""
-        planned = self._planned
-        if planned is None or self.run is not None:
-            return
-        if self._examining is not None and self._examining.is_running:
-            self._rest.start()  # a block that is being computed cannot be given up
-            return
-        key = self._key
-
-        def done(found: Examined) -> None:
-            if key == self._key and self.run is None:
-                self._show_examined(found)
-
-        work = in_thread(examine, planned, self.hands.side_by_side)
-        self._examining = Job(work, done, self._on_not_examined, self)
-
-    def _show_examined(self, found: Examined) -> None:
-        there = found.there
-        self.estimate.setText(found.estimate)
-        text = found.there_unknown
-        if there is not None and there.is_same:
-            done = f": {there.share}" if there.share else ""
-            text = f"The beginning of this same run is there{done}. Going on does the rest."
-        elif there is not None and not there.why_not:
-            text = f"There is {there.what}. You are asked before it is overwritten."
-        elif there is not None:
-            text = f"There is {there.what}: {there.why_not}. Choose another name."
-        self._say_there(text, is_same=there is not None and there.is_same)
-        self.examined.emit()
-
-    def _say_there(self, text: str, *, is_same: bool = False) -> None:
-        """Say what is at the place; and of the same run, that it goes on."""
-        self.there.setText(text)
-        self.there.setVisible(bool(text))
-        self.run_bar.apply_button.setText("Go on" if is_same else "Run")
-
-    def _on_not_examined(self, error: BaseException) -> None:
-        self.estimate.setText(f"What it takes could not be measured: {type(error).__name__}.")
 
     # ---- the run --------------------------------------------------------------------------------
 
@@ -382,27 +320,24 @@ class RunDialog(QDialog):
         self.saved.emit(planned.location)
 
     def _on_cancelled(self) -> None:
-        self._key = None
+        self.preview.forget()
         run = self._ended()
-        was_begun = run is not None and run.is_writing
-        more = "The same run goes on where it was." if was_begun else "Nothing was written."
+        has_begun = run is not None and run.has_done_something
+        more = "The same run goes on where it was." if has_begun else "Nothing was done yet."
         self.run_bar.show_idle(f"Cancelled. {more}")
 
     def _on_error(self, error: BaseException) -> None:
-        self._key = None
+        self.preview.forget()
         run = self._ended()
         if not isinstance(error, CloudError):
             # A mistake of ours; what libraries say may quote the link.
             query = "" if run is None else run.planned.location.query
             said = redacted(str(error), query)
             error = WriteError("The run failed", why=f"{type(error).__name__}: {said}")
-        sentence = str(error)
-        if run is not None and run.is_writing:
-            sentence += " What was done is kept: the same run goes on where it was."
-        self.run_bar.show_error(sentence, self._viewer())
+        self.run_bar.show_error(str(error), self._viewer())
         if not self.isVisible():
             tell_error(error)
-        self.failed.emit(sentence)
+        self.failed.emit(str(error))
 
     def _ended(self) -> SaveRun | None:
         run, self.run = self.run, None
