@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,17 +11,13 @@ from napari_omezarr_cloud.api import Image, locate
 from napari_omezarr_cloud.api import open as open_image
 from napari_omezarr_cloud.errors import WriteError
 from napari_omezarr_cloud.location import Location
-from napari_omezarr_cloud.napari.display import view_of
 from napari_omezarr_cloud.napari.inputs import is_labels
-from napari_omezarr_cloud.napari.layer_data import METADATA_KEY
 from napari_omezarr_cloud.napari.layer_rendering import (
     channel_of,
     image_label_of,
     lost_look,
-    plain_names,
     rendering_of,
 )
-from napari_omezarr_cloud.napari.live import live_of
 from napari_omezarr_cloud.napari.placed_layers import (
     WHAT,
     Measures,
@@ -32,6 +27,7 @@ from napari_omezarr_cloud.napari.placed_layers import (
     same_box,
 )
 from napari_omezarr_cloud.napari.provenance import provenance_of
+from napari_omezarr_cloud.napari.saved_names import image_name, label_names
 from napari_omezarr_cloud.napari.visible import has_pixels
 from napari_omezarr_cloud.ngff.writing import image_label_attributes, omero_attributes
 from napari_omezarr_cloud.saving import by_blocks, labels_place, steps_of_image
@@ -52,12 +48,7 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.pyramid import Region, Transform
     from napari_omezarr_cloud.write.progress import Progress
 
-__all__ = ["ENDINGS", "LayerOptions", "plan_layers", "save_layers", "shortened"]
-
-_NAME_BYTES = 200
-"""Disks take 255, and something is put around some names."""
-ENDINGS = r"(?i)(\.ome)?\.(zarr(\.zip)?|ozx|zip|tiff?|btf)$"
-"""How names of targets end."""
+__all__ = ["LayerOptions", "plan_layers", "save_layers"]
 
 
 @dataclass(frozen=True)
@@ -147,7 +138,7 @@ def plan_layers(
     planned = _image(images, target, options, viewer, measures)
     below, notes = [], [*planned.notes]
     levels = [steps_of(planned.plan.axes, level.scale) for level in planned.plan.levels]
-    for layer, name in zip(labels, _label_names(labels), strict=True):
+    for layer, name in zip(labels, label_names(labels), strict=True):
         region = None
         if options.region is not None:
             region = same_box(leading, options.region, layer)
@@ -248,7 +239,7 @@ def _image(
         channels = [n for n, a in enumerate(source.axes) if a.type == "channel"]
         count = source.grid().shape[channels[0]] if channels else 1
     axes, transform = in_order(source, measures.restated(first))
-    name = _name(layers, options.name, target)
+    name = image_name(layers, options.name, target)
     planned = _plan(target, source, axes, transform, options, name, is_labels=False)
     planes = {} if viewer is None else planes_in(viewer, first, options.level, options.region)
     ome = omero_attributes(rendering_of(layers, count, planes))
@@ -299,7 +290,7 @@ def _labels(
     if levels:  # of the image that it lies beside
         factors = tuple(label_factors(steps_of(axes, transform.scale), levels))
         options = replace(options, factors=factors, levels=len(factors) + 1)
-    name = name or _name([layer], "", target)
+    name = name or image_name([layer], "", target)
     plan = _plan(target, source, axes, transform, options, name, is_labels=True)
     about = replace(image_label_of(layer), source=image)
     ome = image_label_attributes(about, version=plan.version)
@@ -308,7 +299,7 @@ def _labels(
 
 
 def _beside(layer: Any, image: Image, options: LayerOptions) -> SavePlan:
-    name = _label_names([layer])[0] if not options.name else options.name
+    name = label_names([layer])[0] if not options.name else options.name
     place, version = labels_place(image, name)
     options = replace(options, version=version)
     levels = steps_of_image(image) if options.levels is None and options.factors is None else ()
@@ -349,45 +340,6 @@ def _plan(
         shards=options.shards,
         codec=options.codec,
     )
-
-
-def _name(layers: Sequence[Any], wanted: str, target: Location) -> str:
-    if wanted:
-        return wanted
-    views = [view_of(layer) for layer in layers]
-    names = {view.pyramid.name for view in views if view is not None}
-    if len(names) == 1 and None not in views and not any(map(live_of, layers)):
-        return str(names.pop())
-    place = re.sub(ENDINGS, "", target.key.rstrip("/").rpartition("/")[2])
-    return str(layers[0].name) if len(layers) == 1 else place
-
-
-def _label_names(layers: Sequence[Any]) -> list[str]:
-    """Return names for folders of label images, each once."""
-    names: list[str] = []
-    for layer, plain in zip(layers, plain_names(layers), strict=True):
-        about = layer.metadata.get(METADATA_KEY, {})
-        stem = str(about.get("labels") or (_operation_of(layer) if "operation" in about else plain))
-        stem = shortened(re.sub(r"[^\w. -]+", "_", stem).strip(" .")) or "labels"
-        name, number = stem, 2
-        while name in names:
-            name, number = f"{stem} {number}", number + 1
-        names.append(name)
-    return names
-
-
-def _operation_of(result: Any) -> str:
-    """Return the name of a result without what it was made from and how, unless it was renamed."""
-    about, name = result.metadata[METADATA_KEY], str(result.name)
-    made = f" of {' and '.join(about.get('made_from', ()))}"
-    if name.endswith(made):
-        return name.removesuffix(made).partition(" (")[0]
-    return name.rpartition("→")[2]
-
-
-def shortened(stem: str) -> str:
-    """Return the beginning of a name that is too long for a disk, else the name."""
-    return stem.encode()[:_NAME_BYTES].decode(errors="ignore").rstrip(" .")
 
 
 def _notes(layers: Sequence[Any]) -> tuple[str, ...]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from napari_omezarr_cloud.api import locate
 from napari_omezarr_cloud.napari.background import is_event_loop_running
-from napari_omezarr_cloud.napari.layer_saving import ENDINGS, save_layers
+from napari_omezarr_cloud.napari.layer_saving import save_layers
 from napari_omezarr_cloud.napari.preferences import PLUGIN
+from napari_omezarr_cloud.napari.saved_names import ENDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

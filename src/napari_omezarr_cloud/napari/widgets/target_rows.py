@@ -23,7 +23,8 @@ from napari_omezarr_cloud.errors import WriteError
 from napari_omezarr_cloud.napari.background import Job
 from napari_omezarr_cloud.napari.display import view_of
 from napari_omezarr_cloud.napari.inputs import is_labels
-from napari_omezarr_cloud.napari.layer_saving import ENDINGS, plan_layers, shortened
+from napari_omezarr_cloud.napari.layer_saving import plan_layers
+from napari_omezarr_cloud.napari.saved_names import ENDINGS, shortened
 from napari_omezarr_cloud.napari.widgets.save_options import SaveOptions
 from napari_omezarr_cloud.pyramid.opened import location_of
 
