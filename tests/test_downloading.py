@@ -408,6 +408,8 @@ def test_targets_that_cannot_be(server: SlowServer, tmp_path: Path) -> None:
 
     with pytest.raises(ExistsError, match=r"mine/cells\.zarr for instance"):
         noc.download(f"{server.url}/cells.zarr", tmp_path / "mine")
+    with pytest.raises(ExistsError, match="a file of this name"):
+        noc.download(f"{server.url}/cells.zarr", tmp_path / "mine" / "notes.txt")
     with pytest.raises(WriteError, match="File name too long"):
         noc.download(f"{server.url}/cells.zarr", tmp_path / ("n" * 300))
 

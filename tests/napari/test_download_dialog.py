@@ -129,6 +129,9 @@ def test_a_folder_that_is_not_empty_is_left_alone(
     assert "something is there already (note.txt)" in dialog.run_bar.message.text()
     assert files(tmp_path / "mine") == {"note.txt": b"mine"}
 
+    dialog.target.setText(str(tmp_path / "other"))
+    assert not dialog.run_bar.message.text()  # that was about the first one
+
 
 def test_what_is_no_link_cannot_be_downloaded(dialog: DownloadDialog, qtbot: Any) -> None:
     with qtbot.waitSignal(dialog.planned_anew, timeout=30000):

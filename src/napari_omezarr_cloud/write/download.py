@@ -102,6 +102,8 @@ async def run_download(
         size = plan.file.nbytes
         return DownloadProgress(1, size, done=1, skipped=1, done_nbytes=size)
     folder = parse_location(plan.folder)
+    if await asyncio.to_thread(os.path.isfile, plan.folder):
+        raise _exists(plan, "a file of this name is there already")
     found = await find(folder)
     if not found.is_empty and found.plan != plan.identity:
         raise _exists(plan, f"something is there already ({found.in_words()})")
@@ -277,6 +279,6 @@ def _deliver(plan: DownloadPlan) -> None:
 def _exists(plan: DownloadPlan, why: str) -> ExistsError:
     hint = "Choose another name."
     name = plan.source.key.rstrip("/").rpartition("/")[2]
-    if name and plan.target.name != name and plan.target.is_dir():
+    if name and plan.target.name != name and os.path.isdir(plan.target):
         hint = f"Choose another name, {plan.target / name} for instance."
     return ExistsError("Nothing was downloaded", where=str(plan.target), why=why, hint=hint)

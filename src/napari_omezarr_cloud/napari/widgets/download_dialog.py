@@ -5,14 +5,12 @@ What it takes is found out once the choices rest. A download goes on when the wi
 
 from __future__ import annotations
 
-import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QComboBox,
-    QDialog,
     QDialogButtonBox,
     QFileDialog,
     QFormLayout,
@@ -27,14 +25,11 @@ from napari_omezarr_cloud.api import understand
 from napari_omezarr_cloud.downloading import plan_download_async
 from napari_omezarr_cloud.errors import CloudError, LinkError
 from napari_omezarr_cloud.location import Location, parse_location
-from napari_omezarr_cloud.napari.background import Job
-from napari_omezarr_cloud.napari.compat import unwrapped
 from napari_omezarr_cloud.napari.download_run import DownloadRun, ended_text
-from napari_omezarr_cloud.napari.notices import tell_error, tell_info
 from napari_omezarr_cloud.napari.shown_images import shown_images
 from napari_omezarr_cloud.napari.widgets.open_button import OpenButton
 from napari_omezarr_cloud.napari.widgets.plain_label import PlainLabel
-from napari_omezarr_cloud.napari.widgets.run_bar import RunBar
+from napari_omezarr_cloud.napari.widgets.planned_dialog import PlannedDialog, show_planned
 from napari_omezarr_cloud.pyramid.opened import location_of
 
 if TYPE_CHECKING:
@@ -46,24 +41,14 @@ if TYPE_CHECKING:
 __all__ = ["DownloadDialog", "show_download"]
 
 _WIDTH_PX = 560
-_QUIET_MS = 400
-"""What there is is asked for once what is typed rests."""
 
 
 def show_download(viewer: Any) -> DownloadDialog:
     """Show the one dialog of a viewer's window, about the image in hand."""
-    viewer = unwrapped(viewer)
-    window = viewer.window.main_menu.window()
-    dialog: DownloadDialog | None = window.findChild(DownloadDialog)
-    if dialog is None:
-        dialog = DownloadDialog(viewer, window)
-    dialog.show()
-    dialog.raise_()
-    dialog.activateWindow()
-    return dialog
+    return show_planned(viewer, DownloadDialog)
 
 
-class DownloadDialog(QDialog):
+class DownloadDialog(PlannedDialog):
     """Says what a download takes, downloads, and opens what has come.
 
     Parameters
@@ -80,21 +65,14 @@ class DownloadDialog(QDialog):
     """All of it is here: the folder or file."""
 
     def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        tip = "Copy what is said above to this disk"
+        super().__init__(viewer, parent, action="Download", tip=tip)
         self.setObjectName("omezarr-download")
         self.setWindowTitle("Download")
-        self._viewer = weakref.ref(viewer)
         self._shown: dict[str, Location] = {}
         self._is_named = False
         self._folder = Path.home()
-        self._planned: DownloadPlan | None = None
-        self._planning: Job[DownloadPlan] | None = None
-        self._run: DownloadRun | None = None
         self._build(viewer)
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(_QUIET_MS)
-        self._rest.timeout.connect(self._plan)
 
     def _build(self, viewer: Any) -> None:
         about = PlainLabel()
@@ -111,10 +89,12 @@ class DownloadDialog(QDialog):
         )
         self.source.setMinimumContentsLength(24)
         self.source.setToolTip("An image that is open, or any link; cut its end off to have more")
+        self.source.editTextChanged.connect(self._forget_end)
         self.source.editTextChanged.connect(self._on_source)
         self.target = QLineEdit()
         self.target.setPlaceholderText("A new folder on this disk")
         self.target.textEdited.connect(self._on_named)
+        self.target.textChanged.connect(self._forget_end)
         self.target.textChanged.connect(self._look_soon)
         self.browse = QPushButton("Browse…")
         self.browse.clicked.connect(self._browse)
@@ -124,10 +104,7 @@ class DownloadDialog(QDialog):
         form = QFormLayout()
         form.addRow("From", self.source)
         form.addRow("To", target)
-        self.estimate = PlainLabel()
-        self.run_bar = RunBar(action="Download", tip="Copy what is said above to this disk")
         self.run_bar.apply_requested.connect(self.download)
-        self.run_bar.cancel_requested.connect(self.cancel)
         self.open_button = OpenButton(
             viewer, "Show what was downloaded as new layers, from this disk"
         )
@@ -146,11 +123,6 @@ class DownloadDialog(QDialog):
 
     # ---- what a script may do, too ------------------------------------------------------------
 
-    @property
-    def is_running(self) -> bool:
-        """Whether something is being downloaded."""
-        return self._run is not None
-
     def choose(self, link: str, target: str) -> None:
         """Choose from where and where to, as the person does."""
         self.source.setEditText(link)
@@ -162,18 +134,11 @@ class DownloadDialog(QDialog):
         if self._planned is None or self.is_running:
             return
         self.open_button.offer(None)
-        self._run = run = DownloadRun(self._planned, self, viewer=self._viewer())
-        run.stepped.connect(self.run_bar.show_step)
-        run.done.connect(self._on_done)
-        run.failed.connect(self._on_failed)
-        self.choices.setEnabled(False)
-        self.run_bar.show_step(0, 0, "Looking what is here…")
+        self._follow(DownloadRun(self._planned, self, viewer=self._viewer()))
 
     def cancel(self) -> None:
         """Give up; what has come is kept, and says that it is not all."""
-        if self._run is not None:
-            self._run.cancel()
-            self._end("Cancelled. Downloading the same to the same folder goes on where it ended.")
+        self._give_up("Cancelled. Downloading the same to the same folder goes on where it ended.")
 
     # ---- the choices --------------------------------------------------------------------------
 
@@ -199,8 +164,7 @@ class DownloadDialog(QDialog):
         super().hideEvent(event)
         self._rest.stop()
         if self._planning is not None:
-            self._planning.cancel()
-            self._planning = None
+            self._drop_plan()
 
     def _link(self) -> Location | Link:
         """Return what is chosen, an image that is open with what its link keeps for itself.
@@ -241,23 +205,26 @@ class DownloadDialog(QDialog):
 
     # ---- what it takes ------------------------------------------------------------------------
 
+    def _forget_end(self, *_: Any) -> None:
+        """Say no more how the last one ended: now it is about another."""
+        if not self.is_running:
+            self.run_bar.show_idle()
+            self.open_button.offer(None)
+
     def _look_soon(self, *_: Any) -> None:
         if self.is_running:
             return
-        self._forget_plan()
+        self._drop_plan()
         self.estimate.setText("")
         self._rest.start()
 
-    def _forget_plan(self) -> None:
-        self._planned = None
-        if self._planning is not None:
-            self._planning.cancel()
-            self._planning = None
+    def _drop_plan(self) -> None:
+        super()._drop_plan()
         self.run_bar.allow(False)
 
     def _plan(self) -> None:
         """Begin to find out what the chosen takes."""
-        self._forget_plan()
+        self._drop_plan()
         try:
             link = self._link()
             target = self.target.text().strip()
@@ -268,7 +235,7 @@ class DownloadDialog(QDialog):
             self._on_not_planned(error)
             return
         self.estimate.setText("Looking what there is…")
-        self._planning = Job(future, self._on_planned, self._on_not_planned, self)
+        self._begin_plan(future)
 
     def _on_planned(self, planned: DownloadPlan) -> None:
         self._planning, self._planned = None, planned
@@ -277,37 +244,16 @@ class DownloadDialog(QDialog):
         self.planned_anew.emit()
 
     def _on_not_planned(self, error: BaseException) -> None:
-        self._planning = None
-        if not isinstance(error, CloudError):
-            raise error
-        self.estimate.setText(str(error))
+        super()._on_not_planned(error)
         self.planned_anew.emit()
 
     # ---- the download -------------------------------------------------------------------------
 
     def _on_done(self, progress: DownloadProgress) -> None:
-        run = self._run
-        if run is None:
-            return
-        sentence = ended_text(run.planned, progress)
+        planned: DownloadPlan = self._planned
+        sentence = ended_text(planned, progress)
         self._end(sentence)
-        self._forget_plan()
-        if not self.isVisible():
-            tell_info(sentence)
-        self.open_button.offer(parse_location(run.planned.target))
-        self.downloaded.emit(run.planned.target)
-
-    def _on_failed(self, error: BaseException) -> None:
-        self._end("")
-        if not isinstance(error, CloudError):
-            raise error
-        if not self.isVisible():
-            tell_error(error)
-        self.run_bar.show_error(str(error), self._viewer())
-
-    def _end(self, sentence: str) -> None:
-        run, self._run = self._run, None
-        if run is not None:
-            run.deleteLater()
-        self.choices.setEnabled(True)
-        self.run_bar.show_idle(sentence)
+        self._drop_plan()
+        self._tell_unseen(sentence)
+        self.open_button.offer(parse_location(planned.target))
+        self.downloaded.emit(planned.target)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import weakref
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
@@ -20,15 +18,13 @@ from qtpy.QtWidgets import (
 from napari_omezarr_cloud import offline
 from napari_omezarr_cloud.errors import CloudError
 from napari_omezarr_cloud.napari.background import Job
-from napari_omezarr_cloud.napari.compat import unwrapped
-from napari_omezarr_cloud.napari.notices import tell_error, tell_info
 from napari_omezarr_cloud.napari.offline_run import OfflineRun
 from napari_omezarr_cloud.napari.offline_text import estimate_text, usage_text
 from napari_omezarr_cloud.napari.threads import in_thread
 from napari_omezarr_cloud.napari.widgets.kept_list import KeptList
 from napari_omezarr_cloud.napari.widgets.offline_choices import OfflineChoices, OfflineWish
 from napari_omezarr_cloud.napari.widgets.plain_label import PlainLabel
-from napari_omezarr_cloud.napari.widgets.run_bar import RunBar
+from napari_omezarr_cloud.napari.widgets.planned_dialog import PlannedDialog, show_planned
 from napari_omezarr_cloud.pyramid import Region
 
 if TYPE_CHECKING:
@@ -39,24 +35,14 @@ if TYPE_CHECKING:
 __all__ = ["OfflineDialog", "show_offline"]
 
 _WIDTH_PX, _HEIGHT_PX = 520, 760
-_QUIET_MS = 400
-"""What it takes is asked for once the view and the choices rest."""
 
 
 def show_offline(viewer: Any) -> OfflineDialog:
     """Show the one dialog of a viewer's window, about the image in hand."""
-    viewer = unwrapped(viewer)
-    window = viewer.window.main_menu.window()
-    dialog: OfflineDialog | None = window.findChild(OfflineDialog)
-    if dialog is None:
-        dialog = OfflineDialog(viewer, window)
-    dialog.show()
-    dialog.raise_()
-    dialog.activateWindow()
-    return dialog
+    return show_planned(viewer, OfflineDialog)
 
 
-class OfflineDialog(QDialog):
+class OfflineDialog(PlannedDialog):
     """Lets the person choose what to keep, says what it takes, keeps it, and lists what is kept.
 
     Parameters
@@ -67,27 +53,22 @@ class OfflineDialog(QDialog):
         The viewer's window.
     """
 
+    choices: OfflineChoices
+
     def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        tip = "Download it, and hold it on this disk until you release it"
+        super().__init__(viewer, parent, action="Keep offline", tip=tip)
         self.setObjectName("omezarr-offline")
         self.setWindowTitle("Keep this region offline")
-        self._viewer = weakref.ref(viewer)
         self._wish: OfflineWish | None = None
-        self._planned: OfflinePlan | None = None
         self._share: float | None = None
         self._usage: Usage | None = None
         self._kept: list[Kept] = []
-        self._planning: Job[OfflinePlan] | None = None
         self._looking: Job[Any] | None = None
-        self._run: OfflineRun | None = None
         self._settings: QDialog | None = None
         self.choices = OfflineChoices(viewer)
         self.choices.changed.connect(self._on_choice)
         self._build()
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(_QUIET_MS)
-        self._rest.timeout.connect(self._plan)
 
     def _build(self) -> None:
         about = PlainLabel()
@@ -95,13 +76,8 @@ class OfflineDialog(QDialog):
             "Downloads what is chosen here and holds it on this disk until you release it. "
             "It then opens without a network, with the same link."
         )
-        self.estimate = PlainLabel()
         self.room = PlainLabel()
-        self.run_bar = RunBar(
-            action="Keep offline", tip="Download it, and hold it on this disk until you release it"
-        )
         self.run_bar.apply_requested.connect(self.keep)
-        self.run_bar.cancel_requested.connect(self.cancel)
         self.kept_list = KeptList()
         self.kept_list.release_requested.connect(self.release)
         self.kept_list.resume_requested.connect(self.resume)
@@ -129,11 +105,6 @@ class OfflineDialog(QDialog):
 
     # ---- what a script may do, too ------------------------------------------------------------
 
-    @property
-    def is_running(self) -> bool:
-        """Whether something is being downloaded."""
-        return self._run is not None
-
     def keep(self) -> None:
         """Begin to keep what is chosen; does nothing before it is known what that takes."""
         if self._planned is not None and not self.is_running:
@@ -143,9 +114,7 @@ class OfflineDialog(QDialog):
 
     def cancel(self) -> None:
         """Give up; what has come stays on the disk as long as there is room, but is not held."""
-        if self._run is not None:
-            self._run.cancel()
-            self._end("Cancelled. What has come is not downloaded again if you keep it soon.")
+        self._give_up("Cancelled. What has come is not downloaded again if you keep it soon.")
 
     def release(self, number: int) -> None:
         """Let go of a region that is kept."""
@@ -194,14 +163,7 @@ class OfflineDialog(QDialog):
     def _plan(self) -> None:
         self._drop_plan()
         if self._wish is not None and self._wish.levels and not self.is_running:
-            planning = self._wish.begin_plan()
-            self._planning = Job(planning, self._on_planned, self._on_not_planned, self)
-
-    def _drop_plan(self) -> None:
-        self._planned = None
-        if self._planning is not None:
-            self._planning.cancel()
-            self._planning = None
+            self._begin_plan(self._wish.begin_plan())
 
     def _on_planned(self, planned: OfflinePlan) -> None:
         self._planned = planned
@@ -209,11 +171,6 @@ class OfflineDialog(QDialog):
             self._share = planned.nbytes / planned.decoded_nbytes
         self._tell()
         self._look_at_disk()
-
-    def _on_not_planned(self, error: BaseException) -> None:
-        if not isinstance(error, CloudError):
-            raise error
-        self.estimate.setText(str(error))
 
     def _tell(self) -> None:
         """Show what is chosen and what it takes, as far as that is known."""
@@ -262,33 +219,15 @@ class OfflineDialog(QDialog):
     # ---- the download -------------------------------------------------------------------------
 
     def _run_with(self, planning: Future[OfflinePlan]) -> None:
-        run = self._run = OfflineRun(planning, self)
-        run.stepped.connect(self.run_bar.show_step)
-        run.done.connect(self._on_done)
-        run.failed.connect(self._on_failed)
-        self.choices.setEnabled(False)
-        self.run_bar.show_step(0, 0, "Looking what there is…")
+        self._follow(OfflineRun(planning, self))
         self._show_kept()
 
     def _on_done(self, sentence: str) -> None:
-        if not self.isVisible():
-            tell_info(sentence)
+        self._tell_unseen(sentence)
         self._end(sentence)
 
-    def _on_failed(self, error: BaseException) -> None:
-        self._end("")
-        if not isinstance(error, CloudError):
-            raise error
-        if not self.isVisible():
-            tell_error(error)
-        self.run_bar.show_error(str(error), self._viewer())
-
     def _end(self, sentence: str) -> None:
-        run, self._run = self._run, None
-        if run is not None:
-            run.deleteLater()
-        self.run_bar.show_idle(sentence)
-        self.choices.setEnabled(True)
+        super()._end(sentence)
         self._look_again()
 
     def _look_again(self) -> None:
