@@ -191,12 +191,12 @@ def test_no_secret_is_shown_or_kept_by_the_window(
     hunt = Hunt()
     if way:
         dialog = show_access(viewer, parse_location(link))
-        qtbot.waitUntil(dialog.in_keyring.isEnabled, timeout=10000)
+        qtbot.waitUntil(dialog.fields.in_keyring.isEnabled, timeout=10000)
         names = [dialog.way.itemData(number).name for number in range(dialog.way.count())]
         dialog.way.setCurrentIndex(names.index(way))
         for name, secret in secrets.items():
-            dialog._lines[name].setText(secret)
-        dialog.in_keyring.setChecked(True)
+            dialog.fields.lines[name].setText(secret)
+        dialog.fields.in_keyring.setChecked(True)
         hunt.add("typed", dialog._wish())
         dialog.test_button.click()
         qtbot.waitUntil(lambda: not dialog._is_busy, timeout=20000)

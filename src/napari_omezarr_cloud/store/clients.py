@@ -30,11 +30,11 @@ from napari_omezarr_cloud.store.aws_profiles import (
     profile_names,
 )
 from napari_omezarr_cloud.store.credentials import has_variables
-from napari_omezarr_cloud.store.header_reader import HeaderReader, Patience
 from napari_omezarr_cloud.store.keys import Secrets
 from napari_omezarr_cloud.store.place_access import access_for, secrets_for
 from napari_omezarr_cloud.store.regions import known_region
 from napari_omezarr_cloud.store.way_in import headers_in
+from napari_omezarr_cloud.store.web_reader import Patience, WebReader
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -297,16 +297,20 @@ def _az(location: Location, anonymous: bool) -> Any:
 
 def _http(location: Location, anonymous: bool) -> Any:
     given = None if anonymous else secrets_for(location)
-    if given is not None and given[0].way == "headers":
-        bundle = os.environ.get("AWS_CA_BUNDLE")
-        return HeaderReader(
+    headers = _headers(*given) if given else {}
+    if not location.query and (given is None or given[0].way != "headers"):
+        return HTTPStore(
             location.to_text(),
-            _headers(*given),
-            Patience(_CONNECT_S, _SILENCE_S, _RETRIES["max_retries"]),
-            _read_bundle(bundle) if bundle else b"",
+            client_options=_client(location, headers),
+            retry_config=_RETRIES,
         )
-    client = _client(location, _headers(*given) if given else None)
-    return HTTPStore(location.to_text(), client_options=client, retry_config=_RETRIES)
+    bundle = os.environ.get("AWS_CA_BUNDLE")
+    return WebReader(
+        location.to_text(),
+        headers,
+        Patience(_CONNECT_S, _SILENCE_S, _RETRIES["max_retries"]),
+        _read_bundle(bundle) if bundle else b"",
+    )
 
 
 def _headers(said: PlaceAccess, secrets: Mapping[str, str]) -> dict[str, str]:

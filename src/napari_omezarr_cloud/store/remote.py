@@ -39,6 +39,7 @@ from napari_omezarr_cloud.store.line import Line
 from napari_omezarr_cloud.store.place_access import changes, settled, stamp
 from napari_omezarr_cloud.store.protocol import ByteRange, Bytes, Entry
 from napari_omezarr_cloud.store.regions import find_region, known_region
+from napari_omezarr_cloud.store.web_reader import WebReader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -183,6 +184,12 @@ class RemoteStore:
     @property
     def _store(self) -> Any:
         """Its own client, for all but reading."""
+        if isinstance(self._reader, WebReader):
+            raise UnsupportedError(
+                "Could not list or write",
+                where=self.where,
+                why="web servers are only read, neither listed nor written to",
+            )
         if self._writer is None:
             self._writer = build_obstore(self._at, anonymous=self._is_anonymous)
         return self._writer

@@ -1,8 +1,9 @@
-"""Reading from web servers that want headers of one's own: they go to that server and to no other.
+"""Reading from web servers with secrets, which go to that server and to no other.
 
-obstore follows redirects by itself and sends all headers along but ``Authorization``. So what it
-would send to strangers is sent from here: with the standard library's client, over connections
-that are kept, and where the server sends a request on to another one, without the headers.
+obstore follows redirects by itself. It sends all headers along but ``Authorization``, and in
+``Referer`` the whole link, query and all. So what must not reach strangers is sent from here: with
+the standard library's client, over connections that are kept, and where the server sends a
+request on to another one, without any of it.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from urllib.parse import SplitResult
 
-__all__ = ["HeaderReader", "Patience"]
+__all__ = ["Patience", "WebReader"]
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS, _MOST_IDLE, _MOST_SAID = 10, 16, 4096
@@ -57,7 +58,7 @@ class Patience:
     """After answers of 5xx, and where none came."""
 
 
-class HeaderReader:
+class WebReader:
     """Reads below one web address; asked as obstore's stores are, and fails as they do.
 
     Parameters
@@ -203,7 +204,7 @@ class _Answer:
 
     def __init__(
         self,
-        reader: HeaderReader,
+        reader: WebReader,
         origin: _Origin,
         connection: http.client.HTTPConnection,
         response: http.client.HTTPResponse,
@@ -289,7 +290,7 @@ class _Answer:
         }
         if status == 416:
             said = "requested range was invalid"
-        text = f"Server returned non-2xx status code: {status}: {said}"
+        text = f"Server returned non-2xx status code: {status} {self.response.reason}: {said}"
         return kinds.get(status, GenericError)(text)
 
     def drain(self) -> None:
@@ -336,7 +337,7 @@ async def _beside(do: Callable[[], T]) -> T:
         with contextlib.suppress(RuntimeError):  # the loop has ended
             loop.call_soon_threadsafe(tell, how, outcome)
 
-    threading.Thread(target=run, name="omezarr-headers", daemon=True).start()
+    threading.Thread(target=run, name="omezarr-web", daemon=True).start()
     return await done
 
 
