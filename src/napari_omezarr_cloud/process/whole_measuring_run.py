@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import os
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +81,8 @@ class MeasuringRun:
         notes = Notes()
         for sentence in plan.notes:
             notes.add(sentence)
-        with ThreadPoolExecutor(self._threads, "omezarr-measure") as pool:
+        join = self._progress.waits.join
+        with ThreadPoolExecutor(self._threads, "omezarr-measure", join) as pool:
             self._progress.task_count += plan.block_count
             found = TallyOfBlocks()
             for each in self._each(pool, self._block, grid.blocks()):
@@ -130,7 +131,13 @@ class MeasuringRun:
                     running.append(pool.submit(function, item))
                 if not running:
                     return
-                result = running.popleft().result()
+                try:
+                    result = running.popleft().result()
+                except BaseException as error:
+                    self._progress.cancel()  # what others read now is for nothing
+                    if isinstance(error, CancelledError):
+                        raise OperationError("Measuring was cancelled") from error
+                    raise
                 self._progress.tasks_done += 1
                 self._tell(self._progress)
                 yield result

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -148,7 +149,7 @@ class _Units:
         self.starts = set(starts)
         self.is_unnoted = False
         self.is_being_put = False
-        self.put_at = time.monotonic()
+        self.put_at = -math.inf
 
     def begin(self) -> bytes:
         """Return what is to be noted now."""

@@ -52,7 +52,7 @@ class Hands:
     def waiting_text(self) -> str:
         """What is waited for while nobody works."""
         if self.scheduler is not None:
-            return f"Waiting for the workers of {self.scheduler}: there are none yet…"
+            return f"Waiting for workers of {self.scheduler}…"
         return "Starting processes…"
 
     def check(self) -> None:
