@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import zarr
+from napari import Viewer
 from napari.settings import get_settings
 from napari.utils.notifications import notification_manager
+from qtpy.QtWidgets import QApplication
 
 from napari_omezarr_cloud.chunks import engine
 from napari_omezarr_cloud.napari.commands import retry_failed
@@ -62,25 +64,33 @@ def pyramid(base: np.ndarray[Any, Any], count: int) -> list[np.ndarray[Any, Any]
     return levels
 
 
-@pytest.fixture
-def served(tmp_path: Path, slow_server: Any) -> Iterator[SlowServer]:
-    """A server with a plane (2 channels), a stack with labels, and time points."""
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A plane (2 channels) and a stack with labels in a folder, and their voxels."""
+    place = tmp_path_factory.mktemp("display")
     rng = np.random.default_rng(1)
     plane = rng.integers(100, 60000, (2, 2048, 2048)).astype("u2")
     omero = {"channels": [
         {"label": n, "color": c, "window": {"start": 0, "end": 65535}, "active": a}
         for n, c, a in (("one", "00FF00", True), ("two", "FF00FF", False))]}  # fmt: skip
-    write_image(tmp_path / "plane.zarr", pyramid(plane, 3), "cyx", (1, 256, 256), omero=omero)
+    write_image(place / "plane.zarr", pyramid(plane, 3), "cyx", (1, 256, 256), omero=omero)
     stack = rng.integers(100, 60000, (6, 256, 256)).astype("u2")
-    write_image(tmp_path / "stack.zarr", pyramid(stack, 2), "zyx", (1, 64, 64))
+    write_image(place / "stack.zarr", pyramid(stack, 2), "zyx", (1, 64, 64))
     blobs = np.repeat(np.repeat(rng.integers(0, 9, (6, 32, 32)), 8, 1), 8, 2).astype("u2")
-    folder = tmp_path / "stack.zarr" / "labels"
+    folder = place / "stack.zarr" / "labels"
     zarr.open_group(folder, mode="w", zarr_format=3).attrs["ome"] = {"labels": ["cells"]}
     halves = [blobs, blobs[:, ::2, ::2]]
     write_image(folder / "cells", halves, "zyx", (1, 64, 64), **{"image-label": {"version": "0.5"}})
-    server = slow_server(tmp_path, latency_s=0.05)
-    server.truth = {"plane": plane, "stack": stack, "cells": blobs}
-    yield server
+    return place, {"plane": plane, "stack": stack, "cells": blobs}
+
+
+@pytest.fixture
+def served(images: tuple[Path, dict[str, Any]], slow_server: Any) -> SlowServer:
+    """A server of the images; ``truth`` are their voxels."""
+    folder, truth = images
+    server: SlowServer = slow_server(folder, latency_s=0.05)
+    server.truth = truth
+    return server
 
 
 @pytest.fixture(params=[False, True], ids=["sync", "async"])
@@ -89,7 +99,11 @@ def slicing(request: pytest.FixtureRequest) -> Iterator[bool]:
     before = settings.async_
     settings.async_ = request.param
     yield request.param
-    settings.async_ = before
+    settings.async_ = before  # from now on nothing new is sliced in the thread
+    for viewer in tuple(Viewer._instances):
+        viewer._layer_slicer.wait_until_idle(timeout=20)
+    # What the thread hands to the window keeps that alive until Qt has delivered it.
+    QApplication.processEvents()
 
 
 def complete(layer: Any) -> bool:
@@ -208,7 +222,6 @@ def test_a_volume_is_coarse_at_once_and_then_finer(
     np.testing.assert_array_equal(layer._slice.image.raw, served.truth["stack"])
     viewer.dims.ndisplay = 2
     assert layer.locked_data_level is None
-    # napari's own slicing thread holds the viewer as long as it works on it.
     qtbot.waitUntil(lambda: complete(layer), timeout=20000)
 
 
