@@ -43,6 +43,17 @@ SMOOTH = noc.Step("gaussian", {"sigma": 1.0}, dims="volume")
 LABEL = noc.Recipe((SMOOTH, noc.Step("label", {}, dims="volume")))
 CHUNKS = {"chunks": (4, 16, 16)}
 """Of results: 2 x 3 x 4 blocks."""
+ENDS_WITH_TESTS = """
+import os, runpy, sys, threading
+
+def wait():
+    sys.stdin.buffer.read()  # ends with the process at the other end, however that ended
+    os._exit(1)
+
+threading.Thread(target=wait, daemon=True).start()
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
+"""Runs a module as ``python -m`` does, while whoever started it lives."""
 
 
 @pytest.fixture(autouse=True)
@@ -74,11 +85,14 @@ class Cluster:
         return self._start("dask_worker", "--no-nanny", "--nthreads", "1")
 
     def _start(self, program: str, *options: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", f"distributed.cli.{program}", "--no-dashboard", *options]
+        command = [sys.executable, "-c", ENDS_WITH_TESTS, f"distributed.cli.{program}"]
+        command += ["--no-dashboard", *options]
         command += ["--host", "127.0.0.1", "--scheduler-file", str(self.file)]
         log = (self.folder / "log").open("ab")
         with log:
-            process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                command, cwd=self.folder, stdin=subprocess.PIPE, stdout=log, stderr=log
+            )
         self.processes.append(process)
         return process
 
@@ -86,7 +100,8 @@ class Cluster:
         for process in self.processes:
             process.kill()
         for process in self.processes:
-            process.wait()
+            with process:
+                process.wait()
 
 
 @pytest.fixture(scope="module")
