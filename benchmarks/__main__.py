@@ -74,7 +74,7 @@ class Asker:
         self._scenes = given.image or list(viewing.SCENES)
         self._chosen = [Line(ms / 1000) for ms in given.latency]
         self._gib = given.gib
-        self._soak = 0.05 if setup.quick else given.minutes, given.seed
+        self._soak = 0.02 if setup.quick else given.minutes, given.seed
 
     def _url(self, line: Line) -> str:
         if line not in self._urls:
@@ -112,7 +112,7 @@ class Asker:
             rows = chain(*(ahead.ask(url, line, setup) for line, url in self._lines([USUAL])))
             return Table("Loading ahead", ahead.COLUMNS, rows)
         if question == "live":
-            rows = live.ask(self._url(near), setup.rounds, quick=setup.quick)
+            rows = live.ask(self._url(near), setup)
             return Table("Living layers", live.COLUMNS, rows)
         if question == SOAK:
             rows = soak.ask(setup.folder, *self._soak, quick=setup.quick)

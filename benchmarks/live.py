@@ -1,8 +1,8 @@
 """What a live layer costs beyond the operation itself: ``python -m benchmarks --only live``.
 
-Run as a module with a JSON task (url, image, rounds), it prints one JSON line: per round the
-seconds of scikit-image alone on the visible region, and of the live layer until the picture of a
-changed parameter was on screen.
+Run as a module with a JSON task (url, image, quiet, rounds, moves), it prints one JSON line: per
+round the seconds of scikit-image alone on the visible region, and of the live layer until the
+picture of a changed parameter was on screen.
 """
 
 from __future__ import annotations
@@ -22,15 +22,20 @@ from benchmarks.window import Watch, leave
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from benchmarks.setup import Setup
+
 __all__ = ["COLUMNS", "ask"]
 
 COLUMNS = ("this plugin", "scikit-image alone")
 MOVES = 200
 
 
-def ask(url: str, rounds: int, *, quick: bool) -> Iterator[Row]:
+def ask(url: str, setup: Setup) -> Iterator[Row]:
     """Yield the rows: the picture after a slider was moved, the window's gap, memory."""
-    task = {"url": url, "image": "plane04.zarr", "rounds": rounds, "moves": 10 if quick else MOVES}
+    task = {
+        "url": url, "image": "plane04.zarr", "quiet": setup.quiet_s, "rounds": setup.rounds,
+        "moves": 10 if setup.quick else MOVES,
+    }  # fmt: skip
     found = child.run("live", task, OMEZARR_DISK_CACHE_MB="0")
     shape = " × ".join(map(str, found["shape"]))
     for question in ("slider", "pan"):
@@ -78,7 +83,7 @@ def measure(task: dict[str, Any]) -> dict[str, Any]:
     ):
         dock.hide()
     viewer.window._qt_window.resize(1380, 990)
-    watch = Watch(viewer, task["url"])
+    watch = Watch(viewer, task["url"], task["quiet"])
     watch.during(
         lambda: viewer.open(f"{task['url']}/{task['image']}", plugin="napari-omezarr-cloud")
     )

@@ -30,7 +30,7 @@ class Setup:
     @property
     def quiet_s(self) -> float:
         """A picture that has not changed for so long is complete."""
-        return 0.4 if self.quick else 1.0
+        return 0.2 if self.quick else 1.0
 
     @property
     def ways(self) -> list[str]:

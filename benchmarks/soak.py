@@ -206,7 +206,7 @@ def ask(folder: Path, minutes: float, seed: int, *, quick: bool) -> Iterator[Row
         images.mkdir(parents=True)
         write_images(images, _QUICK_WIDTH if quick else _WIDTH)
     line = faulty_line(seed)
-    task = {"folder": str(images), "seed": seed, "rest_s": 0.3 if quick else 3.0}
+    task = {"folder": str(images), "seed": seed, "rest_s": 0.1 if quick else 3.0}
     with SlowServer(images, latency_s=LATENCY_S, line=line) as server, forgetful(server):
         *rests, ours = session({**task, "url": server.url, "seconds": minutes * 60})
     *own_rests, memory = session({**task, "url": None, "steps": ours["steps"]})

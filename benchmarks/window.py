@@ -22,14 +22,13 @@ if TYPE_CHECKING:
 __all__ = ["BASELINE", "MEMORY", "OURS", "Watch", "leave", "open_window", "pump"]
 
 OURS, MEMORY, BASELINE = "napari-omezarr-cloud", "memory", "napari-ome-zarr"
-QUIET_S = 1.0
 LIMIT_S = 60.0
 
 
 class Watch:
     """Notes when new pixels were on screen, and how long the event loop was away."""
 
-    def __init__(self, viewer: Any, server: str, quiet_s: float = QUIET_S) -> None:
+    def __init__(self, viewer: Any, server: str, quiet_s: float) -> None:
         from qtpy.QtCore import QTimer
         from qtpy.QtWidgets import QApplication
 
@@ -88,7 +87,7 @@ class Watch:
             now = time.perf_counter()
             is_drawn = not (self._is_new or self._is_drawing_new)
             is_quiet = is_drawn and now - max(self._changed, started) > self._quiet_s
-            if is_quiet and now - asked_at > 0.3:
+            if is_quiet and now - asked_at > self._quiet_s * 0.3:
                 gap = self._gap
                 log = log_of(self._server)
                 self._gap, self._ticked, asked_at = gap, time.perf_counter(), time.perf_counter()
