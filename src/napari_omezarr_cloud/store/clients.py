@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 import os
 import re
-import shlex
 import threading
 from collections import OrderedDict
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,15 +22,14 @@ from napari_omezarr_cloud.errors import (
     NotFoundError,
 )
 from napari_omezarr_cloud.location import hide
-from napari_omezarr_cloud.store.aws_profiles import (
-    chosen_profile,
-    default_profile,
-    profile_named,
-    profile_names,
-)
-from napari_omezarr_cloud.store.credentials import has_variables
-from napari_omezarr_cloud.store.keys import Secrets
+from napari_omezarr_cloud.store.aws_profiles import profile_named
 from napari_omezarr_cloud.store.place_access import access_for, secrets_for
+from napari_omezarr_cloud.store.providers import (
+    GivenKey,
+    GivenKeys,
+    profile_credentials,
+    profile_of,
+)
 from napari_omezarr_cloud.store.regions import known_region
 from napari_omezarr_cloud.store.way_in import headers_in
 from napari_omezarr_cloud.store.web_reader import Patience, WebReader
@@ -42,11 +40,8 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.location import Location
     from napari_omezarr_cloud.store.way_in import PlaceAccess
 
-__all__ = ["build_obstore", "shared_obstore", "signs_as"]
+__all__ = ["build_obstore", "shared_obstore"]
 
-_PROFILE_LASTS = timedelta(minutes=6)
-"""obstore asks anew five minutes before the end. boto3 answers from memory while the keys are good,
-and gets others in time; it does not say for how long they are."""
 _CONNECT_S, _SILENCE_S, _REQUEST_S = 5, 20, 300
 _RETRIES: Any = {
     "max_retries": 3,
@@ -126,15 +121,15 @@ def build_obstore(location: Location, *, anonymous: bool) -> Any:
 def _s3(location: Location, anonymous: bool) -> Any:
     # One by one: some servers delete, and then fail at the form of deleting many at once.
     options: dict[str, Any] = {"skip_signature": anonymous, "disable_bulk_delete": True}
-    profile = _profile_of(location)
+    profile = profile_of(location)
     if not anonymous and (given := secrets_for(location)):
-        options["credential_provider"] = _Given(
+        options["credential_provider"] = GivenKeys(
             access_key_id=given[1]["access_key_id"],
             secret_access_key=given[1]["secret_access_key"],
             token=given[1].get("session_token"),
         )
     elif profile and not anonymous:
-        options["credential_provider"] = _profile_credentials(location, profile)
+        options["credential_provider"] = profile_credentials(location, profile)
     if location.access.requester_pays and not anonymous:
         options["request_payer"] = True
     if location.endpoint:
@@ -157,84 +152,6 @@ def _s3(location: Location, anonymous: bool) -> Any:
     )
 
 
-def _profile_of(location: Location) -> str | None:
-    """Return the profile to sign with, as AWS' own tools choose it; None: keys, or another way."""
-    if location.access.profile or location.kind != "s3":
-        return location.access.profile
-    return chosen_profile() or (None if has_variables("s3") else default_profile())
-
-
-def signs_as(location: Location) -> bool:
-    """Tell whether requests to a settled location are signed with an AWS profile's keys."""
-    return _profile_of(location) is not None and secrets_for(location) is None
-
-
-def _profile_credentials(location: Location, profile: str) -> _OfProfile:
-    what, where = "Could not use the AWS profile", str(location)
-    try:
-        import boto3
-    except ImportError as error:
-        raise LinkError(
-            what,
-            where=where,
-            why="profiles are read by boto3, which is not installed",
-            hint="Install it with: pip install 'napari-omezarr-cloud[aws]'.",
-        ) from error
-    names = profile_names()
-    if profile not in names:
-        why = f"there is no profile {profile!r} in ~/.aws"
-        hint = f"There are: {', '.join(names)}." if names else "`aws configure` makes one."
-        raise LinkError(what, where=where, why=why, hint=hint)
-    if not profile_named(profile).can_sign:
-        why = f"the profile {profile!r} says nothing to sign with"
-        hint = f"Give it keys: aws configure --profile {shlex.quote(profile)}."
-        raise LinkError(what, where=where, why=why, hint=hint)
-    return _OfProfile(boto3.Session(profile_name=profile))
-
-
-class _Given:
-    """Credentials that were typed in, as obstore asks for them; neither shown nor pickled."""
-
-    def __init__(self, **values: str | None) -> None:
-        self._secrets = Secrets({name: value for name, value in values.items() if value})
-
-    def __call__(self) -> Any:
-        return {"expires_at": None, "token": None, **self._secrets.values}
-
-
-class _Key(_Given):
-    """One key or token, where obstore tells them apart by their names."""
-
-    def __call__(self) -> Any:
-        return {"expires_at": None, **self._secrets.values}
-
-
-class _OfProfile:
-    """Credentials of an AWS profile; they are taken out of what is shown as those typed in are.
-
-    boto3 may run a program for them, or ask a server: it is asked when they are needed, in a
-    thread of obstore's.
-    """
-
-    def __init__(self, session: Any) -> None:
-        self._session = session
-        self._credentials: Any = None
-
-    def __call__(self) -> Any:
-        if self._credentials is None:
-            self._credentials = self._session.get_credentials()
-        if self._credentials is None:
-            raise ValueError("the profile leads to no keys")
-        found = self._credentials.get_frozen_credentials()
-        hide(*filter(None, (found.access_key, found.secret_key, found.token)))
-        return {
-            "access_key_id": found.access_key,
-            "secret_access_key": found.secret_key,
-            "token": found.token,
-            "expires_at": datetime.now(UTC) + _PROFILE_LASTS,
-        }
-
-
 def _gs(location: Location, anonymous: bool) -> Any:
     options: dict[str, Any] = {"skip_signature": anonymous}
     if location.endpoint:
@@ -244,7 +161,7 @@ def _gs(location: Location, anonymous: bool) -> Any:
         if said.file:
             options["application_credentials"] = str(Path(said.file).expanduser())
         else:
-            options["credential_provider"] = _Key(token=secrets["token"])
+            options["credential_provider"] = GivenKey(token=secrets["token"])
     return GCSStore(
         location.bucket,
         prefix=location.key or None,
@@ -278,12 +195,12 @@ def _az(location: Location, anonymous: bool) -> Any:
         options["endpoint"] = location.endpoint
     if location.query:
         # A SAS in the link is the access: nothing else is to be tried with it.
-        options["credential_provider"] = _Key(sas_token=location.query)
+        options["credential_provider"] = GivenKey(sas_token=location.query)
     elif anonymous:
         options["skip_signature"] = True
     elif given := secrets_for(location):
         names = {"account_key": "access_key", "sas": "sas_token", "token": "token"}
-        options["credential_provider"] = _Key(
+        options["credential_provider"] = GivenKey(
             **{names[name]: value for name, value in given[1].items()}
         )
     return AzureStore(

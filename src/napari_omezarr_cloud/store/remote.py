@@ -23,7 +23,7 @@ from napari_omezarr_cloud.errors import (
     UnsupportedError,
 )
 from napari_omezarr_cloud.settings import settings
-from napari_omezarr_cloud.store.clients import build_obstore, shared_obstore, signs_as
+from napari_omezarr_cloud.store.clients import build_obstore, shared_obstore
 from napari_omezarr_cloud.store.counting import Traffic
 from napari_omezarr_cloud.store.credentials import fingerprint, hide_environment
 from napari_omezarr_cloud.store.disk.stamp import is_document
@@ -38,6 +38,7 @@ from napari_omezarr_cloud.store.gate import Gate
 from napari_omezarr_cloud.store.line import Line
 from napari_omezarr_cloud.store.place_access import changes, settled, stamp
 from napari_omezarr_cloud.store.protocol import ByteRange, Bytes, Entry
+from napari_omezarr_cloud.store.providers import signs_as
 from napari_omezarr_cloud.store.regions import find_region, known_region
 from napari_omezarr_cloud.store.web_reader import WebReader
 
