@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import obstore
 import pytest
 from obstore.exceptions import PermissionDeniedError
@@ -144,6 +145,24 @@ def test_who_has_the_keys_may_read_list_and_write(demo: DemoS3) -> None:
     assert before.can_write is False
     assert (after.can_list, after.can_write) == (True, True)
     assert demo._secret_key not in f"{before}{after}{noc.known_access()}"
+
+
+def test_a_server_that_ignores_conditions_is_found_out(
+    demo: DemoS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in demo.environment.items():
+        monkeypatch.setenv(name, value)
+    noc.save(noc.from_array(np.ones((4, 4), "u1"), "yx"), tmp_path / "cells.zarr")
+    demo.put_folder(tmp_path / "cells.zarr", "other")
+    image = noc.open(demo.link("cells.zarr", "other"))
+    plan = noc.stored_rendering(image).plan(noc.Rendering((noc.Channel("DAPI", "0000FF"),)))
+
+    (note,) = noc.save_rendering(plan)
+
+    assert "does not guard against two people" in note
+    assert noc.open(image.location).channels[0].name == "DAPI"
+    found = obstore.list_with_delimiter(anybody(demo, "other"), "cells.zarr")["objects"]
+    assert [each["path"] for each in found] == ["cells.zarr/zarr.json"]  # no probe is left
 
 
 def test_nothing_is_left_when_the_context_ends(juicefs: str) -> None:
