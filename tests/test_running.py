@@ -238,7 +238,7 @@ def test_objects_that_cannot_be_joined_are_refused(
     hint = "Take a coarser level or a smaller region"
     if operation == "label":  # steps that come after it would see only parts of objects
         recipe = noc.Recipe((*recipe.steps, noc.Step("expand_labels")), recipe.inputs)
-        hint = "run the other steps on what it gave"
+        hint = "two runs: one that ends with Label connected regions, and Expand labels on"
 
     with pytest.raises(OperationError, match=rf"cannot run block by block.*{hint}"):
         noc.plan_run(given, recipe, tmp_path / "l.zarr", overlap=8)

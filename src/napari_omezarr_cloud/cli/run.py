@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from napari_omezarr_cloud.cli.box import box_of
@@ -60,7 +61,10 @@ def add_run(
 def _run(given: argparse.Namespace) -> int:
     from napari_omezarr_cloud import api, saving
     from napari_omezarr_cloud.process import Recipe
+    from napari_omezarr_cloud.write.hands import Hands
 
+    hands = Hands(given.threads, given.workers, given.scheduler)
+    hands.check()
     access = access_of(given)
     image = api.open(given.source, **access)
     result = api.apply(image, Recipe.load(given.recipe), channels=given.channel)
@@ -72,8 +76,9 @@ def _run(given: argparse.Namespace) -> int:
         **written_of(given),
     )
     print("\n".join(map(plain, str(planned).splitlines())))
-    print(plain(str(planned.estimate(threads=given.threads))))
+    if sys.stderr.isatty():
+        print("measuring what it takes on a block…", end="\r", file=sys.stderr, flush=True)
+    print(plain(str(planned.estimate(threads=hands.side_by_side))))
     if not given.estimate:
-        hands = {name: getattr(given, name) for name in ("threads", "workers", "scheduler")}
-        write_shown(planned, given, **hands)
+        write_shown(planned, given, hands)
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from napari_omezarr_cloud.cli.box import BOX, box_of
@@ -12,6 +13,7 @@ from napari_omezarr_cloud.cli.plain import plain
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_omezarr_cloud.write.hands import Hands
     from napari_omezarr_cloud.write.progress import Progress
     from napari_omezarr_cloud.write.save_plan import SavePlan
 
@@ -135,14 +137,19 @@ def _save(given: argparse.Namespace) -> int:
     return 0
 
 
-def write_shown(planned: SavePlan, given: argparse.Namespace, **hands: Any) -> None:
+def write_shown(planned: SavePlan, given: argparse.Namespace, hands: Hands | None = None) -> None:
     """Write what was planned, and show how far it is; ``hands`` say who does it."""
     from napari_omezarr_cloud.write.execution import write_planned
     from napari_omezarr_cloud.write.hands import Hands
 
-    show = _Line(Hands(**hands).waiting_text)
+    hands = hands or Hands()
     try:
-        notes = write_planned(planned, overwrite=given.overwrite, on_progress=show, **hands)
+        notes = write_planned(
+            planned,
+            overwrite=given.overwrite,
+            on_progress=_Line(hands.waiting_text),
+            **asdict(hands),
+        )
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on where it was", file=sys.stderr)
         raise

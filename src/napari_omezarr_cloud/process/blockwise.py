@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,7 +24,7 @@ from napari_omezarr_cloud.process.derived import DerivedLevel
 from napari_omezarr_cloud.pyramid import Level, Region
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ["BLOCK_VOXELS", "BlockReader", "axes_at_once", "check_blocks"]
 
@@ -64,6 +64,8 @@ class BlockReader:
         self.bytes_read = 0
         """Of stored voxels, so far."""
         self._under_way: dict[tuple[object, Region], asyncio.Future[Array]] = {}
+        self._waiting: Counter[tuple[object, Region]] = Counter()
+        """How many wait for each of what is under way."""
         self._wholes: OrderedDict[tuple[object, Region], Array] = OrderedDict()
 
     def sampling(self) -> BlockReader:
@@ -124,7 +126,14 @@ class BlockReader:
             running = asyncio.ensure_future(self._computed(level, region))
             self._under_way[key] = running
             running.add_done_callback(lambda _: self._under_way.pop(key))
-        pixels = await asyncio.shield(running)
+        self._waiting[key] += 1
+        try:
+            pixels = await asyncio.shield(running)
+        finally:
+            self._waiting[key] -= 1
+            if not self._waiting[key]:  # nobody wants it any more
+                del self._waiting[key]
+                running.cancel()
         if keeps:
             self._wholes[key] = pixels
             while sum(each.nbytes for each in self._wholes.values()) > _WHOLE_BYTES:
@@ -177,12 +186,14 @@ def check_blocks(level: Level, overlap: int | None, name: str = "") -> list[str]
             why=f"the overlap is {overlap}",
             hint="Give a number of voxels, 0 or more.",
         )
-    cut = []
+    cut: list[str] = []
+    after: list[str] = []
     for each in _chain(level):
         if each.compute.halo is None and each.compute.fold is None:
-            _check_whole(each, overlap, name, is_last=each is level)
+            _check_whole(each, overlap, name, after)
             if not each.compute.makes_objects and each.compute.object_values is None:
                 cut.append(each.name)
+        after.insert(0, each.compute.name)
     return cut
 
 
@@ -212,21 +223,27 @@ def _chain(level: Level) -> Iterator[DerivedLevel]:
         seen |= set(below)
 
 
-def _check_whole(level: DerivedLevel, overlap: int | None, name: str, *, is_last: bool) -> None:
+def _check_whole(level: DerivedLevel, overlap: int | None, name: str, after: Sequence[str]) -> None:
+    """Raise an `OperationError` if a step, with those after it, does not go block by block."""
     compute = level.compute
-    if compute.object_values is not None or (is_last and compute.connectivity is not None):
+    if compute.object_values is not None or (not after and compute.connectivity is not None):
         return
     fits = level.computation.fits_whole()
     if compute.makes_objects and (overlap is not None or not fits):
+        what, rest = f"{compute.name} cannot run block by block", " and ".join(after)
+        if compute.connectivity is None:
+            raise OperationError(
+                what,
+                where=name,
+                why="its objects cannot be joined across the borders of blocks",
+                hint="Take a coarser level or a smaller region, that is computed at once.",
+            )
         raise OperationError(
-            f"{compute.name} cannot run block by block",
+            f"{what} before other steps",
             where=name,
-            why="its objects cannot be joined across the borders of blocks"
-            if compute.connectivity is None
-            else "its objects are joined once it has ended, and steps follow",
-            hint="Take a coarser level or a smaller region, that is computed at once."
-            if compute.connectivity is None
-            else "End the recipe with it, and run the other steps on what it gave.",
+            why=f"its objects are joined when all of them are known, and then comes {rest}",
+            hint=f"Make it two runs: one that ends with {compute.name}, and {rest} on the image "
+            "that this gives.",
         )
     if overlap is None and not fits:
         raise OperationError(

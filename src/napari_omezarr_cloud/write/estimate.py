@@ -65,10 +65,12 @@ class Estimate:
 
     def __str__(self) -> str:
         blocks = "1 block" if self.block_count == 1 else f"{self.block_count:,} blocks"
+        lasts = duration_text(self.seconds)
+        lasts = lasts if lasts.startswith("less") else f"about {lasts}"
         return (
             f"{blocks}, about {bytes_text(self.bytes_read)} to read and "
             f"{bytes_text(self.bytes_written)} to write before compression, "
-            f"about {duration_text(self.seconds)} to compute, "
+            f"{lasts} to compute, "
             f"about {bytes_text(self.memory)} of memory"
         )
 
