@@ -87,6 +87,10 @@ def test_a_private_bucket_refuses_who_has_no_keys(stored: S3Server) -> None:
 
     assert caught.value.status == 403
     assert "profile" in caught.value.hint
+    # A web link to such a server offers no keys to type: it says which link does.
+    with pytest.raises(AccessRefusedError) as caught:
+        noc.open(f"{stored.endpoint}/{stored.private}/cells.zarr")
+    assert f"open s3://{stored.private}/cells.zarr?endpoint={stored.endpoint}." in str(caught.value)
 
 
 def test_anonymous_means_that_the_keys_are_not_used(as_user: S3Server) -> None:

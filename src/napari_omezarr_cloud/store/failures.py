@@ -282,14 +282,17 @@ def _refused(status: int, what: str, location: Location, key: str, text: str) ->
         )
     if (ours := _credentials(status, what, location, key, text)) is not None:
         return ours
+    hint = f"Is it public? If not, {_SAY_HOW[:1].lower()}{_SAY_HOW[1:]}"
+    bucket = location.as_s3() if _code(text) else None  # web servers have no such codes
+    if bucket is not None:
+        hint += f" To sign in with S3 keys there, open {bucket}."
     return AccessRefusedError(
         what,
         where=str(location),
         key=key,
         status=status,
         why=f"the server refused access ({status})",
-        hint=f"Is it public? If not, {_SAY_HOW[:1].lower()}{_SAY_HOW[1:]} A link with a token may "
-        "have expired.",
+        hint=f"{hint} A link with a token may have expired.",
     )
 
 
