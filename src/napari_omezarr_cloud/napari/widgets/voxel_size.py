@@ -21,6 +21,7 @@ __all__ = ["VoxelSize"]
 _LENGTHS = [("nm", "nanometer"), ("µm", "micrometer"), ("mm", "millimeter")]
 _TIMES = [("ms", "millisecond"), ("s", "second"), ("min", "minute"), ("h", "hour")]
 _SEVERAL = "several"
+_UNIT_LETTERS = 7
 
 
 class VoxelSize(QObject):
@@ -86,6 +87,9 @@ class _Row:
         self._shown, self._unit_shown = "", 0
         self._title = title
         self.sizes, self.unit = QLineEdit(), QComboBox()
+        policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        self.unit.setSizeAdjustPolicy(policy)  # a long unit must not squeeze the numbers
+        self.unit.setMinimumContentsLength(_UNIT_LETTERS)
         self._label = QLabel(title)
         row = QHBoxLayout()
         row.addWidget(self.sizes, 1)
@@ -118,7 +122,9 @@ class _Row:
             self.unit.addItem(text, unit)
         first = units[0] if units else None
         if len(set(units)) > 1:
-            self.unit.addItem(" × ".join(unit or "–" for unit in units), _SEVERAL)
+            short = {unit: text for text, unit in self._units}
+            texts = (short.get(unit or "", unit or "–") for unit in units)
+            self.unit.addItem(" × ".join(texts), _SEVERAL)
             first = _SEVERAL
         same = [n for n in range(self.unit.count()) if self._is_same(self.unit.itemData(n), first)]
         if not same:
