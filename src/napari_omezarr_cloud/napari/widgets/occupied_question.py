@@ -51,8 +51,8 @@ class OccupiedQuestion(QMessageBox):
             role = QMessageBox.ButtonRole.DestructiveRole
             self._overwrite = self.addButton("Overwrite", role)
         else:
-            self.setText(f"At {there.where} there is {there.what}.")
-            self.setInformativeText(f"It is not overwritten: {there.why_not}. Choose another name.")
+            self.setText(f"At {there.where} {there.why_not}.")
+            self.setInformativeText("Nothing is overwritten. Choose another name.")
         self.setDefaultButton(self._go_on if there.is_same else cancel)
         self.setEscapeButton(cancel)
         self.buttonClicked.connect(self._on_button)

@@ -117,7 +117,7 @@ class RunPreview(QWidget):
         elif there is not None and not there.why_not:
             text = f"There is {there.what}. You are asked before it is overwritten."
         elif there is not None:
-            text = f"There is {there.what}: {there.why_not}. Choose another name."
+            text = f"At this place {there.why_not}. Choose another name."
         self._say_there(text, is_same=there is not None and there.is_same)
         self.examined.emit()
 
