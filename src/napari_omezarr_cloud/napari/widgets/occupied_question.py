@@ -55,9 +55,11 @@ class OccupiedQuestion(QMessageBox):
             self.setInformativeText("Nothing is overwritten. Choose another name.")
         self.setDefaultButton(self._go_on if there.is_same else cancel)
         self.setEscapeButton(cancel)
-        self.buttonClicked.connect(self._on_button)
+        # Not by the buttons: who closes the window has answered, too.
+        self.finished.connect(self._on_finished)
 
-    def _on_button(self, button: Any) -> None:
+    def _on_finished(self, *_: Any) -> None:
+        button = self.clickedButton()
         if button is not None and button is self._go_on:
             self._run.write()
         elif button is not None and button is self._overwrite:
