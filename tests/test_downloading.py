@@ -170,6 +170,24 @@ def test_killed_it_says_that_it_is_unfinished_and_goes_on(
     assert noc.open(target).notes == ()
 
 
+def test_labels_of_what_is_unfinished_say_so_by_themselves(
+    ome_zarr: Callable[[str], Written], tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.zarr"
+
+    def stop(progress: noc.DownloadProgress) -> None:
+        if any(copy.rglob("c/*")):  # the documents are here
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        noc.download(ome_zarr("v05 with labels").path, copy, on_progress=stop)
+    begun = noc.open(copy)
+    labels = begun.labels[0]
+
+    assert labels.notes[0] == begun.notes[0]
+    assert begun.notes[0] in str(noc.plan_save(labels, tmp_path / "of it.zarr"))
+
+
 def test_cancelled_it_goes_on_another_time(
     server: SlowServer, cells: Written, tmp_path: Path
 ) -> None:
@@ -346,7 +364,7 @@ def test_a_disk_that_takes_no_more_is_said(
     ended = programs.run(_FULL, link, str(target))
 
     assert "File too large" in ended.stdout, ended.stderr
-    assert "What has come is kept" in ended.stdout
+    assert "What was written is kept; free some room" in ended.stdout
     noc.download(link, target)
     assert files(target) == files(cells.path)
 

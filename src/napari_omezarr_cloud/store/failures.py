@@ -28,12 +28,15 @@ from napari_omezarr_cloud.errors import (
 from napari_omezarr_cloud.location import redacted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_omezarr_cloud.location import Location
 
 __all__ = [
     "NoRangesError",
     "PageError",
     "answer_code",
+    "disk_refused",
     "is_broken_answer",
     "may_mean_absent",
     "tells_of_bucket",
@@ -227,6 +230,18 @@ def _is_change(what: str) -> bool:
 def _full(what: str, place: dict[str, Any], status: int | None) -> WriteError:
     hint = "Make room there, or ask whose it is."
     return WriteError(what, **place, status=status, why="there is no room left", hint=hint)
+
+
+def disk_refused(path: Path, error: OSError) -> WriteError:
+    """Return the error for what a disk did not take; what was written until then is kept."""
+    is_full = error.errno in _NO_ROOM or error.errno == errno.EFBIG
+    what = "free some room" if is_full else "see that you may write there"
+    return WriteError(
+        "Could not write",
+        where=str(path),
+        why=error.strerror or str(error),
+        hint=f"What was written is kept; {what}, and begin the same again.",
+    )
 
 
 def _not_written(what: str, place: dict[str, Any], why: str, number: int) -> WriteError:

@@ -20,7 +20,7 @@ from napari_omezarr_cloud.errors import (
     WriteError,
 )
 from napari_omezarr_cloud.location import parse_location
-from napari_omezarr_cloud.store.failures import may_mean_absent
+from napari_omezarr_cloud.store.failures import disk_refused, may_mean_absent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -273,12 +273,7 @@ def said(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WriteError(
-            "Could not write",
-            where=str(path.parent),
-            why=error.strerror or str(error),
-            hint="What has come is kept; free some room and download the same again.",
-        ) from error
+        raise disk_refused(path.parent, error) from error
 
 
 def _md5(path: Path) -> str:

@@ -21,6 +21,7 @@ from napari_omezarr_cloud.location import parse_location
 from napari_omezarr_cloud.ngff.writing import json_bytes
 from napari_omezarr_cloud.store import io_thread
 from napari_omezarr_cloud.store.disk.place import user_folder
+from napari_omezarr_cloud.store.failures import disk_refused
 from napari_omezarr_cloud.store.zips import forget_zip
 from napari_omezarr_cloud.write.claiming import HOW_TO_OVERWRITE
 from napari_omezarr_cloud.write.target import Found, find, open_target
@@ -181,7 +182,7 @@ class Workshop:
             self.folder.mkdir(mode, parents=True, exist_ok=True)
             (self.folder / "plan.json").write_bytes(json_bytes(identity))
         except OSError as error:
-            raise _failed(self.folder, error) from error
+            raise disk_refused(self.folder, error) from error
         return stamp
 
     def pack(self, write: Callable[[Path], None]) -> None:
@@ -199,7 +200,7 @@ class Workshop:
                 os.fsync(file.fileno())
             part.replace(self.packed)
         except OSError as error:
-            raise _failed(self.folder, error) from error
+            raise disk_refused(self.folder, error) from error
 
     def deliver(
         self,
@@ -246,7 +247,7 @@ class Workshop:
             except FileExistsError as error:
                 raise _exists(location, "a file of this name has come meanwhile") from error
             except OSError as error:
-                raise _failed(Path(location.key), error) from error
+                raise disk_refused(Path(location.key), error) from error
         else:
             self._send(location, overwrite, tick)
             forget_zip(location)
@@ -295,12 +296,3 @@ async def _stamp(location: Location) -> Stamp:
 def _exists(location: Location, why: str) -> ExistsError:
     hint = f"Choose another name, or {HOW_TO_OVERWRITE}."
     return ExistsError("Nothing was written", where=str(location), why=why, hint=hint)
-
-
-def _failed(path: Path, error: OSError) -> WriteError:
-    return WriteError(
-        "Could not write",
-        where=str(path),
-        why=error.strerror or str(error),
-        hint="What was written is kept; free some room and save the same again.",
-    )
