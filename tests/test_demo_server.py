@@ -21,6 +21,7 @@ from obstore.store import S3Store
 
 import napari_omezarr_cloud as noc
 from demo.server import DemoS3, LatencyProxy, find_juicefs
+from napari_omezarr_cloud.write import claiming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -145,6 +146,28 @@ def test_who_has_the_keys_may_read_list_and_write(demo: DemoS3) -> None:
     assert before.can_write is False
     assert (after.can_list, after.can_write) == (True, True)
     assert demo._secret_key not in f"{before}{after}{noc.known_access()}"
+
+
+def test_an_image_is_saved_under_whatever_name(
+    demo: DemoS3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Moto will not do: it refuses to list names with a space or a tilde, with "wrong signature".
+    for name, value in demo.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(claiming, "_SETTLE_S", 0)  # nobody else writes there
+    place = f"s3://other/new é+#1~50%/cells é+#1~50%.zarr?endpoint={demo.direct_endpoint}"
+
+    for value in (1, 2):
+        voxels = np.full((4, 4), value, "u1")
+        noc.save(noc.from_array(voxels, "yx"), place, overwrite=value == 2)
+
+    assert (noc.open(place).read() == 2).all()
+    found = [
+        each["path"]
+        for page in obstore.list(anybody(demo, "other"), "new é+#1~50%")
+        for each in page
+    ]
+    assert found and all(path.startswith("new é+#1~50%/cells é+#1~50%.zarr/") for path in found)
 
 
 def test_a_server_that_ignores_conditions_is_found_out(
