@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,8 @@ from napari_omezarr_cloud.pyramid.documents import WRITE_NOTES
 
 if TYPE_CHECKING:
     from napari_omezarr_cloud.location import Location
-    from napari_omezarr_cloud.pyramid.opened import OpenedImage
+    from napari_omezarr_cloud.pyramid.level import Pyramid
+    from napari_omezarr_cloud.pyramid.opened import OpenedImage, OpenedLabels
 
 __all__ = ["with_note_on_download"]
 
@@ -20,7 +22,10 @@ _MOST_ABOVE = 16
 
 
 def with_note_on_download(opened: OpenedImage) -> OpenedImage:
-    """Return what was opened, with a note where some of it may still be missing on this disk."""
+    """Return what was opened, with a note where some of it may still be missing on this disk.
+
+    Its labels carry the note, too. On the loop on which they open.
+    """
     source = _source_of(opened.location)
     if source is None:
         return opened
@@ -29,9 +34,24 @@ def with_note_on_download(opened: OpenedImage) -> OpenedImage:
         "shown blank, and reads as zero or as the fill value. Download it again to the same folder "
         "to go on."
     )
-    # The pyramid tells whatever is made of it.
-    pyramid = replace(opened.pyramid, notes=(note, *opened.pyramid.notes))
-    return replace(opened, pyramid=pyramid, notes=(note, *opened.notes))
+    return replace(
+        opened,
+        pyramid=_noted(opened.pyramid, note),
+        notes=(note, *opened.notes),
+        labels=asyncio.ensure_future(_labels_noted(opened.labels, note)),
+    )
+
+
+def _noted(pyramid: Pyramid, note: str) -> Pyramid:
+    """Return a pyramid that tells a note to whatever is made of it."""
+    return replace(pyramid, notes=(note, *pyramid.notes))
+
+
+async def _labels_noted(
+    labels: asyncio.Future[tuple[tuple[OpenedLabels, ...], tuple[str, ...]]], note: str
+) -> tuple[tuple[OpenedLabels, ...], tuple[str, ...]]:
+    found, notes = await labels
+    return tuple(replace(each, pyramid=_noted(each.pyramid, note)) for each in found), notes
 
 
 def _source_of(location: Location) -> str | None:
