@@ -476,12 +476,18 @@ def test_napari_saves_with_it_from_its_menu_and_from_a_script(
     viewer: Any, qtbot: Any, tmp_path: Path
 ) -> None:
     image = viewer.add_image(pattern((2, 40, 50)), name="image")
-    mask = viewer.add_labels(np.ones((2, 40, 50), "u1"), name="mask")
+    mask = viewer.add_labels(np.ones((2, 40, 50), "u1"), name="mask", rotate=30)
+    image.gamma = 0.5
 
-    assert viewer.layers.save(str(tmp_path / "a.ome.zarr"))
+    with pytest.warns(UserWarning) as lost:
+        assert viewer.layers.save(str(tmp_path / "a.ome.zarr"))
+    gamma, turned = (str(each.message) for each in lost)
+    assert gamma == "“image”: its gamma cannot be saved."
+    assert turned.startswith("“mask” is rotated or sheared on screen")
     script = noc.open(tmp_path / "a.ome.zarr")
     assert (script.read(0) == image.data).all()
     assert [each.name for each in script.labels] == ["mask"]
+    mask.rotate, image.gamma = 0, 1
     with pytest.raises(ExistsError):
         viewer.layers.save(str(tmp_path / "a.ome.zarr"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +19,7 @@ from napari_omezarr_cloud.napari.layer_rendering import (
     lost_look,
     rendering_of,
 )
+from napari_omezarr_cloud.napari.notices import plain
 from napari_omezarr_cloud.napari.placed_layers import (
     WHAT,
     Measures,
@@ -150,7 +152,7 @@ def plan_layers(
         each = _labels(layer, place, about, name, 0, "../../", levels, measures)
         below.append(each)
         notes += each.notes
-    return replace(planned, labels=tuple(below), notes=tuple(notes))
+    return replace(planned, labels=tuple(below), notes=tuple(dict.fromkeys(notes)))
 
 
 def save_layers(
@@ -209,6 +211,12 @@ def save_layers(
         If the layers do not make one image, or it cannot be written so, or there.
     CloudError
         If voxels cannot be read.
+
+    Warns
+    -----
+    UserWarning
+        What will not be as it is on screen, before anything is written: a layer that is rotated, a
+        gamma or a colormap that OME-Zarr has no word for.
     """
     place = (
         target
@@ -217,6 +225,8 @@ def save_layers(
     )
     planned = plan_layers(layers, place, LayerOptions(**options), viewer=viewer)
     check_can_be_opened(place)
+    for note in planned.notes:
+        warnings.warn(plain(note), stacklevel=2)  # napari shows it as a notification
     write_planned(planned, overwrite=overwrite, threads=threads, on_progress=on_progress)
     return open_image(place)
 
