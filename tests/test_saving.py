@@ -143,6 +143,15 @@ def test_what_is_not_there_cannot_be_saved(volume: noc.Image, tmp_path: Path) ->
     assert not (tmp_path / "a.zarr").exists()
 
 
+def test_an_array_is_told_how_to_become_an_image(tmp_path: Path) -> None:
+    pixels = np.arange(30, dtype="u1").reshape(5, 6)
+    with pytest.raises(TypeError, match="from_array"):
+        noc.save(pixels, tmp_path / "a.zarr")  # type: ignore[arg-type]
+
+    saved = noc.save(noc.from_array(pixels, axes="yx"), tmp_path / "a.zarr")
+    np.testing.assert_array_equal(saved.read(0), pixels)
+
+
 def test_to_a_private_bucket_and_back(
     volume: noc.Image, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

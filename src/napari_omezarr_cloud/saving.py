@@ -66,9 +66,14 @@ def plan_save(
 ) -> SavePlan:
     """Return what `save` would write; writes nothing and asks no server.
 
-    Takes what :func:`save` takes, and raises ``WriteError``, ``OperationError``, ``RegionError``
-    and ``LinkError`` as it does.
+    Takes what :func:`save` takes, and raises ``WriteError``, ``OperationError``, ``RegionError``,
+    ``LinkError`` and ``TypeError`` as it does.
     """
+    if not isinstance(source, Image | Labels | Derived):
+        raise TypeError(
+            f"A {type(source).__name__} has no axes and no voxel size. An array becomes an image by "
+            'noc.from_array(array, axes="zyx"); napari\'s layers are saved by noc.save_layers.'
+        )
     location = target if isinstance(target, Location) else locate(target, **access)
     pyramid = source.pyramid
     numbers = _levels(source, level, copied)
@@ -280,6 +285,8 @@ def save(
         If an operation needs an overlap, or its objects cannot be joined across blocks.
     CloudError
         If the source cannot be read.
+    TypeError
+        If it is no image, labels or result, but an array or a layer.
     """
     planned = plan_save(source, target, **options)
     check_can_be_opened(planned.location)
