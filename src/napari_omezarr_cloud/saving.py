@@ -71,8 +71,8 @@ def plan_save(
     """
     if not isinstance(source, Image | Labels | Derived):
         raise TypeError(
-            f"A {type(source).__name__} has no axes and no voxel size. An array becomes an image by "
-            'noc.from_array(array, axes="zyx"); napari\'s layers are saved by noc.save_layers.'
+            f"A {type(source).__name__} has no axes and no voxel size. An array becomes an image "
+            'by noc.from_array(array, axes="zyx"); napari\'s layers are saved by noc.save_layers.'
         )
     location = target if isinstance(target, Location) else locate(target, **access)
     pyramid = source.pyramid
