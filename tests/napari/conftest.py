@@ -20,7 +20,6 @@ from tests.fixtures.images import pattern, pyramid, write_directly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from tests.fixtures.images import Written
 
@@ -78,11 +77,12 @@ def told() -> Iterator[list[str]]:
     notification_manager.notification_ready.disconnect(listen)
 
 
-@pytest.fixture
-def stack(tmp_path: Path) -> Written:
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Written:
     """Two channels over time and depth, of which no two voxels near each other are alike."""
     levels = pyramid(pattern((2, 2, 4, 256, 192)), 3)
-    return write_directly(tmp_path / "stack.zarr", "tczyx", levels, chunks=(1, 1, 2, 64, 64))
+    path = tmp_path_factory.mktemp("stack") / "stack.zarr"
+    return write_directly(path, "tczyx", levels, chunks=(1, 1, 2, 64, 64))
 
 
 @pytest.fixture

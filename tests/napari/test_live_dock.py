@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 PLUGIN = "napari-omezarr-cloud"
 
 
-@pytest.fixture
-def stack(tmp_path: Path) -> Written:
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Written:
     levels = pyramid(pattern((2, 4, 96, 80)), 2)
-    return write_directly(tmp_path / "stack.zarr", "czyx", levels, chunks=(1, 2, 32, 32))
+    path = tmp_path_factory.mktemp("stack") / "stack.zarr"
+    return write_directly(path, "czyx", levels, chunks=(1, 2, 32, 32))
 
 
 @pytest.fixture

@@ -364,13 +364,28 @@ def test_without_the_dock_a_double_click_goes_to_a_well_too(
 # ---- large plates -------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, int], Path]:
+    """``bare(rows, columns)`` is the folder of a plate of as many wells, written once."""
+    folder = tmp_path_factory.mktemp("bare")
+
+    def write(rows: int, columns: int) -> Path:
+        place = folder / f"{rows} x {columns}"
+        if not place.exists():
+            write_bare_plate(place / "plate.zarr", rows, columns)
+        return place
+
+    return write
+
+
 @pytest.fixture
-def serve(slow_server: Any, tmp_path: Path) -> Callable[[int, int], tuple[SlowServer, str]]:
+def serve(
+    slow_server: Any, bare: Callable[[int, int], Path]
+) -> Callable[[int, int], tuple[SlowServer, str]]:
     """``serve(rows, columns)`` gives a slow server and its link to a plate of as many wells."""
 
     def start(rows: int, columns: int) -> tuple[SlowServer, str]:
-        write_bare_plate(tmp_path / "plate.zarr", rows, columns)
-        server = slow_server(tmp_path, latency_s=0.1)
+        server = slow_server(bare(rows, columns), latency_s=0.1)
         return server, f"{server.url}/plate.zarr"
 
     return start
@@ -395,19 +410,7 @@ def test_the_first_picture_of_a_plate_is_five_round_trips_deep(
     assert rounds(server.log) <= 5
 
 
-def test_384_wells_cost_four_requests_each(viewer: Any, qtbot: Any, serve: Any) -> None:
-    server, link = serve(16, 24)
-
-    (layer,) = viewer.open(link, plugin=PLUGIN)
-    qtbot.waitUntil(lambda: is_settled(layer), timeout=60000)
-
-    assert len(wells_asked(server)) == 384
-    # Of each well its document, the field's, the coarsest level's and one chunk of it.
-    assert len(server.log) <= 25 + 384 * 4
-    assert {path.split("/")[-4] for path in server.paths if "/c/" in path} == {"2"}
-
-
-def test_all_of_1536_wells_come_from_the_middle_with_few_requests_at_once(
+def test_1536_wells_cost_four_requests_each_from_the_middle_and_few_at_once(
     viewer: Any, qtbot: Any, serve: Any
 ) -> None:
     server, link = serve(32, 48)
@@ -417,7 +420,10 @@ def test_all_of_1536_wells_come_from_the_middle_with_few_requests_at_once(
     qtbot.waitUntil(lambda: is_settled(layer), timeout=120000)
 
     assert max(exchange.in_flight for exchange in server.log) <= GATE.slots
+    assert len(wells_asked(server)) == 1536
+    # Of each well its document, the field's, the coarsest level's and one chunk of it.
     assert len(server.log) <= 25 + 1536 * 4
+    assert {path.split("/")[-4] for path in server.paths if "/c/" in path} == {"2"}
     order = [p.partition("plate.zarr/")[2].split("/") for p in server.paths if "/c/" in p]
     rows = {name: number for number, name in enumerate(row_names(32))}
     distances = [np.hypot(rows[p[0]] - 15.5, int(p[1]) - 24.5) for p in order]
