@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,15 +18,18 @@ import napari_omezarr_cloud as noc
 from napari_omezarr_cloud import saving
 from napari_omezarr_cloud.api import locate
 from napari_omezarr_cloud.chunks import engine
-from napari_omezarr_cloud.errors import CloudError, UnreachableError, WriteError
-from napari_omezarr_cloud.pyramid import Region
+from napari_omezarr_cloud.errors import ChangedError, CloudError, UnreachableError, WriteError
+from napari_omezarr_cloud.pyramid import Region, thinned
 from napari_omezarr_cloud.pyramid.beside import WidenedLevel
+from napari_omezarr_cloud.pyramid.mosaic import MosaicLevel
 from napari_omezarr_cloud.pyramid.resampled import ResampledLevel
 from napari_omezarr_cloud.pyramid.stored import StoredLevel
 from napari_omezarr_cloud.store.place_access import PlaceAccess, choose_access
 from napari_omezarr_cloud.write import crew as crews
 from napari_omezarr_cloud.write import hands, waves
 from napari_omezarr_cloud.write.worker import Job, packed
+
+from .fixtures.plates import field_pixels, write_field, write_plate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -241,14 +245,56 @@ def test_keys_that_were_typed_let_workers_of_this_machine_in(
     assert (result.read(0) == noc.apply(image, SMOOTH).read(0)).all()
 
 
-def test_levels_of_all_kinds_are_levels_of_their_own_in_another_process(image: noc.Image) -> None:
+@pytest.fixture(scope="module")
+def plate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two wells of two fields, where a third is blank; the first has labels."""
+    place = tmp_path_factory.mktemp("plate") / "plate.zarr"
+    wells = {well: [field_pixels(n), field_pixels(n + 9)] for n, well in enumerate(("A/1", "B/2"))}
+    write_plate(place, wells, listed=["A/1", "A/2", "B/2"], rows="AB", columns="12")
+    cells = field_pixels(5)[:1]
+    noc.save_labels(noc.from_array(cells, "cyx"), noc.open(place / "A" / "1" / "0"), "cells")
+    return place
+
+
+def test_a_plate_is_opened_by_the_workers_themselves(
+    plate: Path, tmp_path: Path, cluster: Cluster
+) -> None:
+    image, step = noc.open(plate, field="all"), noc.Step("gaussian", {"sigma": 1.0})
+
+    result = noc.run(image, step, tmp_path / "a.zarr", scheduler=str(cluster.file))
+
+    expected = noc.apply(image, step).read(0)
+    assert expected.any()
+    assert (result.read(0) == expected).all()
+
+
+def test_levels_of_all_kinds_are_levels_of_their_own_in_another_process(
+    image: noc.Image, plate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thinned, "_LONGEST", 8)
+    monkeypatch.setattr(thinned, "_SMALLEST", 4)
     stored = image.pyramid.levels[0]
     assert isinstance(stored, StoredLevel)
-    for level in (stored, WidenedLevel(stored, [0], [1.0], [0.0]), ResampledLevel(stored, {2: 2})):
-        again = pickle.loads(pickle.dumps(level))
+    levels = [stored, WidenedLevel(stored, [0], [1.0], [0.0]), ResampledLevel(stored, {2: 2})]
+    opened = noc.open(plate, field=1)
+    levels += [*opened.pyramid.levels, *noc.open(plate).labels[0].pyramid.levels]
+    assert {type(each) for each in levels} > {MosaicLevel, thinned.ThinnedLevel}
+
+    for level, again in zip(levels, pickle.loads(pickle.dumps(levels)), strict=True):
         assert again.key != level.key
         box = Region.whole(level.grid.shape)
         assert (engine().load(again, box) == engine().load(level, box)).all()
+
+
+def test_a_plate_that_has_changed_is_said_to_have(plate: Path, tmp_path: Path) -> None:
+    shutil.copytree(plate, tmp_path / "plate.zarr")
+    raw = pickle.dumps(noc.open(tmp_path / "plate.zarr").pyramid)
+    field = tmp_path / "plate.zarr" / "A" / "1" / "0"
+    shutil.rmtree(field)
+    write_field(field, field_pixels(0, (2, 50, 50)))
+
+    with pytest.raises(ChangedError, match="run it without workers"):
+        pickle.loads(raw)
 
 
 def test_what_cannot_be_sent_is_said_in_words(image: noc.Image, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from napari_omezarr_cloud.pyramid.as_kept import as_kept
 from napari_omezarr_cloud.pyramid.field_places import FieldGrid, field_grid, field_places
 from napari_omezarr_cloud.pyramid.image_tile import Holder, OpenedField
 from napari_omezarr_cloud.pyramid.mosaic import MosaicNotes, lay_out, plane_axes
+from napari_omezarr_cloud.pyramid.mosaic_place import MosaicPlace
 from napari_omezarr_cloud.pyramid.opened import OpenedImage
 from napari_omezarr_cloud.pyramid.plate_labels import PlateLabels
 from napari_omezarr_cloud.pyramid.well_fields import MOST_MEASURED
@@ -53,10 +54,17 @@ def number_of(group: Group, field: FieldChoice) -> int | None:
     return field
 
 
-def holder_of(opened: OpenedStore, group: Group) -> Holder:
+def holder_of(
+    opened: OpenedStore, group: Group, field: FieldChoice, acquisition: int | None
+) -> Holder:
     """Return what the tiles of a plate or well have in common."""
     return Holder(
-        opened.store, group.where.rstrip("/"), group.zarr_format, opened.documents, MosaicNotes()
+        opened.store,
+        group.where.rstrip("/"),
+        MosaicPlace(opened.location, field, acquisition),
+        group.zarr_format,
+        opened.documents,
+        MosaicNotes(),
     )
 
 
@@ -150,7 +158,7 @@ def assembled(
         tile_in,
         first.pyramid,
         counts,
-        place=opened.location,
+        place=holder.place,
         at_least=at_least,
         notes=holder.notes,
     )

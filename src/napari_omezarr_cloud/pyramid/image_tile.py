@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.pyramid.alike import Alike
     from napari_omezarr_cloud.pyramid.documents import Documents
     from napari_omezarr_cloud.pyramid.level import Level, Pyramid
+    from napari_omezarr_cloud.pyramid.mosaic_place import MosaicPlace
     from napari_omezarr_cloud.store import Bytes, ByteStore
 
 __all__ = ["Holder", "ImageTile", "Model", "OpenedField"]
@@ -45,6 +46,7 @@ class Holder:
     store: ByteStore
     where: str
     """Its display form."""
+    place: MosaicPlace
     zarr_format: int
     documents: Documents
     """What is known of it already."""

@@ -25,6 +25,7 @@ from napari_omezarr_cloud.pyramid.level import (
     Runner,
     new_key,
 )
+from napari_omezarr_cloud.pyramid.mosaic_place import MosaicPlace, level_again
 from napari_omezarr_cloud.pyramid.region import Region
 from napari_omezarr_cloud.pyramid.thinned import thinned
 from napari_omezarr_cloud.pyramid.transform import Transform
@@ -92,7 +93,8 @@ class MosaicLevel:
         counts: tuple[int, int],
         origin: tuple[float, float],
         notes: MosaicNotes,
-        place: Location,
+        place: MosaicPlace,
+        label: str | None,
     ) -> None:
         """Lay out tiles.
 
@@ -114,10 +116,12 @@ class MosaicLevel:
             Takes what is seen of tiles.
         place
             Where all tiles lie somewhere below.
+        label
+            Name of the label image that they are of their fields; None: they are these.
         """
         self.key = new_key()
         self._number, self._tiles, self._cells, self._notes = number, tiles, cells, notes
-        self._place = place
+        self._place, self._label = place, label
         self._axes = tuple(axis.name for axis in model.axes)
         self._at = plane_axes(model)
         own = model.levels[number]
@@ -135,10 +139,13 @@ class MosaicLevel:
         # Chunks that are put together of a tile's are cheaper to lose than those, which are kept.
         self.is_derived = any(axis.chunks[number] < axis.pitches[number] for axis in cells)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return level_again, (self._place, self._label, self._number, self.grid.shape)
+
     @property
     def places(self) -> frozenset[Location]:
         """Where its chunks come from."""
-        return frozenset((self._place,))
+        return frozenset((self._place.location,))
 
     def jobs(self, indices: Sequence[Index]) -> Iterable[tuple[Index, ...]]:
         """Take each chunk by itself."""
@@ -284,7 +291,8 @@ def lay_out(
     model: Pyramid,
     counts: tuple[int, int],
     *,
-    place: Location,
+    place: MosaicPlace,
+    label: str | None = None,
     at_least: tuple[int, int] = (0, 0),
     beside: Pyramid | None = None,
     over: Pyramid | None = None,
@@ -303,6 +311,8 @@ def lay_out(
         Rows and columns.
     place
         Where all tiles lie somewhere below: of the plate, or well.
+    label
+        Name of the label image of the fields that the tiles are; None: they are the fields.
     at_least
         Voxels along y and x of level 0 that a cell must hold; smaller tiles lie at its corner.
     beside, over
@@ -333,7 +343,7 @@ def lay_out(
         axes.append(cell_axis(sizes, chunks, scales, length))
     cells = (axes[0], axes[1])
     stored = [
-        MosaicLevel(number, tiles, model, cells, counts, origin, notes, place)
+        MosaicLevel(number, tiles, model, cells, counts, origin, notes, place, label)
         for number in range(len(model.levels))
     ]
     return Pyramid(

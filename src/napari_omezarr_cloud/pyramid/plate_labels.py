@@ -156,7 +156,8 @@ class PlateLabels:
                     beneath,
                     each.pyramid,
                     self._counts,
-                    place=self._opened.location,
+                    place=self._holder.place,
+                    label=each.name,
                     beside=at.pyramid,
                     over=self._mosaic,
                 )

@@ -87,7 +87,7 @@ async def open_plate(
     plate = parse_plate(group)
     number = number_of(group, field) or 0
     check_choice(group, number, acquisition, [a.id for a in plate.acquisitions])
-    holder, model = holder_of(opened, group), Model()
+    holder, model = holder_of(opened, group, field, acquisition), Model()
     tile_of = _tiles_of(holder, model, acquisition, is_all=field == "all")
     is_alone = plate.field_count == 1 and len(plate.acquisitions) < 2 and acquisition is None
 

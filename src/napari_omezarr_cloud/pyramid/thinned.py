@@ -134,6 +134,9 @@ class ThinnedLevel:
         self.grid = Grid(tuple(shape), tuple(chunks), grid.dtype, grid.fill_value)
         self.transform = Transform(tuple(scale), tuple(shift))
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, key=new_key())
+
     @property
     def places(self) -> frozenset[Location]:
         """Where its chunks come from."""

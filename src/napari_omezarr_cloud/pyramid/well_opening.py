@@ -69,7 +69,7 @@ async def open_well(
         fields = fields[number : number + 1]
     if not fields:
         raise no_field(group, number or 0, len(well.fields(acquisition)))
-    holder, model = holder_of(opened, group), Model()
+    holder, model = holder_of(opened, group, field, acquisition), Model()
     tiles = [FieldTile(holder, image.path, model, field=image.path) for image in fields]
     laid = await laid_out(tiles)
     first = await _first_of(group, tiles, laid.found)

@@ -110,7 +110,7 @@ def packed(job: Job, *, is_elsewhere: bool) -> bytes:
         raise WriteError(
             "Could not send the work to other processes",
             where=str(job.location),
-            why="it is put together of what only this one knows, as plates and wells are",
+            why="it is put together of what only this one knows",
             hint="Run it without workers, or save it first and run on what was saved.",
         ) from error
     if b"__main__" in file.getvalue():
@@ -136,10 +136,14 @@ class _Here:
         self.writing = Writing(self.job.plan, self.job.location)
 
 
-@lru_cache(maxsize=2)
+_made = lru_cache(maxsize=2)(_Here)
+"""Kept from task to task: connections, and what is known of the source's shards and wells."""
+_making = threading.Lock()
+
+
 def _here(raw: bytes) -> _Here:
-    # Kept from task to task: connections, and what is known of the source's shards.
-    return _Here(raw)
+    with _making:  # once, however many threads begin
+        return _made(raw)
 
 
 def look(raw: bytes) -> str:
