@@ -11,6 +11,7 @@ import npe2
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.plugins import _initialize_plugins
 from napari.settings import get_settings
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
@@ -109,6 +110,7 @@ def test_attributes_given_by_a_script_go_before_the_files(viewer: Any, s3_link: 
 
 
 def test_without_a_window_layers_are_plain_and_visible(s3_link: str, image: Written) -> None:
+    _initialize_plugins()  # as a window does, which other tests may have opened or not
     model = ViewerModel()
 
     layers = model.open(s3_link, plugin=PLUGIN)
@@ -121,6 +123,7 @@ def test_without_a_window_layers_are_plain_and_visible(s3_link: str, image: Writ
 def test_reading_for_nobody_gives_visible_layers(
     window: bool, make_napari_viewer: Any, s3_link: str
 ) -> None:
+    _initialize_plugins()
     if window:
         make_napari_viewer()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_omezarr_cloud.errors import CloudError
+from napari_omezarr_cloud.errors import CloudError, RegionError
 from napari_omezarr_cloud.napari.box_plan import plan_box, volumes_on_screen
 from napari_omezarr_cloud.napari.display import display_of
 from napari_omezarr_cloud.napari.extract_plan import chosen_layers
@@ -18,8 +18,9 @@ from napari_omezarr_cloud.napari.rectangle import rectangle_spans
 from napari_omezarr_cloud.napari.volume import show_boxes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_omezarr_cloud.napari.box_plan import BoxPart, BoxPlan
-    from napari_omezarr_cloud.napari.visible import Spans
 
 __all__ = [
     "BoxLoading",
@@ -33,7 +34,7 @@ __all__ = [
 _LOOK_MS = 80
 
 
-def show_full_resolution(viewer: Any, box: Spans | None = None) -> str:
+def show_full_resolution(viewer: Any, box: Sequence[tuple[float, float]] | None = None) -> str:
     """Show a box of the visible volumes as finely as it fits, in place of the whole; in 3-D.
 
     The layers stay the same, with their colours, contrast and sliders: they show less, and finer.
@@ -59,9 +60,13 @@ def show_full_resolution(viewer: Any, box: Spans | None = None) -> str:
     OperationError
         If the view is 2-D, or shows no volume of an OME-Zarr.
     RegionError
-        If nothing of a volume is in the box, or in view.
+        If nothing of a volume is in the box, or in view, or the box has no three sides.
     """
-    plan = plan_box(viewer, box)
+    if box is not None and len(box) != 3:
+        why, hint = f"it has {len(box)} sides", "Give three: [(z0, z1), (y0, y1), (x0, x1)]."
+        raise RegionError("Could not show the box", why=why, hint=hint)
+    spans = None if box is None else dict(zip(viewer.dims.displayed, box, strict=False))
+    plan = plan_box(viewer, spans)
     _show(viewer, plan)
     return _sentences("In view" if box is None else "The box", plan)
 
