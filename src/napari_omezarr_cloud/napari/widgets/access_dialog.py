@@ -75,6 +75,7 @@ class AccessDialog(QDialog):
         self.place.textActivated.connect(self._load)
         self.way.currentIndexChanged.connect(self._show_way)
         self._judge()
+        self._show_way()
 
     # ---- what the caller says -----------------------------------------------------------------
 
@@ -308,6 +309,7 @@ class AccessDialog(QDialog):
         self.fields.show_way(way, self._known.get(self._place()))
         self.explained.setText(way.help if way else "")
         self.explained.setVisible(bool(way and way.help))
+        self.rows.setRowVisible(self.way, bool(self._kind))
         self.rows.setRowVisible(self.region, self._kind == "s3")
         self.pays.setVisible(self._kind in ("s3", "gs"))
         self._show_payer()
