@@ -243,6 +243,12 @@ def test_the_plan_follows_what_is_chosen(
 ) -> None:
     one = viewer.add_image(pattern((3, 64, 72)), name="one")
     viewer.add_image(pattern((64, 72)), name="flat")
+    frame = dock.parent()
+    frame.setFloating(True)
+    # However little room other docks leave it, where it is saved to is seen without scrolling.
+    frame.resize(frame.minimumSizeHint())
+    qtbot.waitUntil(lambda: dock.height() == dock.minimumSizeHint().height())
+    assert not dock.rows.target.visibleRegion().isEmpty()
     dock.checks.choose([one])
     assert "3 x 64 x 72" in dock.plan.text()
     assert "0.5" in dock.plan.text()

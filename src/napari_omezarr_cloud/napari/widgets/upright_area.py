@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["UprightArea"]
 
+_FEWEST_LINES = 15
+"""Of text that are seen, if there are as many: below another dock Qt leaves it no more."""
+
 
 class UprightArea(QScrollArea):
     """Scrolls a widget without ever cutting it off at the side.
@@ -30,11 +33,15 @@ class UprightArea(QScrollArea):
         self.setWidget(inside)
 
     def minimumSizeHint(self) -> QSize:
-        """Return the width of what is in it, and room for the bar."""
+        """Return the width of what is in it, with room for the bar, and the height of a part."""
         inside, bar = self.widget(), self.verticalScrollBar()
-        width = 0 if inside is None else inside.minimumSizeHint().width()
-        room = 0 if bar is None else bar.sizeHint().width()
-        return QSize(width + room, super().minimumSizeHint().height())
+        if inside is None or bar is None:
+            return super().minimumSizeHint()
+        some = _FEWEST_LINES * self.fontMetrics().lineSpacing()
+        return QSize(
+            inside.minimumSizeHint().width() + bar.sizeHint().width(),
+            min(some, inside.sizeHint().height()),
+        )
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Take another width when rows come and go."""
