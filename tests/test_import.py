@@ -11,7 +11,7 @@ import pytest
 import napari_omezarr_cloud
 
 HEAVY = {"PyQt6", "PySide6", "dask", "magicgui", "napari", "numpy", "obstore", "ome_zarr", "qtpy"}
-HEAVY |= {"scipy", "skimage", "superqt", "vispy", "zarr"}
+HEAVY |= {"aiohttp", "scipy", "skimage", "superqt", "vispy", "zarr"}
 GUI = {"PyQt6", "PySide6", "magicgui", "napari", "qtpy", "superqt", "vispy"}
 
 

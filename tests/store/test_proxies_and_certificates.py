@@ -16,25 +16,37 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_requests_go_through_the_proxy(web: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+# What carries a secret is sent by another client.
+with_and_without_token = pytest.mark.parametrize(
+    "query", [pytest.param("", id="public"), pytest.param("?token=t0ken-t0ken", id="token")]
+)
+
+
+@with_and_without_token
+def test_requests_go_through_the_proxy(
+    web: Any, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
     proxy, link = web
     path = link.removeprefix(proxy.url)
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
 
-    image = noc.open(f"http://images.test{path}")
+    image = noc.open(f"http://images.test{path}{query}")
 
     assert image.read(1).any()
     assert all(asked.path.startswith("http://images.test/") for asked in proxy.log)
 
 
+@with_and_without_token
 @pytest.mark.usefixtures("impatient")
-def test_hosts_may_be_left_out_of_the_proxy(web: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hosts_may_be_left_out_of_the_proxy(
+    web: Any, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
     proxy, link = web
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     monkeypatch.setenv("NO_PROXY", ".test")
 
     with pytest.raises(UnreachableError):
-        noc.open(f"http://images.test{link.removeprefix(proxy.url)}")
+        noc.open(f"http://images.test{link.removeprefix(proxy.url)}{query}")
     assert proxy.log == []
 
 
@@ -48,26 +60,41 @@ def secure_link(web: Any, tmp_path: Path) -> str:
     return link.replace("http://", "https://")
 
 
+@with_and_without_token
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "AWS_CA_BUNDLE"])
 def test_certificates_of_ones_own_are_trusted(
-    secure_link: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+    secure_link: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, query: str
 ) -> None:
     with pytest.raises(UnreachableError):
-        noc.open(secure_link)
+        noc.open(secure_link + query)
 
     monkeypatch.setenv(variable, str(tmp_path / "authority.pem"))
 
-    assert noc.open(secure_link).read(1).any()
+    assert noc.open(secure_link + query).read(1).any()
 
 
+@pytest.mark.parametrize(
+    ("name", "why"), [("nothing.pem", "no such file"), ("odd.pem", "holds no certificates")]
+)
 def test_certificates_that_cannot_be_read_are_named(
-    secure_link: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    secure_link: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, why: str
 ) -> None:
-    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "nothing.pem"))
+    (tmp_path / "odd.pem").write_bytes(b"\xff, nothing else")
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / name))
 
-    with pytest.raises(LinkError, match=r"AWS_CA_BUNDLE names at .*nothing\.pem"):
+    with pytest.raises(LinkError, match=rf"AWS_CA_BUNDLE names at .*{name}.*{why}"):
         noc.open(secure_link)
+
+
+def test_a_secret_link_leads_nowhere_without_encryption(
+    web: Any, secure_link: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    web[0].sends_on_to = "http://127.0.0.1:1"
+
+    with pytest.raises(UnreachableError, match="without https"):
+        noc.open(f"{secure_link}?token=t0ken-t0ken")
 
 
 def certificates(folder: Path) -> Path:

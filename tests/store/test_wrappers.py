@@ -94,11 +94,12 @@ def test_one_who_gives_up_leaves_the_request_to_the_others(
     assert len(server.log) == 1
 
 
+@pytest.mark.parametrize("query", ["", "?token=t0ken"])  # asked for by another client each
 def test_when_all_have_given_up_the_connection_is_closed(
-    server: SlowServer, store: RemoteStore, ask: Ask
+    server: SlowServer, store_at: StoreAt, ask: Ask, query: str
 ) -> None:
     server.fault("key", "hang")
-    sharing = SharingStore(store)
+    sharing = SharingStore(store_at(f"{server.url}/bucket{query}"))
 
     async def all_give_up() -> None:
         tasks = [asyncio.create_task(sharing.get("key")) for _ in range(3)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import ssl
 import threading
 from collections import OrderedDict
 from dataclasses import replace
@@ -72,13 +73,17 @@ def _client(location: Location, headers: Mapping[str, str] | None = None) -> Any
 
 def _read_bundle(file: str) -> bytes:
     try:
-        return Path(file).read_bytes()
-    except OSError as error:
+        bundle = Path(file).read_bytes()
+        trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        trusted.load_verify_locations(cadata=bundle.decode("ascii", "ignore"))
+    except (OSError, ValueError) as error:
+        why = "it holds no certificates (PEM)"
+        if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
+            why = (error.strerror or type(error).__name__).lower()
         raise LinkError(
-            "Could not read the certificates that AWS_CA_BUNDLE names",
-            where=file,
-            why=(error.strerror or type(error).__name__).lower(),
+            "Could not read the certificates that AWS_CA_BUNDLE names", where=file, why=why
         ) from error
+    return bundle
 
 
 def build_obstore(location: Location, *, anonymous: bool) -> Any:
@@ -225,7 +230,13 @@ def _http(location: Location, anonymous: bool) -> Any:
     return WebReader(
         location.to_text(),
         headers,
-        Patience(_CONNECT_S, _SILENCE_S, _RETRIES["max_retries"]),
+        Patience(
+            connect_s=_CONNECT_S,
+            silence_s=_SILENCE_S,
+            request_s=_REQUEST_S,
+            retries=_RETRIES["max_retries"],
+            retry_s=_RETRIES["retry_timeout"].total_seconds(),
+        ),
         _read_bundle(bundle) if bundle else b"",
     )
 

@@ -59,6 +59,7 @@ _SIGNS = (
         "the server closed the connection without an answer",
         "Try again later; perhaps the server speaks https only.",
     ),
+    (("without encryption",), "it leads on to an address without https", "Check the link."),
     (("toomanyredirects",), "it leads round in a circle (too many redirects)", "Check the link."),
     (("hyper::error( parse",), "what answers there is no web server", "Check host and port."),
     (("error sending request",), "the server cannot be reached", "Check the link and the network."),
