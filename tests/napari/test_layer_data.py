@@ -59,6 +59,9 @@ def test_complex_numbers_are_shown_as_magnitude_and_kept_in_the_image(tmp_path: 
     np.testing.assert_allclose(np.asarray(layer.data[0]), np.abs(pixels))
     np.testing.assert_array_equal(image.levels[0].dask.compute(), pixels)
     np.testing.assert_array_equal(image.read(), pixels)
+    with pytest.warns(UserWarning, match="Their magnitude is saved, as it is shown; their phase"):
+        saved = noc.save_layers([layer], tmp_path / "b.zarr")
+    np.testing.assert_allclose(saved.read(), np.abs(pixels))
 
 
 def test_booleans_are_labels_too(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "channel_of",
     "image_label_of",
+    "is_magnitude",
     "lost_look",
     "plain_names",
     "planes_on_screen",
@@ -140,14 +141,13 @@ def lost_look(layer: Any, channel: Channel) -> list[str]:
     more = [name for name in ("gamma", "opacity") if getattr(layer, name) != 1]
     if more:
         notes.append(f"“{layer.name}”: its {listed(more)} cannot be saved.")
-    if layer.dtype.kind == "f" and _is_magnitude(layer):
-        notes.append(f"“{layer.name}”: its contrast limits are those of the magnitude.")
     return notes
 
 
-def _is_magnitude(layer: Any) -> bool:
+def is_magnitude(layer: Any) -> bool:
+    """Tell whether an image layer shows the magnitude of complex numbers."""
     view = view_of(layer)
-    return view is not None and view.pyramid.dtype.kind == "c"
+    return layer.dtype.kind == "f" and view is not None and view.pyramid.dtype.kind == "c"
 
 
 def _full_range(layer: Any) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from napari_omezarr_cloud.napari.inputs import is_labels
 from napari_omezarr_cloud.napari.layer_rendering import (
     channel_of,
     image_label_of,
+    is_magnitude,
     lost_look,
     rendering_of,
 )
@@ -362,6 +363,11 @@ def _notes(layers: Sequence[Any]) -> tuple[str, ...]:
     for layer in layers:
         if not is_labels(layer) and not getattr(layer, "rgb", False):
             notes += lost_look(layer, channel_of(layer, str(layer.name)))
+            if is_magnitude(layer):
+                notes.append(
+                    f"“{layer.name}”: its voxels are complex numbers. Their magnitude is saved, as "
+                    "it is shown; their phase is not."
+                )
     return tuple(notes)
 
 

@@ -14,6 +14,7 @@ from napari_omezarr_cloud.napari.inputs import foldable_axes, is_labels
 from napari_omezarr_cloud.napari.layer_data import METADATA_KEY, channel_name, colormap_of
 from napari_omezarr_cloud.napari.layer_rendering import (
     channel_of,
+    is_magnitude,
     lost_look,
     plain_names,
     planes_on_screen,
@@ -89,6 +90,8 @@ class ImageOnScreen:
             name = self._given_name(layer, number, viewer.layers)
             channels.append(replace(channel, name=name))
             notes += lost_look(layer, channel)
+            if is_magnitude(layer):
+                notes.append(f"“{layer.name}”: its contrast limits are those of the magnitude.")
         missing = [number for number in range(self.count) if number not in found]
         if missing:
             which = f"channel{'s' if len(missing) > 1 else ''} {listed(missing)}"

@@ -10,7 +10,7 @@ import numpy as np
 from napari_omezarr_cloud.errors import WriteError
 from napari_omezarr_cloud.pyramid import Grid
 from napari_omezarr_cloud.write.packing import packed_as
-from napari_omezarr_cloud.write.plan import plan_image
+from napari_omezarr_cloud.write.plan import FOR_COMPLEX, plan_image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,9 +114,7 @@ def tiff_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
         raise WriteError(
             "Could not plan the image",
             why=f"its voxels are {kind.name}, which OME-TIFF has not",
-            hint="Convert them to numbers first."
-            if kind.kind == "c"
-            else "Write OME-Zarr, a folder or one .ozx file.",
+            hint=FOR_COMPLEX if kind.kind == "c" else "Write OME-Zarr, a folder or one .ozx file.",
         )
     return np.dtype(wider)
 

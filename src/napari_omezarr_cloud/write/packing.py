@@ -24,7 +24,7 @@ from napari_omezarr_cloud.store.disk.place import user_folder
 from napari_omezarr_cloud.store.failures import disk_refused
 from napari_omezarr_cloud.store.zips import forget_zip
 from napari_omezarr_cloud.write.claiming import HOW_TO_OVERWRITE
-from napari_omezarr_cloud.write.target import Found, find, open_target
+from napari_omezarr_cloud.write.target import Found, find, make_folder, open_target
 from napari_omezarr_cloud.write.whole_file import put_in_place
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class Workshop:
             if before is not None:
                 self.delete()
             mode = 0o777 if location.kind == "file" else 0o700
-            self.folder.mkdir(mode, parents=True, exist_ok=True)
+            make_folder(self.folder, str(location), mode)
             (self.folder / "plan.json").write_bytes(json_bytes(identity))
         except OSError as error:
             raise disk_refused(self.folder, error) from error

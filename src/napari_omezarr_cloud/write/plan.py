@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "FOR_COMPLEX",
     "VERSIONS",
     "LevelPlan",
     "Plan",
@@ -38,6 +39,8 @@ __all__ = [
 Version = Literal["0.4", "0.5"]
 
 VERSIONS: tuple[Version, ...] = ("0.5", "0.4")
+FOR_COMPLEX = "Save their magnitude, or their real and imaginary parts as two channels."
+"""What to do with complex numbers, which the field's readers do not know."""
 
 
 @dataclass(frozen=True)
@@ -273,9 +276,9 @@ def _check(
     if kinds.count("time") > 1 or order.count(1) > 1:
         raise refused("it has two axes of time, or two of channels", "Take a part of it.")
     if dtype.kind not in "biuf" or (is_labels and dtype.kind not in "iu"):
+        hint = FOR_COMPLEX if dtype.kind == "c" else "Convert them to numbers first."
         raise refused(
-            f"its voxels are {dtype.name}",
-            "Labels must be whole numbers." if is_labels else "Convert them to numbers first.",
+            f"its voxels are {dtype.name}", "Labels must be whole numbers." if is_labels else hint
         )
     if is_labels and method in ("mean", "gaussian"):
         raise refused(f"labels would be mixed by {method!r}", "Choose mode or nearest.")

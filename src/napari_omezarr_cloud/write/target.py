@@ -37,6 +37,7 @@ __all__ = [
     "find",
     "followed",
     "looked_into",
+    "make_folder",
     "open_target",
     "tree",
 ]
@@ -114,21 +115,41 @@ def open_target(location: Location) -> RemoteStore:
             )
         location = settled(bucket)
     if location.kind == "file":
-        try:
-            Path(location.key).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WriteError(
-                what,
-                where=str(location),
-                why=f"the folder cannot be made ({error.strerror})",
-                hint="Choose a folder of your own, on a disk with room.",
-            ) from error
+        make_folder(Path(location.key), str(location))
     anonymous = location.access.anonymous
     if anonymous is None:
         anonymous = not (
             location.access.profile or location.has_secret or has_credentials(location.kind)
         )
     return RemoteStore(location, anonymous=anonymous)
+
+
+def make_folder(folder: Path, where: str, mode: int = 0o777) -> None:
+    """Make a folder to write to, if it is not there.
+
+    Parameters
+    ----------
+    folder
+        It.
+    where
+        What is written, for the person.
+    mode
+        Who may look into it.
+
+    Raises
+    ------
+    WriteError
+        If it cannot be made.
+    """
+    try:
+        folder.mkdir(mode, parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(
+            "Could not write",
+            where=where,
+            why=f"the folder cannot be made ({error.strerror})",
+            hint="Choose a folder of your own, on a disk with room.",
+        ) from error
 
 
 def followed(location: Location) -> Location:
