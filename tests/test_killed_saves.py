@@ -30,7 +30,7 @@ POINTS: dict[str, list[list[float]]] = {
     "overwriting": [[6], [-2], [-4], [-5, 3], [-7, -2]],
     "beside": [[9, 12], [-1], [-2, -2]],
     "with labels": [[5, 25], [-3]],
-    "run": [[20, 45, 40], [-1]],
+    "run": [[20, 45], [90], [-1]],  # 90: between its two passes
 }
 """Moments of kills; from the end where it matters most: documents, places taken, notes deleted."""
 ON_S3: dict[str, list[list[float]]] = {

@@ -45,6 +45,7 @@ pytest.importorskip("distributed")
 NOISE = np.random.default_rng(3).integers(0, 4000, (8, 40, 50), "u2")
 SMOOTH = noc.Step("gaussian", {"sigma": 1.0}, dims="volume")
 LABEL = noc.Recipe((SMOOTH, noc.Step("label", {}, dims="volume")))
+EXPANDED = noc.Recipe((*LABEL.steps, noc.Step("expand_labels", {"distance": 2.0})))
 CHUNKS = {"chunks": (4, 16, 16)}
 """Of results: 2 x 3 x 4 blocks."""
 ENDS_WITH_TESTS = """
@@ -122,21 +123,26 @@ def voxels(place: Path) -> list[bytes]:
     return [f"{path.relative_to(place)}".encode() + path.read_bytes() for path in files]
 
 
-@pytest.mark.parametrize("recipe", [SMOOTH, LABEL], ids=["smooth", "label"])
+@pytest.mark.parametrize(
+    ("recipe", "count"),
+    [(SMOOTH, 24), (LABEL, 48), (EXPANDED, 72)],
+    ids=["smooth", "label", "two passes"],
+)
 def test_workers_write_what_threads_write(
-    recipe: Any, image: noc.Image, tmp_path: Path, cluster: Cluster
+    recipe: Any, count: int, image: noc.Image, tmp_path: Path, cluster: Cluster
 ) -> None:
     told: list[tuple[int, int]] = []
 
     def tell(progress: Progress) -> None:
         told.append((progress.tasks_done, progress.task_count))
 
-    noc.run(image, recipe, tmp_path / "threads.zarr", **CHUNKS)
-    options = {"scheduler": str(cluster.file), "on_progress": tell, **CHUNKS}
+    # With an overlap no step is computed at once.
+    noc.run(image, recipe, tmp_path / "threads.zarr", overlap=0, **CHUNKS)
+    options = {"scheduler": str(cluster.file), "on_progress": tell, "overlap": 0, **CHUNKS}
     noc.run(image, recipe, tmp_path / "workers.zarr", **options)
 
     assert voxels(tmp_path / "workers.zarr") == voxels(tmp_path / "threads.zarr")
-    assert told[-1] == ((24, 24) if recipe is SMOOTH else (48, 48))
+    assert told[-1] == (count, count)
     assert len(told) > 10
 
 

@@ -21,6 +21,7 @@ from napari_omezarr_cloud.process.blockwise import (
     BlockReader,
     axes_at_once,
     check_blocks,
+    joined_before,
 )
 from napari_omezarr_cloud.process.derived import DerivedLevel
 from napari_omezarr_cloud.process.registry import get_operation
@@ -32,6 +33,8 @@ from napari_omezarr_cloud.write.label_levels import label_factors, steps_of
 from napari_omezarr_cloud.write.merging import Merging
 from napari_omezarr_cloud.write.packed_plan import plan_packed
 from napari_omezarr_cloud.write.packing import check_can_be_opened
+from napari_omezarr_cloud.write.passes import pass_place
+from napari_omezarr_cloud.write.plan import plan_image
 from napari_omezarr_cloud.write.save_plan import CREATOR, SavePlan
 from napari_omezarr_cloud.write.sources import ViewSource
 
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from os import PathLike
 
+    from napari_omezarr_cloud.process.computation import Source as LevelSource
     from napari_omezarr_cloud.write.progress import Progress
 
 __all__ = ["by_blocks", "labels_place", "plan_save", "save", "save_labels", "write_planned"]
@@ -175,6 +179,7 @@ def by_blocks(planned: SavePlan, pyramid: Pyramid, number: int, overlap: int | N
     if not isinstance(level, DerivedLevel):
         return planned
     cut = check_blocks(level, overlap, pyramid.name)
+    first = joined_before(level, overlap)
     merging = None
     names = [axis.name for axis in planned.plan.axes]
     whole = axes_at_once(level) if overlap is None else ()
@@ -199,8 +204,29 @@ def by_blocks(planned: SavePlan, pyramid: Pyramid, number: int, overlap: int | N
         source=replace(planned.source, reader=BlockReader(engine(), overlap), at_once=at_once),
         provenance=provenance,
         merging=merging,
+        passes=(*planned.passes, *(_pass(planned, each, overlap) for each in first)),
         notes=tuple(notes),
     )
+
+
+def _pass(planned: SavePlan, labelling: LevelSource, overlap: int | None) -> SavePlan:
+    """Return the plan of a labelling that must be whole before the rest is computed."""
+    pyramid, number = labelling.view.pyramid, labelling.number
+    source = ViewSource.of([PyramidView.of(pyramid)], numbers=(number,))
+    finest = planned.plan.levels[0]
+    plan = plan_image(
+        source.grid(),
+        source.axes,
+        source.transform(),
+        name=labelling.level.name,
+        is_labels=True,
+        level_count=1,
+        # Cut alike, blocks of the result read whole chunks of it.
+        chunks=finest.chunks if finest.shape == source.grid().shape else None,
+    )
+    place = pass_place(planned.location, len(planned.passes))
+    whole = SavePlan(place, plan, source, {}, planned.provenance)
+    return by_blocks(whole, pyramid, number, overlap)
 
 
 def _odd(pyramid: Pyramid) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from napari_omezarr_cloud.napari.region_text import bytes_text
 from napari_omezarr_cloud.napari.threads import in_thread
 from napari_omezarr_cloud.write.execution import look_there, why_not_overwritten, write_planned
 from napari_omezarr_cloud.write.hands import Hands
+from napari_omezarr_cloud.write.passes import Part
 from napari_omezarr_cloud.write.progress import Progress
 from napari_omezarr_cloud.write.writing import identity_of
 
@@ -225,8 +226,8 @@ def _beside(found: Found, planned: SavePlan) -> str:
 
 
 def _share_done(planned: SavePlan) -> str:
-    writing = planned.writing(planned.location, planned.origin())
-    return f"{writing.count_done():,} of {writing.task_count:,} blocks are done"
+    part = Part.of(planned, planned.location, planned.origin(), None)
+    return f"{part.count_done():,} of {part.task_count:,} blocks are done"
 
 
 def _image_in_words(location: Location, found: Found | None = None) -> str:

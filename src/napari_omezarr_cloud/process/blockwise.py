@@ -24,9 +24,12 @@ from napari_omezarr_cloud.process.derived import DerivedLevel
 from napari_omezarr_cloud.pyramid import Level, Region
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
-__all__ = ["BLOCK_VOXELS", "BlockReader", "axes_at_once", "check_blocks"]
+    from napari_omezarr_cloud.process.computation import Source
+    from napari_omezarr_cloud.write.sources import Written
+
+__all__ = ["BLOCK_VOXELS", "BlockReader", "axes_at_once", "check_blocks", "joined_before"]
 
 Array = npt.NDArray[Any]
 
@@ -53,13 +56,22 @@ class BlockReader:
         computed for all of its space at once.
     is_sample
         Whether only what is asked for is read: for an estimate.
+    written
+        Levels that are not computed, but read from where they were written.
     """
 
     def __init__(
-        self, engine: _Engine, overlap: int | None = None, *, is_sample: bool = False
+        self,
+        engine: _Engine,
+        overlap: int | None = None,
+        *,
+        is_sample: bool = False,
+        written: Sequence[Written] = (),
     ) -> None:
         self._engine = engine
         self.overlap = overlap
+        self._written = {each.level.key: each for each in written}
+        self._is_sample = is_sample
         self._objects = ObjectTables(self, is_sample=is_sample)
         self.bytes_read = 0
         """Of stored voxels, so far."""
@@ -72,8 +84,12 @@ class BlockReader:
         """Return one that reads no more than a block needs, whatever else its objects depend on."""
         return BlockReader(self._engine, self.overlap, is_sample=True)
 
+    def holding(self, written: Sequence[Written]) -> BlockReader:
+        """Return one that does not compute these levels, but reads them where they lie."""
+        return BlockReader(self._engine, self.overlap, written=written)
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reader, (self.overlap,)
+        return _reader, (self.overlap, tuple(self._written.values()))
 
     async def compute(
         self, function: Callable[..., Any], *args: Any, in_process: bool = False
@@ -103,6 +119,13 @@ class BlockReader:
             pixels = await self._engine.region(level, region, keep=False)
             self.bytes_read += pixels.nbytes
             return pixels
+        if level.key in self._written:
+            return await self._read(self._written[level.key], region)
+        if self._is_sample and _must_be_joined(level, self.overlap):
+            # Stands for what will have been written, as for how much is read.
+            pixels = await self.sampling().block(level, region)
+            self.bytes_read += pixels.nbytes
+            return pixels
         wanted = _with_colours(level, region)
         if level.compute.object_values is not None:
             result = await self._objects.region(level, wanted)
@@ -115,6 +138,13 @@ class BlockReader:
         else:
             result = await self._once(level, wanted)
         return result if wanted == region else result[region.relative_to(wanted)]
+
+    async def _read(self, written: Written, region: Region) -> Array:
+        start, stop = (
+            [ends[axis] for axis in written.order] for ends in (region.start, region.stop)
+        )
+        pixels = await self.region(written.stored, Region(tuple(start), tuple(stop)))
+        return pixels.transpose(np.argsort(written.order))
 
     async def _once(self, level: DerivedLevel, region: Region, *, keeps: bool = False) -> Array:
         key = (level.key, region)
@@ -151,9 +181,9 @@ class BlockReader:
         return await computation.run(region, self, patch=False)
 
 
-def _reader(overlap: int | None) -> BlockReader:
+def _reader(overlap: int | None, written: Sequence[Written]) -> BlockReader:
     """Return one over the engine of the process that it was sent to."""
-    return BlockReader(engine(), overlap)
+    return BlockReader(engine(), overlap, written=written)
 
 
 def check_blocks(level: Level, overlap: int | None, name: str = "") -> list[str]:
@@ -199,9 +229,10 @@ def check_blocks(level: Level, overlap: int | None, name: str = "") -> list[str]
 
 def axes_at_once(level: Level) -> set[int]:
     """Return the axes along which steps without an overlap compute all for any block."""
+    below = {source.level.key for source in joined_before(level, None)}
     return {
         axis
-        for each in _chain(level)
+        for each in _chain(level, below)
         if each.compute.halo is None
         and each.compute.fold is None
         and each.compute.object_values is None
@@ -210,9 +241,46 @@ def axes_at_once(level: Level) -> set[int]:
     }
 
 
-def _chain(level: Level) -> Iterator[DerivedLevel]:
-    """Yield a level that is computed, and those that it is computed from, each once."""
+def joined_before(level: Level, overlap: int | None) -> list[Source]:
+    """Return the labellings whose objects must be joined before a level is computed from them.
+
+    Not those that only these are computed from.
+
+    Parameters
+    ----------
+    level
+        Of a result.
+    overlap
+        As of `BlockReader`.
+    """
+    found: dict[int, Source] = {}
     left, seen = [level], {level.key}
+    while left:
+        each = left.pop()
+        for source in each.sources if isinstance(each, DerivedLevel) else ():
+            below = source.level
+            if below.key in seen:
+                continue
+            seen.add(below.key)
+            if isinstance(below, DerivedLevel) and _must_be_joined(below, overlap):
+                found[below.key] = source
+            else:
+                left.append(below)
+    return list(found.values())
+
+
+def _must_be_joined(level: DerivedLevel, overlap: int | None) -> bool:
+    """Tell whether blocks of a level are labelled each for itself, and then joined."""
+    is_labelled = level.compute.makes_objects and level.compute.connectivity is not None
+    return is_labelled and (overlap is not None or not level.computation.fits_whole())
+
+
+def _chain(level: Level, but: Collection[int] = ()) -> Iterator[DerivedLevel]:
+    """Yield a level that is computed, and those that it is computed from, each once.
+
+    But not levels of these keys, and what only they are computed from.
+    """
+    left, seen = [level], {level.key, *but}
     while left:
         each = left.pop()
         if not isinstance(each, DerivedLevel):
@@ -228,22 +296,15 @@ def _check_whole(level: DerivedLevel, overlap: int | None, name: str, after: Seq
     compute = level.compute
     if compute.object_values is not None or (not after and compute.connectivity is not None):
         return
+    if _must_be_joined(level, overlap):
+        return  # a pass of its own
     fits = level.computation.fits_whole()
     if compute.makes_objects and (overlap is not None or not fits):
-        what, rest = f"{compute.name} cannot run block by block", " and ".join(after)
-        if compute.connectivity is None:
-            raise OperationError(
-                what,
-                where=name,
-                why="its objects cannot be joined across the borders of blocks",
-                hint="Take a coarser level or a smaller region, that is computed at once.",
-            )
         raise OperationError(
-            f"{what} before other steps",
+            f"{compute.name} cannot run block by block",
             where=name,
-            why=f"its objects are joined when all of them are known, and then comes {rest}",
-            hint=f"Make it two runs: one that ends with {compute.name}, and {rest} on the image "
-            "that this gives.",
+            why="its objects cannot be joined across the borders of blocks",
+            hint="Take a coarser level or a smaller region, that is computed at once.",
         )
     if overlap is None and not fits:
         raise OperationError(

@@ -63,6 +63,16 @@ class Estimate:
     memory: int
     """Bytes that the blocks under way take; what the program takes anyway comes on top."""
 
+    def after(self, first: Estimate) -> Estimate:
+        """Return what it takes with a pass that comes first."""
+        return Estimate(
+            self.block_count + first.block_count,
+            self.bytes_read + first.bytes_read,
+            self.bytes_written + first.bytes_written,
+            self.seconds + first.seconds,
+            max(self.memory, first.memory),
+        )
+
     def __str__(self) -> str:
         blocks = "1 block" if self.block_count == 1 else f"{self.block_count:,} blocks"
         lasts = duration_text(self.seconds)

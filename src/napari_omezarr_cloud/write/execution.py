@@ -14,6 +14,7 @@ from napari_omezarr_cloud.write.labels_listing import list_label
 from napari_omezarr_cloud.write.ome_tiff import write_ome_tiff
 from napari_omezarr_cloud.write.ozx import folder_nbytes, move_into_ozx
 from napari_omezarr_cloud.write.packing import Workshop, find_packed
+from napari_omezarr_cloud.write.passes import Part
 from napari_omezarr_cloud.write.permission import (
     check_overwriting,
     check_overwriting_file,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_omezarr_cloud.location import Location
-    from napari_omezarr_cloud.write.crew import Crew
     from napari_omezarr_cloud.write.save_plan import SavePlan
 
 __all__ = ["look_there", "why_not_overwritten", "write_planned"]
@@ -182,19 +182,21 @@ def _write_tree(
     end: Callable[[Writing], None] = Writing.clear,
 ) -> None:
     """Write an image and its labels as a folder, or as objects of a bucket."""
-    writing = planned.writing(at, origin, progress)
+    whole = Part.of(planned, at, origin, progress)
+    writing = whole.writing
     # All of them before the first begins: so that it is known how much there is to do.
     below = [
-        (each, each.writing(at.child(f"labels/{each.plan.name}"), each.origin(), progress))
+        Part.of(each, at.child(f"labels/{each.plan.name}"), each.origin(), progress)
         for each in planned.labels
     ]
     try:
         writing.begin(found)
         with hands.crew(progress) as crew:
-            for each, labels in below:
-                _write_labels(each, labels, hands.threads, crew, tell)
-                _list(each, at)
-            writing.write(planned.source, threads=hands.threads, crew=crew, on_progress=tell)
+            for each in below:
+                each.write_below(hands.threads, crew, tell)
+                _list(each.planned, at)
+            source = whole.source(hands.threads, crew, tell)
+            writing.write(source, threads=hands.threads, crew=crew, on_progress=tell)
         end(writing)
     finally:
         writing.release()
@@ -258,22 +260,6 @@ def _ticking(progress: Progress, tell: Callable[[Progress], None]) -> Callable[[
         tell(progress)
 
     return tick
-
-
-def _write_labels(
-    planned: SavePlan,
-    writing: Writing,
-    threads: int | None,
-    crew: Crew | None,
-    tell: Callable[[Progress], None],
-) -> None:
-    """Write labels below an image that is under way, unless they are whole by now."""
-    found = io_thread().wait(find(writing.location))
-    if not found.is_empty and not found.is_unfinished:
-        writing.progress.tasks_done += writing.task_count
-        return
-    writing.begin(found)
-    writing.run(planned.source, threads=threads, crew=crew, on_progress=tell)
 
 
 def why_not_overwritten(planned: SavePlan, found: Found) -> str:

@@ -5,7 +5,7 @@ Python, the shell and the window make such plans; all of them are shown and writ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,9 @@ from napari_omezarr_cloud.ngff.omero import OWN_KEY
 from napari_omezarr_cloud.write.estimate import Estimate, estimate
 from napari_omezarr_cloud.write.packed_plan import check_packing
 from napari_omezarr_cloud.write.packing import Packing, Workshop, packed_as
+from napari_omezarr_cloud.write.passes import PassLevel, pass_place
 from napari_omezarr_cloud.write.sizes import bytes_text
+from napari_omezarr_cloud.write.sources import ViewSource, Written
 from napari_omezarr_cloud.write.writing import Writing
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.write.merging import Merging
     from napari_omezarr_cloud.write.plan import Plan
     from napari_omezarr_cloud.write.progress import Progress
-    from napari_omezarr_cloud.write.sources import ViewSource
 
 __all__ = ["CREATOR", "SavePlan"]
 
@@ -51,6 +52,9 @@ class SavePlan:
     """The image that is there already and gets this as one of its label images."""
     merging: Merging | None = None
     """How objects go on across blocks, where the source labels each block for itself."""
+    passes: tuple[SavePlan, ...] = ()
+    """Labellings on the way to it that are written first, each of one view and level: what comes
+    after them needs objects that are joined."""
     notes: tuple[str, ...] = ()
     """What will not be as it is now, in sentences."""
 
@@ -76,13 +80,25 @@ class SavePlan:
         found = self.source
         fixed = [view.fixed for view in found.views]
         own = f"{dict(self.provenance)} {fixed} {found.numbers} {found.boxes}{found.fingerprint()}"
-        return own + "".join(f" {each.plan.to_json()} {each.origin()}" for each in self.labels)
+        parts = (*self.labels, *self.passes)
+        return own + "".join(f" {each.plan.to_json()} {each.origin()}" for each in parts)
 
     def places(self) -> frozenset[Location]:
         """Return where all voxels come from at last, those of the labels too."""
         levels = (level for view in self.source.views for level in view.pyramid.levels)
         own = frozenset().union(*(level.places for level in levels))
         return own.union(*(each.places() for each in self.labels))
+
+    def source_at(self, location: Location) -> ViewSource:
+        """Return what gives the voxels, once the passes of a write to a place are whole."""
+        if not self.passes or self.source.reader is None:
+            return self.source
+        written = []
+        for number, each in enumerate(self.passes):
+            (view,), (level,) = each.source.views, each.source.numbers
+            stored = PassLevel(pass_place(location, number), each.plan)
+            written.append(Written(view.level(level), view.order, stored))
+        return replace(self.source, reader=self.source.reader.holding(written))
 
     def writing(self, location: Location, origin: str, progress: Progress | None = None) -> Writing:
         """Return the write of the image to a place; nothing begins.
@@ -120,12 +136,15 @@ class SavePlan:
         CloudError
             If the block cannot be read or computed.
         """
-        return estimate(self.plan, self.source, merging=self.merging, threads=threads)
+        found = estimate(self.plan, self.source, merging=self.merging, threads=threads)
+        for each in self.passes:
+            found = found.after(each.estimate(threads=threads))
+        return found
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all voxels, those of the labels too, before compression."""
-        return self.plan.nbytes + sum(each.nbytes for each in self.labels)
+        """Bytes of all voxels, those of labels and passes too, before compression."""
+        return self.plan.nbytes + sum(each.nbytes for each in (*self.labels, *self.passes))
 
     @property
     def object_count(self) -> int:
@@ -140,11 +159,25 @@ class SavePlan:
         return "\n".join([*lines, *self._room(), *self.notes])
 
     def _room(self) -> list[str]:
-        """Return where else something lies while a file is made."""
+        """Return where else something lies until it is whole."""
+        lines = []
+        for each in (*self.labels, self):
+            if each.passes:
+                first = " and ".join(every.plan.name for every in each.passes)
+                nbytes = sum(every.nbytes for every in each.passes)
+                lines.append(
+                    f"In {each._pass_count()} passes: first {first}, of the whole level, which is "
+                    "kept beside the result until that is whole "
+                    f"({bytes_text(nbytes)} before compression); then what comes after it."
+                )
         if self.packing is None:
-            return []
+            return lines
         twice = ", which needs about twice its room" if self.packing == "ome-tiff" else ""
-        return [f"Until it is whole it is made in {Workshop.of(self.location).folder}{twice}."]
+        folder = Workshop.of(self.location).folder
+        return [*lines, f"Until it is whole it is made in {folder}{twice}."]
+
+    def _pass_count(self) -> int:
+        return 1 + sum(each._pass_count() for each in self.passes)
 
 
 def _lines(plan: Plan, packing: Packing | None = None) -> list[str]:

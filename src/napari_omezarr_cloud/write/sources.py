@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 
     from napari_omezarr_cloud.pyramid import Level
 
-__all__ = ["BlockSource", "ViewSource", "box_of_level", "same_place"]
+__all__ = ["BlockSource", "ViewSource", "Written", "box_of_level", "same_place"]
+
+
+class Written(NamedTuple):
+    """A level that is computed, and where it was written."""
+
+    level: Level
+    order: tuple[int, ...]
+    """Its axes, in the order of those of `stored`."""
+    stored: Level
 
 
 class BlockSource(Protocol):
@@ -31,6 +40,10 @@ class BlockSource(Protocol):
 
     async def block(self, level: Level, region: Region) -> npt.NDArray[Any]:
         """Return a region of a level; awaits on the loop."""
+        ...
+
+    def holding(self, written: Sequence[Written]) -> BlockSource:
+        """Return one that does not compute these levels, but reads them where they lie."""
         ...
 
     def sampling(self) -> BlockSource:

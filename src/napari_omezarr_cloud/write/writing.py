@@ -126,6 +126,8 @@ class Writing:
         self._documents = image_documents(plan, ome, beside)
         self.identity = identity_of(plan, origin)
         self._was_image = False
+        self.is_whole = False
+        """Whether an earlier run has done all of it, and only left its notes."""
 
     @property
     def store(self) -> RemoteStore:
@@ -175,6 +177,7 @@ class Writing:
         if io_thread().wait(self.claim.take()):
             delete_half_files(self.location)
             self.done.look()
+            self.is_whole = io_thread().wait(self._is_ended())
         elif found.names:
             io_thread().wait(delete_tree(self._store, WRITE_NOTES, but=PLAN_KEY))
         self._was_image = found.is_image
@@ -222,6 +225,9 @@ class Writing:
         on_progress: Callable[[Progress], None] = lambda progress: None,
     ) -> None:
         """Do what `run` does, all but deleting the notes; waits."""
+        if self.is_whole:
+            self.progress.skip(self.task_count)
+            return
         try:
             with self.progress.cancellable("Writing", str(self.location)):
                 if crew is not None:
@@ -395,6 +401,13 @@ class Writing:
 
         self.progress.check(str(self.location))
         io_thread().wait(end())
+
+    async def _is_ended(self) -> bool:
+        """Tell whether what is written last is there."""
+        _, group = self._documents
+        root = list(group)[-1]
+        raw = await self._store.get(root)
+        return raw is not None and bytes(raw) == group[root]
 
     def clear(self) -> None:
         """Delete the notes of what is whole; waits."""
