@@ -126,7 +126,7 @@ def test_of_a_zip_only_its_end_is_asked_for_again(
             packed.write(each, each.relative_to(plane.path))
     server, link = serve(file)
     noc.open(link).read(0)
-    assert len(server.log) == 2
+    assert len(server.log) > 1  # its end, and then members, together as far as they are ready
     server.clear_log()
 
     total, _ = in_a_new_program(READ, link).split()
