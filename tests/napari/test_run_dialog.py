@@ -145,15 +145,24 @@ def test_what_may_look_everywhere_asks_for_an_overlap_and_says_what_it_means(
 ) -> None:
     mask = live(viewer, noc.Step("threshold", {"threshold": 7000.0}), source)
     filled = live(viewer, noc.Step("fill_holes"), mask)
+    peaks = live(viewer, noc.Step("voronoi_otsu", {"threshold": 7000.0}), source)
     dialog = opened(viewer, qtbot, mask, tmp_path / "filled.zarr")
     assert not dialog.overlap.isVisible()
 
     said(dialog, qtbot, lambda: dialog.layer_box.choose(filled))
     assert dialog.overlap.isVisible()
     assert "Fill holes may look everywhere" in dialog.overlap_note.text()
+    said(dialog, qtbot, lambda: dialog.overlap.setValue(20))
+    # Where none is asked for, the one that was chosen does not count.
+    said(dialog, qtbot, lambda: dialog.layer_box.choose(peaks))
+    assert not dialog.overlap.isVisible()
+    assert "OME-Zarr" in dialog.preview.plan.text()
+    said(dialog, qtbot, lambda: dialog.layer_box.choose(filled))
+    said(dialog, qtbot, lambda: dialog.overlap.setValue(-1))
     monkeypatch.setattr(computation, "_MAX_WHOLE_BYTES", 1000)
     dialog.look()
     assert "needs an overlap" in dialog.preview.plan.text()
+    assert not dialog.preview.estimate.text()
     assert not dialog.run_bar.apply_button.isEnabled()
 
     said(dialog, qtbot, lambda: dialog.overlap.setValue(20))

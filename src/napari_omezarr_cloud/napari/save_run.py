@@ -164,7 +164,7 @@ class SaveRun(QObject):
             words = f"{_STAGES[progress.stage]}: {bytes_text(done)} of {bytes_text(nbytes)}"
             self.stepped.emit(round(_PARTS * done / max(1, nbytes)), _PARTS, words)
             return
-        nbytes = self.planned.nbytes
+        nbytes = self.planned.written_nbytes
         words = f"{bytes_text(min(progress.bytes_written, nbytes))} of {bytes_text(nbytes)}"
         pace = self._pace.text(
             progress.tasks_done, progress.task_count, skipped=progress.tasks_skipped

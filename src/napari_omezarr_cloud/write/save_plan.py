@@ -143,8 +143,14 @@ class SavePlan:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all voxels, those of labels and passes too, before compression."""
-        return self.plan.nbytes + sum(each.nbytes for each in (*self.labels, *self.passes))
+        """Bytes of all voxels, those of the labels too, before compression."""
+        return self.plan.nbytes + sum(each.nbytes for each in self.labels)
+
+    @property
+    def written_nbytes(self) -> int:
+        """The same with those of the passes, which do not stay."""
+        parts = (*self.labels, *self.passes)
+        return self.plan.nbytes + sum(each.written_nbytes for each in parts)
 
     @property
     def object_count(self) -> int:
@@ -164,7 +170,7 @@ class SavePlan:
         for each in (*self.labels, self):
             if each.passes:
                 first = " and ".join(every.plan.name for every in each.passes)
-                nbytes = sum(every.nbytes for every in each.passes)
+                nbytes = sum(every.written_nbytes for every in each.passes)
                 lines.append(
                     f"In {each._pass_count()} passes: first {first}, of the whole level, which is "
                     "kept beside the result until that is whole "

@@ -246,7 +246,7 @@ class RunDialog(QDialog):
             self.preview.show_refusal(str(error))
             self.run_bar.allow(False)
             return
-        self.preview.show_plan(planned, self.hands.hands, self.overlap.value())
+        self.preview.show_plan(planned, self.hands.hands, self._overlap())
         self.run_bar.allow(True)
 
     def _on_other_plan(self) -> None:
@@ -272,6 +272,11 @@ class RunDialog(QDialog):
     def _level(self) -> int:
         return max(self.rows.options.level.currentIndex(), 0)
 
+    def _overlap(self) -> int | None:
+        """Return the overlap that is chosen; one that is not asked for does not count."""
+        overlap = self.overlap.value()
+        return None if self.overlap.isHidden() or overlap == _AT_ONCE else overlap
+
     def _plan(self) -> SavePlan:
         """Return what a run would write now; raises what speaks against it."""
         viewer, layer = self._viewer(), self.layer_box.layer
@@ -281,11 +286,10 @@ class RunDialog(QDialog):
                 hint="Make one in “Process what is visible”: Add live layer.",
             )
         self.hands.hands.check()
-        overlap = self.overlap.value()
         options = replace(
             self.rows.chosen(),
             region=self.part.region(layer, self._level()),
-            overlap=None if overlap == _AT_ONCE else overlap,
+            overlap=self._overlap(),
         )
         return self.rows.planned([layer], options, viewer)
 

@@ -57,7 +57,7 @@ class RunPreview(QWidget):
         self._rest.timeout.connect(self._examine)
         self._say_there("")
 
-    def show_plan(self, planned: SavePlan, hands: Hands, overlap: int) -> None:
+    def show_plan(self, planned: SavePlan, hands: Hands, overlap: int | None) -> None:
         """Show what would be done; and, soon, what that takes, unless it is shown by now."""
         self.plan.setText(str(planned))
         self._planned, self._hands = planned, hands
@@ -74,8 +74,8 @@ class RunPreview(QWidget):
     def show_refusal(self, text: str) -> None:
         """Show why nothing would be done."""
         self.plan.setText(text)
-        self.rest()
         self._planned = None
+        self.rest()
         self._key = None
         self.changed.emit()
 
