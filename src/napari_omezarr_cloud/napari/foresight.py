@@ -30,7 +30,7 @@ __all__ = ["Foresight", "shards_ahead"]
 _PLANES_AHEAD = 8
 _CACHE_SHARE = 8
 """What is loaded ahead takes at most this part of the memory cache."""
-_MOST_LOOKUPS, _MOST_LOOKUP_BYTES = 48, 2**18
+_MOST_LOOKUPS, _MOST_LOOKUP_BYTES = 24, 2**18
 """Shards whose indices are read ahead of one look, and the bytes of these."""
 
 
