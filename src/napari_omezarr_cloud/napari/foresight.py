@@ -131,11 +131,12 @@ def shards_ahead(view: PyramidView, look: Look) -> list[Lookup]:
         return []
     found: list[Lookup] = []
     budget = _MOST_LOOKUP_BYTES
-    finer = [same_place(view, look, number) for number in reversed(range(look.number))]
-    for each in (*finer, _with_margin(view, look)):
-        level = view.level(each.number)
+    for number in (*reversed(range(look.number)), look.number):
+        level = view.level(number)
         if not isinstance(level, StoredLevel) or level.description.sharding is None:
             continue
+        is_finer = number < look.number
+        each = same_place(view, look, number) if is_finer else _with_margin(view, look)
         sharding = level.description.sharding
         most = min(_MOST_LOOKUPS - len(found), budget // sharding.index_nbytes)
         if most <= 0:
