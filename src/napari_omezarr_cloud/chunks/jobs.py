@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
-from contextvars import copy_context
 from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.errors import CloudError, OperationError, StoppedError
-from napari_omezarr_cloud.store.gate import AHEAD, LAST, RANK, Rank
+from napari_omezarr_cloud.store.gate import AHEAD, LAST, Rank, ranked_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -157,10 +156,8 @@ class JobTable:
         self._watch(job.level)
         for index in job.indices:
             self._jobs[job.level.key, index] = job
-        context = copy_context()
-        context.run(RANK.set, job.rank)
         job.interests.add(interest)  # before it runs: its first request asks for its rank
-        job.task = asyncio.get_running_loop().create_task(self._run(job), context=context)
+        job.task = ranked_task(self._run(job), job.rank)
         # Whoever waits takes the exception; where nobody does any more, it has been recorded.
         job.task.add_done_callback(lambda task: task.cancelled() or task.exception())
         return job

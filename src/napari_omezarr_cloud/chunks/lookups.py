@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from napari_omezarr_cloud.chunks.wishes import Tier
 from napari_omezarr_cloud.errors import CloudError
-from napari_omezarr_cloud.store.gate import RANK, Rank
+from napari_omezarr_cloud.store.gate import Rank, ranked_task
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -40,10 +39,7 @@ class Lookups:
         """Make these the lookups of a view; what it no longer wants is given up."""
         former = self._tasks.pop(view, None)
         if lookups:
-            context = copy_context()
-            context.run(RANK.set, lambda: _RANK)
-            task = asyncio.get_running_loop().create_task(self._run(lookups), context=context)
-            self._tasks[view] = task
+            task = self._tasks[view] = ranked_task(self._run(lookups), lambda: _RANK)
             task.add_done_callback(lambda done: self._forget(view, done))
         if former is not None:
             # Once the new ones have joined what goes on: a request that both want is kept.

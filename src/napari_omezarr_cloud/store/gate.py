@@ -6,15 +6,17 @@ import asyncio
 import heapq
 import itertools
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Protocol
+from contextvars import ContextVar, copy_context
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from napari_omezarr_cloud.store.line import Line
 
-__all__ = ["AHEAD", "LAST", "RANK", "Gate", "Queue", "Rank"]
+__all__ = ["AHEAD", "LAST", "RANK", "Gate", "Queue", "Rank", "ranked_task"]
+
+T = TypeVar("T")
 
 Rank = tuple[float, ...]
 """Smaller is sooner. Metadata come first, then what is visible, then what may be wanted next."""
@@ -27,6 +29,14 @@ AHEAD = 1.0
 
 RANK: ContextVar[Callable[[], Rank]] = ContextVar("RANK", default=lambda: FIRST)
 """Asks the work that runs now how urgent it is; the answer may change while it waits."""
+
+
+def ranked_task(work: Coroutine[Any, Any, T], rank: Callable[[], Rank]) -> asyncio.Task[T]:
+    """Start work whose requests are as urgent as ``rank`` says each time; on the loop."""
+    # In a context of its own: its rank is not that of whoever happened to ask for it.
+    context = copy_context()
+    context.run(RANK.set, rank)
+    return asyncio.create_task(work, context=context)
 
 
 class Queue(Protocol):

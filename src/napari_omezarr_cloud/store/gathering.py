@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from napari_omezarr_cloud.store.gate import RANK, Rank
+from napari_omezarr_cloud.store.gate import RANK, Rank, ranked_task
 from napari_omezarr_cloud.store.protocol import ByteRange
 from napari_omezarr_cloud.store.wrapping import StoreWrapper
 
@@ -74,10 +73,7 @@ class GatheringStore(StoreWrapper):
     def _send(self, key: str) -> None:
         wanted = (part for part in self._gathered.pop(key) if not part.answer.done())
         for run in _runs(wanted):
-            # In a context of its own: the rank must not be that of whoever happened to ask first.
-            context = copy_context()
-            context.run(RANK.set, partial(_rank, run))
-            request = asyncio.create_task(self._answer(key, run), context=context)
+            request = ranked_task(self._answer(key, run), partial(_rank, run))
             self._requests.add(request)
             request.add_done_callback(self._requests.discard)
             for part in run:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from napari_omezarr_cloud.store.gate import LAST, RANK, Rank
+from napari_omezarr_cloud.store.gate import LAST, RANK, Rank, ranked_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
@@ -54,9 +53,9 @@ class Once(Generic[T]):
         task, ask = self._task, RANK.get()
         if task is None or (task.done() and _failed(task)):
             waiting = self._waiting = [ask]
-            context = copy_context()
-            context.run(RANK.set, lambda: min((each() for each in waiting), default=LAST))
-            task = self._task = asyncio.create_task(self._begin(), context=context)
+            task = self._task = ranked_task(
+                self._begin(), lambda: min((each() for each in waiting), default=LAST)
+            )
         elif task.done():
             return task.result()
         else:
