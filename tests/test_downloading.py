@@ -27,7 +27,8 @@ from napari_omezarr_cloud.errors import (
     WriteError,
 )
 from napari_omezarr_cloud.store import clients
-from napari_omezarr_cloud.write import copying
+from napari_omezarr_cloud.write import claiming, copying
+from napari_omezarr_cloud.write.claiming import PLAN_KEY
 from tests.fixtures.http_answers import CHECKSUMS
 from tests.fixtures.images import pattern, pyramid, write_directly
 from tests.fixtures.plates import field_pixels, write_plate
@@ -289,6 +290,51 @@ def test_what_cannot_be_had_is_told_and_the_rest_is_here(
     server.clear_faults()
     noc.download(planned)
     assert files(tmp_path / "copy.zarr") == files(cells.path)
+
+
+def test_one_that_failed_has_left_its_place_when_it_is_said(
+    server: SlowServer, cells: Written, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(copying, "_TRIES", 1)
+    planned = noc.plan_download(f"{server.url}/cells.zarr", tmp_path / "copy.zarr")
+    server.fault("/0/c/1/1", "html")
+
+    async def slowly(*args: Any) -> bool:
+        await asyncio.sleep(0.3)
+        return await exchange(*args)
+
+    exchange = claiming.exchange
+    monkeypatch.setattr(claiming, "exchange", slowly)
+    with pytest.raises(WriteError, match="could not be had"):
+        noc.download(planned)
+
+    notes = json.loads((tmp_path / "copy.zarr" / PLAN_KEY).read_text())
+    assert "writer" not in notes
+
+
+def test_files_that_go_while_it_is_looked_what_is_there_are_no_failure(
+    server: SlowServer, cells: Written, tmp_path: Path
+) -> None:
+    planned = noc.plan_download(f"{server.url}/cells.zarr", tmp_path / "copy.zarr")
+    folder = tmp_path / "copy.zarr"
+    folder.mkdir()
+    has_looked = threading.Event()
+
+    def come_and_go() -> None:
+        while not has_looked.is_set():
+            for n in range(50):
+                (folder / f"file#{n}").touch()
+            for n in range(50):
+                (folder / f"file#{n}").unlink()
+
+    other = threading.Thread(target=come_and_go)
+    other.start()
+    try:
+        for _ in range(200):
+            planned.check_room()
+    finally:
+        has_looked.set()
+        other.join()
 
 
 def test_refused_chunks_are_blank_only_while_the_rest_may_be_read(

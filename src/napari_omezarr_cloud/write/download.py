@@ -9,6 +9,7 @@ the ETag is one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -123,8 +124,10 @@ async def run_download(
             await asyncio.to_thread(plan.folder.rmdir)
         claim.end()
     except BaseException:
-        # Not waited for: it must be said even if this was cancelled.
-        asyncio.get_running_loop().run_in_executor(None, claim.release)
+        # Waited for, as whoever hears of this may begin again at once; not to be cancelled.
+        released = asyncio.get_running_loop().run_in_executor(None, claim.release)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(released)
         if claim.lost is not None:
             raise claim.lost from None
         raise

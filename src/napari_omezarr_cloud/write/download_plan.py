@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -86,11 +87,11 @@ class DownloadPlan:
             If there is less.
         """
         place = next(each for each in self.target.absolute().parents if os.path.exists(each))
-        here = sum(
-            os.lstat(os.path.join(top, name)).st_size
-            for top, _, names in os.walk(self.folder)
-            for name in names
-        )
+        here = 0
+        for top, _, names in os.walk(self.folder):
+            for name in names:
+                with suppress(FileNotFoundError):  # who has just ended there tidies up
+                    here += os.lstat(os.path.join(top, name)).st_size
         free = shutil.disk_usage(place).free
         if self.is_exact and self.nbytes - here > free:
             raise WriteError(
