@@ -49,6 +49,21 @@ def test_labels_that_no_list_names_are_found_in_a_folder(image: Path, listed: bo
     assert any("'cells' are there, and not in the list" in note for note in opened.notes)
 
 
+def test_labels_that_state_no_unit_are_in_that_of_their_image(image: Path) -> None:
+    file = image / "labels" / "cells" / "zarr.json"
+    document = json.loads(file.read_text())
+    for axis in document["attributes"]["ome"]["multiscales"][0]["axes"]:
+        axis.pop("unit", None)
+    file.write_text(json.dumps(document))
+
+    opened = noc.open(image)
+
+    labels = opened.labels[0]
+    assert [axis.unit for axis in labels.pyramid.axes] == ["micrometer"] * 3
+    assert labels.pyramid.levels[0].transform.scale == (2.0, 0.25, 0.25)
+    assert opened.notes == ()
+
+
 def test_what_lies_among_labels_and_is_none_is_not_mentioned(image: Path) -> None:
     (image / "labels" / "scraps").mkdir()
 

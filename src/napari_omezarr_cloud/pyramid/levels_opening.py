@@ -23,7 +23,7 @@ from napari_omezarr_cloud.pyramid.array_metadata import ArrayDescription, parse_
 from napari_omezarr_cloud.pyramid.channels import note_on_channels
 from napari_omezarr_cloud.pyramid.documents import ARRAY_KEY, join, read_documents
 from napari_omezarr_cloud.pyramid.level import Pyramid
-from napari_omezarr_cloud.pyramid.scaled_like import scaled_like
+from napari_omezarr_cloud.pyramid.scaled_like import scaled_like, with_units_of
 from napari_omezarr_cloud.pyramid.stored import StoredLevel
 from napari_omezarr_cloud.pyramid.transform import Transform
 from napari_omezarr_cloud.pyramid.world import in_world, leaves_plane
@@ -103,7 +103,7 @@ async def open_pyramid(
         if beside.opened is not None and all(each.scale is None for each, _ in found):
             whole, its_pyramid = await asyncio.shield(beside.opened)
             image, found = scaled_like(image, found, whole, its_pyramid, notes)
-        image = shown_with(image, beside.image, beside.path)
+        image = shown_with(with_units_of(beside.image, image), beside.image, beside.path)
     axes, transforms, affine = in_world(
         image.axes, _transforms(found), image.affine, image.shown_axes
     )

@@ -1,4 +1,4 @@
-"""Labels that state no scale: taken from their image, where one covers the other."""
+"""Labels that state no scale, or no units: taken from their image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from napari_omezarr_cloud.pyramid.array_metadata import ArrayDescription
     from napari_omezarr_cloud.pyramid.level import Pyramid
 
-__all__ = ["scaled_like"]
+__all__ = ["scaled_like", "with_units_of"]
 
 Levels = list[tuple["Dataset", "ArrayDescription"]]
 
@@ -64,6 +64,16 @@ def scaled_like(
     changed = [(scaled, array), *levels[1:]]
     datasets = tuple(each for each, _ in changed)
     return replace(labels, axes=axes, datasets=datasets), _shifted(changed)
+
+
+def with_units_of(image: Image, labels: Image) -> Image:
+    """Return labels whose axes are in the units of the image's, where they state none.
+
+    napari ignores all units where layers have different ones, so that its scale bar counts pixels.
+    """
+    units = {axis.name: axis.unit for axis in image.axes}
+    axes = (replace(axis, unit=axis.unit or units.get(axis.name)) for axis in labels.axes)
+    return replace(labels, axes=tuple(axes))
 
 
 def _shifted(levels: Levels) -> Levels:
