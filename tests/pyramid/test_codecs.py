@@ -394,6 +394,18 @@ def test_short_forms_of_names_are_read(tmp_path: Path) -> None:
     assert (noc.open(link).read(0) == 7).all()
 
 
+def test_short_forms_in_shards_are_read(tmp_path: Path) -> None:
+    pixels = np.full((64, 64), 7, "<u2").tobytes()
+    index = np.array([0, len(pixels)], "<u8").tobytes()
+    within = {"chunk_shape": [64, 64], "codecs": ["bytes"], "index_codecs": ["bytes"]}
+    link = array_v3(
+        tmp_path / "a.zarr", pixels + index,
+        codecs=[{"name": "sharding_indexed", "configuration": within}],
+    )  # fmt: skip
+
+    assert (noc.open(link).read(0) == 7).all()
+
+
 @pytest.mark.parametrize("dtype", ["|S8", "<U4", "|O", [["a", "<u2"], ["b", "<f4"]]])
 def test_arrays_of_no_numbers_are_refused(dtype: Any, tmp_path: Path) -> None:
     with pytest.raises(CloudError):

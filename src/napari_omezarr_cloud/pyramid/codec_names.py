@@ -61,6 +61,9 @@ def _known_v3(codec: Any, nested: int) -> Any:
     if not isinstance(codec, Mapping) or not isinstance(codec.get("name"), str):
         return codec  # zarr says what is wrong
     name, configuration = codec["name"], codec.get("configuration")
+    if name == "bytes" and not (isinstance(configuration, Mapping) and configuration.get("endian")):
+        # Some writers leave it out: little then, as older zarr-python has it; newer refuses it.
+        return {**codec, "configuration": {"endian": "little"}}
     _refuse_objects(name.removeprefix("numcodecs."))
     known = next(_names_of(name), None)
     if known is None:
@@ -71,11 +74,12 @@ def _known_v3(codec: Any, nested: int) -> Any:
     if known == "sharding_indexed":
         if nested > MOST_NESTED:
             raise UnsupportedError(_WHAT, why=f"its shards are nested more than {MOST_NESTED} deep")
-        held = configuration.get("codecs")
-        if isinstance(held, list):
-            objects = [{"name": each} if isinstance(each, str) else each for each in held]
-            inner = known_v3_codecs(objects, nested=nested + 1)
-            configuration = {**configuration, "codecs": inner}
+        for key in ("codecs", "index_codecs"):
+            held = configuration.get(key)
+            if isinstance(held, list):
+                objects = [{"name": each} if isinstance(each, str) else each for each in held]
+                inner = known_v3_codecs(objects, nested=nested + 1)
+                configuration = {**configuration, key: inner}
     return {**codec, "name": known, "configuration": configuration}
 
 
