@@ -103,7 +103,10 @@ def test_a_folder_of_a_private_bucket_with_all_that_is_in_it(
     monkeypatch.chdir(tmp_path)
     seen: list[noc.DownloadProgress] = []
 
-    planned = noc.plan_download(link, endpoint=s3.endpoint)
+    counts: list[int] = []
+    planned = noc.plan_download(link, endpoint=s3.endpoint, on_found=counts.append)
+    assert counts == sorted(counts)
+    assert 1 < counts[-1] <= planned.count
     place = noc.download(planned, on_progress=seen.append)
 
     found = files(place)

@@ -33,22 +33,26 @@ __all__ = [
 def plan_download_async(
     link: str | PathLike[str] | Location | Link,
     target: str | PathLike[str] | None = None,
+    *,
+    on_found: Callable[[int], None] = lambda _: None,
     **access: Any,
 ) -> Future[DownloadPlan]:
     """Begin to find out what a download takes, and return at once; as :func:`plan_download`.
 
     ``LinkError`` is raised at once, everything else comes from the future.
     """
-    return io_thread().submit(_planned(_asked(link, access), target))
+    return io_thread().submit(_planned(_asked(link, access), target, on_found))
 
 
 def _asked(link: str | PathLike[str] | Location | Link, access: dict[str, Any]) -> Location | Link:
     return link if isinstance(link, Location | Link) else understand(link, **access)
 
 
-async def _planned(asked: Location | Link, target: str | PathLike[str] | None) -> DownloadPlan:
+async def _planned(
+    asked: Location | Link, target: str | PathLike[str] | None, on_found: Callable[[int], None]
+) -> DownloadPlan:
     source = asked if isinstance(asked, Location) else await _first(asked)
-    return await plan_of(source, _target(source, target))
+    return await plan_of(source, _target(source, target), on_found)
 
 
 async def _first(link: Link) -> Location:
@@ -78,11 +82,14 @@ def _target(source: Location, target: str | PathLike[str] | None) -> Path:
 def plan_download(
     link: str | PathLike[str] | Location | Link,
     target: str | PathLike[str] | None = None,
+    *,
+    on_found: Callable[[int], None] = lambda _: None,
     **access: Any,
 ) -> DownloadPlan:
     """Return what `download` would download; waits while it is counted.
 
-    Takes what :func:`download` takes. ``count`` and ``nbytes`` are exact where the server lists
+    Takes what :func:`download` takes. ``on_found`` is called, on the I/O thread, with how many
+    objects were found so far. ``count`` and ``nbytes`` are exact where the server lists
     (``is_exact``), else they follow from the metadata and the sizes of a few objects.
 
     Raises
@@ -94,7 +101,7 @@ def plan_download(
     CloudError
         As the server says.
     """
-    return io_thread().wait(_planned(_asked(link, access), target))
+    return io_thread().wait(_planned(_asked(link, access), target, on_found))
 
 
 def download_async(

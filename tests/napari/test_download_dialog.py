@@ -83,6 +83,26 @@ def test_the_image_that_is_open_is_copied_and_opened_from_there(
     assert len(viewer.layers) > before
 
 
+def test_while_it_is_looked_what_there_is_it_is_counted_and_can_be_given_up(
+    server: SlowServer, dialog: DownloadDialog, qtbot: Any, tmp_path: Path
+) -> None:
+    with qtbot.waitSignal(dialog.planned_anew, timeout=30000):
+        dialog.target.setText(str(tmp_path / "any.zarr"))
+    server.fault("/0/c/", "hang")
+    dialog.target.setText(str(tmp_path / "copy.zarr"))
+    qtbot.waitUntil(lambda: "found so far" in dialog.estimate.text(), timeout=30000)
+    assert not dialog.run_bar.apply_button.isEnabled()
+    hanging = server.connections.open
+
+    dialog.close()
+
+    assert server.wait_until(lambda server: server.connections.open < hanging)
+    server.clear_faults()
+    with qtbot.waitSignal(dialog.planned_anew, timeout=30000):
+        dialog.show()
+    assert "23 objects at most" in dialog.estimate.text()
+
+
 def test_cancelled_it_says_so_and_goes_on(
     server: SlowServer, cells: Written, dialog: DownloadDialog, qtbot: Any, tmp_path: Path
 ) -> None:

@@ -49,17 +49,19 @@ def add_download(
 def _download(given: argparse.Namespace) -> int:
     from napari_omezarr_cloud import downloading
 
-    planned = downloading.plan_download(given.source, given.target, **access_of(given))
+    line = _Line()
+    planned = downloading.plan_download(
+        given.source, given.target, on_found=line.found, **access_of(given)
+    )
+    line.wipe()
     print("\n".join(map(plain, str(planned).splitlines())), flush=True)
     if given.estimate:
         return 0
     if not given.yes and not _agreed():
         print("nothing was downloaded")
         return 1
-    show = _Shown() if sys.stderr.isatty() else None
-    downloading.download(planned, on_progress=show or (lambda _: None))
-    if show is not None:
-        print(file=sys.stderr)
+    downloading.download(planned, on_progress=line.downloaded)
+    line.wipe()
     print(plain(f"downloaded to {planned.target}"))
     return 0
 
@@ -72,21 +74,39 @@ def _agreed() -> bool:
     return input("Download this? [y/N] ").strip().lower() in ("y", "yes")
 
 
-class _Shown:
-    """One line that says how far it is, a few times a second."""
+class _Line:
+    """One line of a terminal that says how far it is, a few times a second."""
 
     def __init__(self) -> None:
+        self._is_shown = sys.stderr.isatty()
         self._next = 0.0
+        self._width = 0
 
-    def __call__(self, progress: DownloadProgress) -> None:
-        now = time.monotonic()
-        if now < self._next and progress.done < progress.count:
-            return
-        self._next = now + _RHYTHM_S
+    def found(self, count: int) -> None:
+        """Say how many objects were found so far."""
+        self._say(f"looking what there is: {count:,} found so far")
+
+    def downloaded(self, progress: DownloadProgress) -> None:
+        """Say what is here already."""
         of = f" of {bytes_text(progress.nbytes)}" if progress.nbytes else ""
-        text = (
-            f"\r{progress.done:,} of {progress.count:,} objects, "
-            f"{bytes_text(progress.done_nbytes)}{of}"
-        )
         failed = f", {progress.failed:,} failed" if progress.failed else ""
-        print(f"{text}{failed}  ", end="", file=sys.stderr, flush=True)
+        self._say(
+            f"{progress.done:,} of {progress.count:,} objects, "
+            f"{bytes_text(progress.done_nbytes)}{of}{failed}"
+        )
+
+    def wipe(self) -> None:
+        """Say nothing any more."""
+        if self._width:
+            self._print(" " * self._width)
+            self._print("")
+
+    def _say(self, text: str) -> None:
+        now = time.monotonic()
+        if self._is_shown and now >= self._next:
+            self._next = now + _RHYTHM_S
+            self._print(f"{text:{self._width}}")
+            self._width = len(text)
+
+    def _print(self, text: str) -> None:
+        print(f"\r{text}", end="", file=sys.stderr, flush=True)

@@ -26,7 +26,7 @@ from napari_omezarr_cloud.write.inventory import Inventory, explore
 from napari_omezarr_cloud.write.sizes import bytes_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from napari_omezarr_cloud.location import Location
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 __all__ = ["DownloadPlan", "plan_download"]
 
 _WHAT = "Could not download"
+_UNLISTED = (
+    "The server does not list what there is: it is worked out from the metadata, and what they do "
+    "not name is not downloaded."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +127,9 @@ class DownloadPlan:
         )
 
 
-async def plan_download(source: Location, target: Path) -> DownloadPlan:
+async def plan_download(
+    source: Location, target: Path, on_found: Callable[[int], None] = lambda _: None
+) -> DownloadPlan:
     """Find out what a download takes; runs on the I/O loop.
 
     Parameters
@@ -132,6 +138,8 @@ async def plan_download(source: Location, target: Path) -> DownloadPlan:
         An image, a plate, a series, any folder of a bucket, or one file.
     target
         Where to: a folder, or a file where one file is downloaded.
+    on_found
+        Called with how many objects were found so far.
 
     Raises
     ------
@@ -144,7 +152,7 @@ async def plan_download(source: Location, target: Path) -> DownloadPlan:
     for place, anonymous in _ways(source):
         try:
             await ready(place)
-            found = await _look(place, anonymous, source, target)
+            found = await _look(place, anonymous, source, target, on_found)
         except CloudError as error:
             errors.append(error)
             continue
@@ -177,7 +185,11 @@ def _ways(source: Location) -> Iterator[tuple[Location, bool]]:
 
 
 async def _look(
-    place: Location, anonymous: bool, source: Location, target: Path
+    place: Location,
+    anonymous: bool,
+    source: Location,
+    target: Path,
+    on_found: Callable[[int], None],
 ) -> DownloadPlan | None:
     """Return the plan over one way in; None where nothing is to be found over it."""
     if _is_file_name(place):
@@ -203,9 +215,12 @@ async def _look(
                 why="there is no Zarr metadata there, and the server lists no files",
                 hint="Check the link; it should lead to an image, a plate or a group.",
             ) from None
-        return await _plan(store, source, target, is_listed=False)
+        inventory = await explore(store, is_listed=False, on_found=on_found)
+        return DownloadPlan(source, target, inventory, store, notes=(_UNLISTED,))
     if folders or objects:
-        return await _plan(store, source, target, is_listed=True)
+        inventory = await explore(store, is_listed=True, on_found=on_found)
+        notes = () if inventory.is_exact else ("There are too many objects to count them all.",)
+        return DownloadPlan(source, target, inventory, store, notes=notes)
     return await _as_file(place, anonymous, source, target)
 
 
@@ -220,21 +235,6 @@ def _is_named(place: Location) -> bool:
     """Tell whether a name is like that of a file: web servers send pages for folders."""
     name = place.key.rpartition("/")[2].lower()
     return "." in name and not name.endswith(".zarr")
-
-
-async def _plan(
-    store: ObjectStore, source: Location, target: Path, *, is_listed: bool
-) -> DownloadPlan:
-    inventory = await explore(store, is_listed=is_listed)
-    notes = []
-    if not is_listed:
-        notes.append(
-            "The server does not list what there is: it is worked out from the metadata, and what "
-            "they do not name is not downloaded."
-        )
-    elif not inventory.is_exact:
-        notes.append("There are too many objects to count them all.")
-    return DownloadPlan(source, target, inventory, store, notes=tuple(notes))
 
 
 async def _as_file(

@@ -19,7 +19,7 @@ from napari_omezarr_cloud.store.failures import may_mean_absent
 from napari_omezarr_cloud.write.groups import children_of, parsed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from napari_omezarr_cloud.store.objects import ObjectFound, ObjectStore
 
@@ -123,7 +123,9 @@ class Inventory:
         return all(each.is_exact for each in self.arrays)
 
 
-async def explore(store: ObjectStore, *, is_listed: bool) -> Inventory:
+async def explore(
+    store: ObjectStore, *, is_listed: bool, on_found: Callable[[int], None] = lambda _: None
+) -> Inventory:
     """Find out what is below a place; runs on the I/O loop.
 
     Parameters
@@ -132,6 +134,8 @@ async def explore(store: ObjectStore, *, is_listed: bool) -> Inventory:
         Its root.
     is_listed
         Whether the server lists; else there must be metadata.
+    on_found
+        Called, on the loop, with how many objects were found so far.
 
     Raises
     ------
@@ -140,7 +144,7 @@ async def explore(store: ObjectStore, *, is_listed: bool) -> Inventory:
     CloudError
         As the server says.
     """
-    found = _Explorer(store)
+    found = _Explorer(store, on_found)
     await (found.listed("") if is_listed else found.named(""))
     if not is_listed and not found.documents:
         raise NotFoundError(
@@ -153,8 +157,10 @@ async def explore(store: ObjectStore, *, is_listed: bool) -> Inventory:
 
 
 class _Explorer:
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: ObjectStore, on_found: Callable[[int], None]) -> None:
         self._store = store
+        self._tell = on_found
+        self._count = 0
         self.documents: dict[str, int] = {}
         self._arrays: list[ArrayObjects] = []
         self._folders: list[str] = []
@@ -188,7 +194,12 @@ class _Explorer:
             if answer is not None:
                 self.documents[join(path, name)] = len(answer)
                 found[name] = parsed(answer)
+        self._found(len(found))
         return found
+
+    def _found(self, more: int) -> None:
+        self._count += more
+        self._tell(self._count)
 
     def _array(self, path: str, documents: dict[str, dict[str, Any]]) -> ArrayObjects | None:
         document = documents.get(".zarray")
@@ -215,6 +226,7 @@ class _Explorer:
         if others:
             self._folders.append(path)
             self._others += len(others)
+            self._found(len(others))
             self._others_nbytes += sum(each.nbytes for each in others)
         left = [each for each in folders if each != WRITE_NOTES]
         await asyncio.gather(*map(self.listed, left))
@@ -224,6 +236,7 @@ class _Explorer:
         async for page in self._store.walk(array.path):
             mine = [each for each in page if not self._note(each)]
             count += len(mine)
+            self._found(len(mine))
             nbytes += sum(each.nbytes for each in mine)
             if count > _MOST_COUNTED and math.prod(array.grid) > count:
                 whole = math.prod(array.grid)

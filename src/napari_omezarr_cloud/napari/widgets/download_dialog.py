@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QDialogButtonBox,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["DownloadDialog", "show_download"]
 
 _WIDTH_PX = 560
+_RHYTHM_MS = 200
 
 
 def show_download(viewer: Any) -> DownloadDialog:
@@ -72,6 +73,10 @@ class DownloadDialog(PlannedDialog):
         self._shown: dict[str, Location] = {}
         self._is_named = False
         self._folder = Path.home()
+        self._found = 0
+        self._clock = QTimer(self)
+        self._clock.setInterval(_RHYTHM_MS)
+        self._clock.timeout.connect(self._tell_found)
         self._build(viewer)
 
     def _build(self, viewer: Any) -> None:
@@ -220,6 +225,7 @@ class DownloadDialog(PlannedDialog):
 
     def _drop_plan(self) -> None:
         super()._drop_plan()
+        self._clock.stop()
         self.run_bar.allow(False)
 
     def _plan(self) -> None:
@@ -230,20 +236,31 @@ class DownloadDialog(PlannedDialog):
             target = self.target.text().strip()
             if not target:
                 raise LinkError("It is not said yet where to", hint="Type a folder, or browse.")
-            future = plan_download_async(link, target)
+            self._found = 0
+            future = plan_download_async(link, target, on_found=self._note_found)
         except CloudError as error:
             self._on_not_planned(error)
             return
-        self.estimate.setText("Looking what there is…")
+        self._tell_found()
+        self._clock.start()
         self._begin_plan(future)
 
+    def _note_found(self, count: int) -> None:
+        self._found = count  # on the I/O thread: told by the clock
+
+    def _tell_found(self) -> None:
+        so_far = f" {self._found:,} found so far" if self._found else ""
+        self.estimate.setText(f"Looking what there is…{so_far}")
+
     def _on_planned(self, planned: DownloadPlan) -> None:
+        self._clock.stop()
         self._planning, self._planned = None, planned
         self.estimate.setText(str(planned))
         self.run_bar.allow(True)
         self.planned_anew.emit()
 
     def _on_not_planned(self, error: BaseException) -> None:
+        self._clock.stop()
         super()._on_not_planned(error)
         self.planned_anew.emit()
 
