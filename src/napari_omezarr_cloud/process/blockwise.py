@@ -54,8 +54,9 @@ class BlockReader:
     overlap
         How many voxels around a block steps see that have no finite halo; None: each of them is
         computed for all of its space at once.
-    is_sample
-        Whether only what is asked for is read: for an estimate.
+    stand_ins
+        For an estimate, which reads only what is asked for: what stands for levels that will have
+        been written by then. None: it is for no estimate.
     written
         Levels that are not computed, but read from where they were written.
     """
@@ -65,14 +66,14 @@ class BlockReader:
         engine: _Engine,
         overlap: int | None = None,
         *,
-        is_sample: bool = False,
+        stand_ins: dict[tuple[object, Region], Array] | None = None,
         written: Sequence[Written] = (),
     ) -> None:
         self._engine = engine
         self.overlap = overlap
         self._written = {each.level.key: each for each in written}
-        self._is_sample = is_sample
-        self._objects = ObjectTables(self, is_sample=is_sample)
+        self._stand_ins = stand_ins
+        self._objects = ObjectTables(self, is_sample=stand_ins is not None)
         self.bytes_read = 0
         """Of stored voxels, so far."""
         self._under_way: dict[tuple[object, Region], asyncio.Future[Array]] = {}
@@ -81,8 +82,12 @@ class BlockReader:
         self._wholes: OrderedDict[tuple[object, Region], Array] = OrderedDict()
 
     def sampling(self) -> BlockReader:
-        """Return one that reads no more than a block needs, whatever else its objects depend on."""
-        return BlockReader(self._engine, self.overlap, is_sample=True)
+        """Return one that reads no more than a block needs, whatever else its objects depend on.
+
+        One of a sample keeps what stands for levels that will have been written.
+        """
+        stand_ins = {} if self._stand_ins is None else self._stand_ins
+        return BlockReader(self._engine, self.overlap, stand_ins=stand_ins)
 
     def holding(self, written: Sequence[Written]) -> BlockReader:
         """Return one that does not compute these levels, but reads them where they lie."""
@@ -121,11 +126,12 @@ class BlockReader:
             return pixels
         if level.key in self._written:
             return await self._read(self._written[level.key], region)
-        if self._is_sample and _must_be_joined(level, self.overlap):
-            # Stands for what will have been written, as for how much is read.
-            pixels = await self.sampling().block(level, region)
-            self.bytes_read += pixels.nbytes
-            return pixels
+        if self._stand_ins is not None and _must_be_joined(level, self.overlap):
+            key = (level.key, region)
+            if key not in self._stand_ins:
+                self._stand_ins[key] = await self.sampling().block(level, region)
+            self.bytes_read += self._stand_ins[key].nbytes
+            return self._stand_ins[key]
         wanted = _with_colours(level, region)
         if level.compute.object_values is not None:
             result = await self._objects.region(level, wanted)

@@ -171,6 +171,7 @@ def estimate(
     source: ViewSource,
     *,
     merging: Merging | None = None,
+    has_passes: bool = False,
     threads: int | None = None,
 ) -> Estimate:
     """Return what a write takes, from the block in the middle of it; reads that, and waits.
@@ -179,6 +180,8 @@ def estimate(
     ----------
     plan, source, merging
         What would be written, and from what.
+    has_passes
+        Whether some of it will have been written before, which is not counted.
     threads
         As it will be written with; None: as many as `blocks_at_once` says.
 
@@ -187,14 +190,16 @@ def estimate(
     CloudError
         If the block cannot be read or computed.
     """
+    if source.reader is not None:
+        source = replace(source, reader=source.reader.sampling())  # for both samples
     wave = waves(plan)[0]
     region = wave.block_region(0, tuple(n // 2 for n in wave.block_counts))
     # What steps compute at once serves all blocks of it.
     seen = region.along(source.at_once, Region.whole(wave.shape(0)))
     began = time.perf_counter()
     sample = _sampled(plan, source, merging, wave, region, seen)
-    if time.perf_counter() - began < _QUICK:
-        # What a first call loads and prepares, no other block pays.
+    if time.perf_counter() - began < _QUICK or has_passes:
+        # What a first call loads and prepares, no other block pays; nor what passes will have done.
         sample = _traced(lambda: _sampled(plan, source, merging, wave, region, seen))
     at_once = min(threads or blocks_at_once(plan, wave), wave.block_count)
     # Blocks at the borders are smaller than the others.

@@ -136,7 +136,13 @@ class SavePlan:
         CloudError
             If the block cannot be read or computed.
         """
-        found = estimate(self.plan, self.source, merging=self.merging, threads=threads)
+        found = estimate(
+            self.plan,
+            self.source,
+            merging=self.merging,
+            has_passes=bool(self.passes),
+            threads=threads,
+        )
         for each in self.passes:
             found = found.after(each.estimate(threads=threads))
         return found
