@@ -175,10 +175,13 @@ def test_cancelled_nothing_is_held_and_the_window_lives_on(
     planned(dialog, qtbot)
     click(dialog.run_bar.apply_button, qtbot)
     qtbot.waitUntil(lambda: " of " in dialog.run_bar.message.text(), timeout=WAIT_MS)
+    busy = viewer.window._task_status_manager  # napari asks before it closes
+    assert busy.get_status() == ["OME-Zarr Cloud: keeps a region for offline use"]
 
     click(dialog.run_bar.cancel_button, qtbot)
 
     assert dialog.run_bar.message.text().startswith("Cancelled.")
+    assert not busy.is_busy()
     qtbot.waitUntil(lambda: noc.kept_offline() == [], timeout=WAIT_MS)
     assert server.wait_until(lambda here: all(e.end is not None for e in here.log))
     server.clear_faults()

@@ -2,61 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from qtpy.QtCore import QObject, QTimer, Signal
+from typing import TYPE_CHECKING, Any
 
 from napari_omezarr_cloud import offline
 from napari_omezarr_cloud.chunks import engine
-from napari_omezarr_cloud.napari.background import Job
 from napari_omezarr_cloud.napari.offline_text import ended_text, progress_text
+from napari_omezarr_cloud.napari.watched_run import WatchedRun
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+
+    from qtpy.QtCore import QObject
 
     from napari_omezarr_cloud.offline import Kept, OfflinePlan, OfflineProgress
 
 __all__ = ["OfflineRun"]
 
-_RHYTHM_MS = 100
 
-
-class OfflineRun(QObject):
-    """Keeps what was planned; when the owner is deleted, the download ends with it.
+class OfflineRun(WatchedRun):
+    """Plans what is to be kept, and keeps it; ``done`` gives a sentence.
 
     Parameters
     ----------
     planning
         Will be the plan.
-    parent
-        The owner.
+    parent, viewer
+        As of `WatchedRun`.
     """
 
-    stepped = Signal(int, int, str)
-    """So many chunks are done of how many, and the same in words; 0 of 0 while it is planned."""
-    done = Signal(str)
-    """It has ended, in a sentence."""
-    failed = Signal(object)
-    """It could not be done: the error."""
-
-    def __init__(self, planning: Future[OfflinePlan], parent: QObject) -> None:
-        super().__init__(parent)
+    def __init__(
+        self, planning: Future[OfflinePlan], parent: QObject, *, viewer: Any = None
+    ) -> None:
+        super().__init__(parent, "keeps a region for offline use", viewer)
         self._progress: OfflineProgress | None = None
-        self._clock = QTimer(self)
-        self._clock.setInterval(_RHYTHM_MS)
-        self._clock.timeout.connect(self._tell)
-        self._job: Job[OfflinePlan] | Job[Kept] = Job(planning, self._begin, self._fail, self)
-        self._clock.start()
-
-    def cancel(self) -> None:
-        """Give up; nothing is told any more."""
-        self._clock.stop()
-        self._job.cancel()
+        self._watch(planning, self._begin)
 
     def _begin(self, planned: OfflinePlan) -> None:
-        future = offline.keep_offline_async(planned, self._note)
-        self._job = Job(future, self._end, self._fail, self)
-        self.destroyed.connect(lambda: future.cancel())
+        self._watch(offline.keep_offline_async(planned, self._note), self._end)
 
     def _note(self, progress: OfflineProgress) -> None:
         self._progress = progress  # on the I/O thread: told by the clock
@@ -71,9 +53,5 @@ class OfflineRun(QObject):
             self.stepped.emit(done, progress.chunks, progress_text(progress) + paused)
 
     def _end(self, kept: Kept) -> None:
-        self._clock.stop()
+        self._rest()
         self.done.emit(ended_text(kept, self._progress))
-
-    def _fail(self, error: BaseException) -> None:
-        self._clock.stop()
-        self.failed.emit(error)

@@ -219,7 +219,7 @@ class OfflineDialog(PlannedDialog):
     # ---- the download -------------------------------------------------------------------------
 
     def _run_with(self, planning: Future[OfflinePlan]) -> None:
-        self._follow(OfflineRun(planning, self))
+        self._follow(OfflineRun(planning, self, viewer=self._viewer()))
         self._show_kept()
 
     def _on_done(self, sentence: str) -> None:
