@@ -8,8 +8,10 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QComboBox, QLineEdit
 
+import napari_omezarr_cloud as noc
 from napari_omezarr_cloud.access import known_access, set_access
 from napari_omezarr_cloud.api import open_all_async, understand
+from napari_omezarr_cloud.errors import AccessRefusedError
 from napari_omezarr_cloud.location import parse_location
 from napari_omezarr_cloud.napari.open_url import show_dialog
 from napari_omezarr_cloud.napari.place_access import show_access
@@ -18,7 +20,10 @@ from napari_omezarr_cloud.napari.widgets.open_dialog import OpenDialog
 from napari_omezarr_cloud.store.place_access import access_file
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_omezarr_cloud.napari.widgets.access_dialog import AccessDialog
+    from tests.fixtures.images import Written
     from tests.fixtures.servers import S3Server
 
 TOKEN = "t0ken-of-the-lab"
@@ -243,3 +248,30 @@ def test_a_token_that_runs_out_is_told_and_renewed_in_the_window(
 
     qtbot.waitUntil(lambda: any(asked.status == 200 for asked in server.log[count:]), timeout=20000)
     assert "another-token" not in QApplication.clipboard().text()
+
+
+def test_a_web_link_into_a_private_bucket_is_read_with_its_keys(
+    viewer: Any, qtbot: Any, s3: S3Server, ome_zarr: Callable[[str], Written]
+) -> None:
+    s3.put_folder(ome_zarr("v05 with labels").path, s3.private, "web/link.zarr")
+    link = f"{s3.endpoint}/{s3.private}/web/link.zarr"
+    with pytest.raises(AccessRefusedError, match=f"s3://{s3.private}/web/link.zarr"):
+        noc.open(link)
+    dialog = dialog_of(viewer, qtbot, link)
+    assert dialog.place.currentText() == s3.endpoint
+    dialog.place.setEditText("https://elsewhere.example.org")
+    assert not dialog.bucket_button.isVisible()
+    dialog.place.setEditText(s3.endpoint)
+
+    dialog.bucket_button.click()
+
+    place = f"s3://{s3.private}?endpoint={s3.endpoint}"
+    assert dialog.place.currentText() == place
+    assert not dialog.bucket_button.isVisible()
+    type_in(dialog, access_key_id=s3.access_key, secret_access_key=s3.secret_key)
+    dialog.test_button.click()
+    wait(dialog, qtbot)
+    assert "web/link.zarr" in dialog.steps.toPlainText()
+    opened = noc.open(link)
+    assert opened.labels[0].read().any()
+    assert dialog_of(viewer, qtbot, link).place.currentText() == place

@@ -109,6 +109,7 @@ def test_a_file_that_somebody_spoilt_says_nothing() -> None:
     ("said", "secrets", "why"),
     [
         (PlaceAccess("s3://lab", "sas"), {"sas": "x"}, "no way in there"),
+        (PlaceAccess("https://a.org/lab", "keys"), {}, r"s3://BUCKET\?endpoint=https://a.org"),
         (PlaceAccess("s3://lab", "keys"), {"access_key_id": "x"}, "it needs: Secret access key"),
         (PlaceAccess("s3://lab", "profile"), {}, "it needs: Profile"),
         (

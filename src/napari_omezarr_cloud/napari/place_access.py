@@ -56,8 +56,10 @@ def show_access(viewer: Any, location: Location | None = None) -> AccessDialog:
         keeper.meant = where
         keeper.find_keyring()
     if where is not None and where.kind != "file":
-        said = access_for(where)
-        dialog.show_place(said.place if said else place_of(where))
+        bucket = where.as_s3()
+        said = access_for(where) or (access_for(bucket) if bucket is not None else None)
+        place = said.place if said else place_of(where)
+        dialog.show_place(place, place_of(bucket) if bucket is not None else "")
     dialog.show()
     dialog.raise_()
     dialog.activateWindow()
@@ -127,6 +129,8 @@ class _Keeper(QObject):
         """Return the image that was meant, if it lies in the place; else the place."""
         root = parse_location(place, environ={})
         meant = self.meant
+        if meant is not None and root.kind == "s3":
+            meant = meant.as_s3() or meant
         return meant if meant is not None and root.covers(settled(meant)) else root
 
     def _forget(self, place: str) -> None:

@@ -81,8 +81,11 @@ def check(chosen: PlaceAccess, secrets: Mapping[str, str]) -> None:
         raise LinkError(what, where=chosen.place, why="it is a folder of this computer")
     if way not in ways_of(kind):
         names = ", ".join(each.name for each in ways_of(kind))
-        why = f"{chosen.way!r} is no way in there"
-        raise LinkError(what, where=chosen.place, why=why, hint=f"There are: {names}.")
+        why, hint = f"{chosen.way!r} is no way in there", f"There are: {names}."
+        if kind == "http" and way in ways_of("s3"):
+            hint += " Of an S3 server name the bucket: s3://BUCKET?endpoint="
+            hint += f"{chosen.location.endpoint}."
+        raise LinkError(what, where=chosen.place, why=why, hint=hint)
     if not re.fullmatch(_REGION, chosen.region):
         # Perhaps a key that was typed into the wrong line: it is neither kept nor quoted.
         raise LinkError(what, where=chosen.place, why="what was given is no region")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -29,7 +29,7 @@ from napari_omezarr_cloud.location import Location, parse_location
 from napari_omezarr_cloud.napari.widgets.plain_label import PlainLabel
 from napari_omezarr_cloud.napari.widgets.way_fields import WayFields
 from napari_omezarr_cloud.store.keys import Secrets
-from napari_omezarr_cloud.store.ways import Way, ways_of
+from napari_omezarr_cloud.store.ways import Way, way_of, ways_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,6 +68,7 @@ class AccessDialog(QDialog):
         self.setObjectName("omezarr-access")
         self.setWindowTitle("Access to this place")
         self._known: dict[str, PlaceAccess] = {}
+        self._bucket_at = ("", "")
         self._kind = ""
         self._is_busy = False
         self._build()
@@ -105,8 +106,12 @@ class AccessDialog(QDialog):
         """Say what the system's keyring is called; None: there is none."""
         self.fields.set_keyring(name)
 
-    def show_place(self, place: str) -> None:
-        """Begin with a place, and with what is known of it."""
+    def show_place(self, place: str, bucket: str = "") -> None:
+        """Begin with a place, and with what is known of it.
+
+        ``bucket`` is what it is called if its web server is one of S3; empty: it cannot be.
+        """
+        self._bucket_at = (place, bucket)
         self.place.setEditText(place)
         self._load(place)
         self._show_beginning()
@@ -142,6 +147,12 @@ class AccessDialog(QDialog):
         assert line is not None  # noqa: S101  (the combo box is editable)
         line.setPlaceholderText("s3://bucket, https://host, gs://bucket, az://container?account=…")
         self.about = PlainLabel()
+        self.bucket_button = QPushButton("Sign in with S3 keys…")
+        self.bucket_button.setToolTip(
+            "For a bucket of MinIO, Ceph or another S3 server: takes it as s3://…, with keys or a "
+            "profile. Its web links, too, are then read so."
+        )
+        self.bucket_button.clicked.connect(self._take_as_bucket)
         self.way = QComboBox()
         self.way.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.explained = PlainLabel()
@@ -167,6 +178,7 @@ class AccessDialog(QDialog):
         layout.addWidget(QLabel("For this place and all below it:"))
         layout.addWidget(self.place)
         layout.addWidget(self.about)
+        layout.addWidget(self.bucket_button, 0, Qt.AlignmentFlag.AlignLeft)
         self.rows = QFormLayout()
         self.rows.addRow("Get in with", self.way)
         self.rows.addRow(self.explained)
@@ -252,6 +264,8 @@ class AccessDialog(QDialog):
             said = f"Known: {known.about.title}.{kept}"
         self.about.setText(said)
         self.about.setVisible(bool(said))
+        place, bucket = self._bucket_at
+        self.bucket_button.setVisible(bool(bucket) and self._place() == place)
         if kind != self._kind:
             self._kind = kind
             self._offer_ways()
@@ -296,6 +310,11 @@ class AccessDialog(QDialog):
         self._show_way()
         if known is not None:
             self.fields.fill(known)
+
+    def _take_as_bucket(self) -> None:
+        self.show_place(self._bucket_at[1])
+        if self._place() not in self._known:
+            self.way.setCurrentIndex(self.way.findText(way_of("keys").title))
 
     @property
     def chosen_way(self) -> Way | None:
