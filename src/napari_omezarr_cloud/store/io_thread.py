@@ -28,7 +28,7 @@ T = TypeVar("T")
 _this_thread = threading.local()
 
 _STOP_S = 2.0
-_SETTLE_S = 0.02
+_SETTLE_S, _SETTLE_MOST_S = 0.02, 0.1
 
 
 def forbid_waiting() -> None:
@@ -85,6 +85,7 @@ class IoThread:
     def __init__(self, name: str = "omezarr-io") -> None:
         self.pid = os.getpid()
         self.loop = asyncio.new_event_loop()
+        self._gave_up = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -151,10 +152,11 @@ class IoThread:
         self.loop.call_soon_threadsafe(self._give_up)
         self._thread.join(_STOP_S)
         # obstore's own threads still answer what was cancelled, and must find Python alive.
-        time.sleep(_SETTLE_S)
+        time.sleep(_SETTLE_MOST_S if self._gave_up else _SETTLE_S)
 
     def _give_up(self) -> None:
         tasks = asyncio.all_tasks(self.loop)
+        self._gave_up = bool(tasks)
         for task in tasks:
             task.cancel()
         ended = asyncio.gather(*tasks, return_exceptions=True)
